@@ -1,0 +1,44 @@
+"""shapsight: which pixels does an image model use? The public names, loaded when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from shapsight.attribution.deep import DeepShap, register_rule
+    from shapsight.attribution.explanation import Explanation
+    from shapsight.attribution.outputs import TopK
+    from shapsight.data.readers import read_dataset
+    from shapsight.models.bundle import Bundle, load_bundle
+
+__version__ = "0.1.0"
+_HOMES = {
+    "DeepShap": "shapsight.attribution.deep",
+    "register_rule": "shapsight.attribution.deep",
+    "Explanation": "shapsight.attribution.explanation",
+    "TopK": "shapsight.attribution.outputs",
+    "read_dataset": "shapsight.data.readers",
+    "Bundle": "shapsight.models.bundle",
+    "load_bundle": "shapsight.models.bundle",
+}
+__all__ = [
+    "Bundle",
+    "DeepShap",
+    "Explanation",
+    "TopK",
+    "__version__",
+    "load_bundle",
+    "read_dataset",
+    "register_rule",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shapsight' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Attribution: explainers, and the Explanation that each of them returns."""

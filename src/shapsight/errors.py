@@ -1,0 +1,33 @@
+"""What a user's mistake gets: one small family of exceptions, each saying what was wrong and what to do."""
+
+
+class ShapsightError(Exception):
+    """Root of every error that shapsight raises on purpose."""
+
+
+class DataError(ShapsightError):
+    """A dataset, an image, a mask or a region of interest cannot be used as it is."""
+
+
+class ModelError(ShapsightError):
+    """An architecture, its weights or a bundle cannot be used as it is."""
+
+
+class ExplainerError(ShapsightError):
+    """An explainer was given a model, references, images or outputs that it cannot explain."""
+
+
+class UnsupportedOperation(ExplainerError):
+    """The model makes a call that has no attribution rule; names the function and the module it was called in."""
+
+
+class CompletenessError(ExplainerError):
+    """The attributions do not sum to prediction - base value within the tolerance (`on_gap="raise"`)."""
+
+
+class RunError(ShapsightError):
+    """A run folder exists already, is missing a part, or was made by something else."""
+
+
+class MissingDependency(ShapsightError):
+    """An optional library is needed for this; the message names the extra that installs it."""
