@@ -80,7 +80,9 @@ class Explanation:
         images, outputs, *pixels = self.values.shape
         gap = self.completeness_gap.abs().max().item() if self.completeness_gap.numel() else 0.0
         shape = " × ".join(map(str, pixels))
-        return f"Explanation({self.method}: {images} images, {outputs} outputs, {shape}; largest gap {gap:.1e})"
+        return (
+            f"Explanation({self.method}: {images} images, {outputs} outputs, {shape}; largest gap {gap:.1e})"
+        )
 
     def name_of(self, image: int, output: int) -> str:
         """The name of an image's nth explained output: `"x"`, `"American egret"`, or `"output 3"`."""
@@ -121,7 +123,9 @@ class Explanation:
         same_for_all = bool((self.output_index == self.output_index[:1]).all())
         names = [self.name_of(0, position) for position in range(count)] if same_for_all and len(self) else []
         if output not in names:
-            raise ExplainerError(f"no explained output is called {output!r}; there are {names or 'only numbers'}")
+            raise ExplainerError(
+                f"no explained output is called {output!r}; there are {names or 'only numbers'}"
+            )
         return names.index(output)
 
     def plot(self, **options: Any) -> Figure:
@@ -135,7 +139,9 @@ class Explanation:
         from safetensors.torch import save_file
 
         path = Path(path)
-        tensors = {name: t.detach().cpu().contiguous() for name in TENSORS if (t := getattr(self, name)) is not None}
+        tensors = {
+            name: t.detach().cpu().contiguous() for name in TENSORS if (t := getattr(self, name)) is not None
+        }
         card = {"output_names": self.output_names, "method": self.method, "settings": dict(self.settings)}
         temporary = path.with_name(f".{path.name}.part")
         save_file(tensors, temporary, metadata={"format": FORMAT, "card": json.dumps(card, default=str)})

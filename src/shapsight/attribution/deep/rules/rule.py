@@ -1,0 +1,98 @@
+"""What a rule is: how one nonlinear call shares the change of its output out to its inputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from shapsight.attribution.deep.replay import Call
+
+
+@dataclass
+class Pair:
+    """One call's inputs in both runs: `x` of the image, `b` of the references; a batch of one stands for all.
+
+    `y_b` is the call's output for the references where the rule `keeps_output`. `cached` keeps what does not
+    depend on the incoming multiplier, for the next output of the same image.
+    """
+
+    x: tuple[Tensor, ...]
+    b: tuple[Tensor, ...]
+    y_b: Tensor | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
+
+    def cached(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The value of `compute()`, computed for the first output only."""
+        if name not in self.cache:
+            self.cache[name] = compute()
+        return self.cache[name]
+
+
+class PairedRule(ABC):
+    """A nonlinear function of one or more inputs and its multipliers.
+
+    For `Δy = y(x) - y(b)` a rule is complete when `sum(g Δy) = sum over inputs of sum(multiplier Δinput)`.
+    """
+
+    keeps_output = False
+
+    @abstractmethod
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The function itself."""
+
+    @abstractmethod
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """What arrives at each input, given the multiplier `g` that arrived at the output."""
+
+
+# How one named call is handled. It gets the call and the call's own arguments, and returns the call's output.
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An entry of the table: the handler, and whether the calls that it makes itself are followed too."""
+
+    handler: Handler
+    is_followed: bool = False
+
+
+RULES: dict[str, Rule] = {}
+
+
+def paired(*names: str) -> Callable[[Handler], Handler]:
+    """Enter a handler that records pairs (`call.pair`) under the names of the calls that it answers."""
+
+    def enter(handler: Handler) -> Handler:
+        RULES.update(dict.fromkeys(names, Rule(handler)))
+        return handler
+
+    return enter
+
+
+def followed(*names: str) -> Callable[[Handler], Handler]:
+    """Enter a handler written in plain torch calls, each of which is handled by its own rule."""
+
+    def enter(handler: Handler) -> Handler:
+        RULES.update(dict.fromkeys(names, Rule(handler, is_followed=True)))
+        return handler
+
+    return enter
+
+
+def gradient_at(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], g: Tensor) -> tuple[Tensor, ...]:
+    """The vector-Jacobian product of `function` at `inputs`."""
+    with torch.enable_grad():
+        leaves = tuple(tensor.detach().requires_grad_() for tensor in inputs)
+        return torch.autograd.grad(function(*leaves), leaves, g)
+
+
+def linear_unless_dependent(call: Call, *operands: Any) -> bool:
+    """Whether at most one of the operands depends on the input, so that autograd's gradient is exact."""
+    return sum(call.depends(operand) for operand in operands) < 2

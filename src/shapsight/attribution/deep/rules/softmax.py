@@ -1,0 +1,111 @@
+"""Softmax, log-softmax and logsumexp by the logarithmic mean.
+
+With `M_i = (p_x - p_b) / (log p_x - log p_b)`, the logarithmic mean of the two probabilities, and
+`ΔL = Δlogsumexp = Σ M_j Δz_j / Σ M_j` exactly, since `Δp_i = M_i (Δz_i - ΔL)` and the probabilities sum to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
+
+if TYPE_CHECKING:
+    from shapsight.attribution.deep.replay import Call
+
+
+def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """`(p - q) / (log p - log q)` from the logarithms; near equality `√(pq) (1 + d²/24)`."""
+    difference = torch.where(log_p == log_q, 0.0, log_p - log_q)  # -inf minus -inf is 0 here
+    is_close = difference.abs() < 1e-2
+    far = (log_p.exp() - log_q.exp()) / difference.masked_fill(is_close, 1.0)
+    near = ((log_p + log_q) / 2).exp() * (1 + difference.square() / 24)
+    return torch.where(is_close, near, far)
+
+
+@dataclass(frozen=True, eq=False)
+class _OverDimension(PairedRule):
+    dim: int
+
+    def means(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """`M` and `M / ΣM`."""
+
+        def compute() -> tuple[Tensor, Tensor]:
+            mean = logarithmic_mean(pair.x[0].log_softmax(self.dim), pair.b[0].log_softmax(self.dim))
+            return mean, mean / mean.sum(self.dim, keepdim=True)
+
+        result: tuple[Tensor, Tensor] = pair.cached("means", compute)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(_OverDimension):
+    """`M_i (g_i - Σ_j g_j M_j / ΣM)`."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Softmax over one dimension."""
+        return inputs[0].softmax(self.dim)
+
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """See the class."""
+        mean, share = self.means(pair)
+        return (mean * (g - (g * share).sum(self.dim, keepdim=True)),)
+
+
+@dataclass(frozen=True, eq=False)
+class LogSoftmax(_OverDimension):
+    """`g - (Σg) M / ΣM`."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Log-softmax over one dimension."""
+        return inputs[0].log_softmax(self.dim)
+
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """See the class."""
+        _, share = self.means(pair)
+        return (g - g.sum(self.dim, keepdim=True) * share,)
+
+
+@dataclass(frozen=True, eq=False)
+class LogSumExp(_OverDimension):
+    """`g M / ΣM`."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Logsumexp over one dimension, which is kept."""
+        return inputs[0].logsumexp(self.dim, keepdim=True)
+
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """See the class."""
+        _, share = self.means(pair)
+        return (g * share,)
+
+
+def _dimension(dim: int | None, rank: int) -> int:
+    if dim is None:  # torch's own legacy choice
+        dim = 0 if rank in (0, 1, 3) else 1
+    return dim - rank if dim >= 0 else dim
+
+
+@paired("softmax", "log_softmax")
+def softmax(
+    call: Call, input: Tensor, dim: int | None = None, *_: Any, dtype: torch.dtype | None = None, **__: Any
+) -> Any:
+    """Softmax and its logarithm."""
+    rule = Softmax if call.name == "softmax" else LogSoftmax
+    input = input if dtype is None else input.to(dtype)
+    return call.pair(rule(_dimension(dim, input.dim())), input)
+
+
+@paired("logsumexp")
+def logsumexp(call: Call, input: Tensor, dim: Any, keepdim: bool = False) -> Any:
+    """Logsumexp over one dimension."""
+    dims = [dim] if isinstance(dim, int) else list(dim)
+    if len(dims) != 1:
+        return NotImplemented
+    position = _dimension(dims[0], input.dim())
+    y = call.pair(LogSumExp(position), input)
+    return y if keepdim else y.squeeze(position)
