@@ -1,0 +1,259 @@
+"""DeepSHAP against shap, captum and plain autograd: time, memory and completeness, on the same inputs.
+
+    python benchmarks/deep.py                       # the steering case: ResNet-18, 2 outputs, 2 images, 100 references
+    python benchmarks/deep.py --case many fashion   # 32 images; the Fashion-MNIST CNN
+    python benchmarks/deep.py --case convnext_tiny --skip shap captum
+
+Every contestant runs in a process of its own, one after another, on the same seeded inputs. shap and captum cannot
+run the models as they are, so they get a copy edited by hand: no in-place calls, no module used twice. The yardstick
+is what autograd needs: K forward passes, and images × outputs × K backward passes to the input, the faster of
+contiguous and channels_last, in the same process as ours, in turn, so that both see the same machine.
+Times are whole calls (the explainer's construction included); memory is the peak resident set over that of the
+interpreter with torch and the library loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is explained: the model's name, and how much of everything."""
+
+    arch: str
+    images: int
+    outputs: int
+    references: int
+    size: int = 224
+    chunk: int = 16
+
+
+CASES = {
+    "steering": Case("resnet18", images=2, outputs=2, references=100),
+    "many": Case("resnet18", images=32, outputs=2, references=100),
+    "fashion": Case("fashion_cnn", images=10, outputs=10, references=100, size=28, chunk=100),
+    "squeezenet1_1": Case("squeezenet1_1", images=2, outputs=2, references=50),
+    "mobilenet_v3_large": Case("mobilenet_v3_large", images=2, outputs=2, references=50),
+    "convnext_tiny": Case("convnext_tiny", images=2, outputs=2, references=32),
+    "vit_b_16": Case("vit_b_16", images=1, outputs=2, references=32),
+}
+
+
+class FashionCnn(nn.Module):
+    """The usual small network: two convolutions with pooling and dropout, and two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout()
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(64 * 25, 128), nn.ReLU(), nn.Dropout(), nn.Linear(128, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
+class SeparateBlock(torchvision.models.resnet.BasicBlock):
+    """torchvision's block as shap and captum need it: two ReLU modules, nothing in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu_out(out + identity)
+
+
+def build(case: Case) -> nn.Module:
+    torch.manual_seed(0)
+    if case.arch == "fashion_cnn":
+        return FashionCnn().eval()
+    model = torchvision.models.get_model(case.arch, weights=None, num_classes=max(case.outputs, 10)).eval()
+    return model
+
+
+def edited(model: nn.Module) -> nn.Module:
+    """A model that hooks on modules can follow."""
+    for module in model.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False
+        if isinstance(module, torchvision.models.resnet.BasicBlock):
+            module.__class__ = SeparateBlock
+            module.relu_out = nn.ReLU()
+    return model
+
+
+def inputs(case: Case) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    channels = 1 if case.arch == "fashion_cnn" else 3
+    shape = (case.references + case.images, channels, case.size, case.size)
+    coarse = torch.randn(*shape[:2], 8, 8, generator=generator)
+    pictures = F.interpolate(coarse, size=shape[2:], mode="bilinear") + 0.2 * torch.randn(shape, generator=generator)
+    return pictures[: case.references], pictures[case.references :]
+
+
+def run_ours(case: Case) -> dict[str, float]:
+    from shapsight import DeepShap
+
+    model, (references, images) = build(case), inputs(case)
+    columns = list(range(case.outputs))
+    gap = 0.0
+
+    def ours() -> None:
+        nonlocal gap
+        explanation = DeepShap(model, references)(images, columns, on_gap="ignore")
+        change = (explanation.predictions - explanation.base_values).abs().max()
+        gap = (explanation.completeness_gap.abs().max() / change).item()
+
+    before = peak()
+    times = [timed(ours)]
+    memory = peak() - before
+    frozen = build(case)
+    for parameter in frozen.parameters():
+        parameter.requires_grad_(False)
+    bare = [timed(lambda: autograd(frozen, references, images, case, cl)) for cl in (False, True)]
+    faster = bare[1] < bare[0]
+    yardsticks = [min(bare)]
+    for _ in range(2):
+        times.append(timed(ours))
+        yardsticks.append(timed(lambda: autograd(frozen, references, images, case, faster)))
+    ratio = statistics.median(t / y for t, y in zip(times, yardsticks, strict=True))
+    return {
+        "seconds": statistics.median(times),
+        "yardstick": statistics.median(yardsticks),
+        "over_yardstick": ratio,
+        "gigabytes": memory,
+        "gap": gap,
+    }
+
+
+def autograd(model: nn.Module, references: Tensor, images: Tensor, case: Case, is_channels_last: bool) -> None:
+    layout = torch.channels_last if is_channels_last else torch.contiguous_format
+    model.to(memory_format=layout)
+    for chunk in references.split(case.chunk):
+        leaf = chunk.clone(memory_format=layout).requires_grad_()
+        predictions = model(leaf)
+        for _ in range(len(images)):
+            for column in range(case.outputs):
+                torch.autograd.grad(predictions[:, column].sum(), leaf, retain_graph=True)
+
+
+def run_shap(case: Case) -> dict[str, float]:
+    import numpy as np
+    import shap
+
+    model, (references, images) = edited(build(case)), inputs(case)
+    model = FirstOutputs(model, case.outputs)
+    before = peak()
+    values: list[np.ndarray] = []
+
+    def theirs() -> None:
+        explainer = shap.DeepExplainer(model, references)
+        values[:] = [explainer.shap_values(images, check_additivity=False)]
+
+    seconds = timed(theirs)
+    memory = peak() - before
+    sums = torch.as_tensor(values[0]).sum((1, 2, 3))
+    return {"seconds": seconds, "gigabytes": memory, "gap": completeness(model, references, images, sums)}
+
+
+def run_captum(case: Case) -> dict[str, float]:
+    from captum.attr import DeepLiftShap
+
+    model, (references, images) = edited(build(case)), inputs(case)
+    model = FirstOutputs(model, case.outputs)
+    before = peak()
+    columns: list[Tensor] = []
+
+    def theirs() -> None:
+        explainer = DeepLiftShap(model)
+        columns[:] = [explainer.attribute(images, references, target=t).detach() for t in range(case.outputs)]
+
+    seconds = timed(theirs)
+    memory = peak() - before
+    sums = torch.stack([values.sum((1, 2, 3)) for values in columns], 1)
+    return {"seconds": seconds, "gigabytes": memory, "gap": completeness(model, references, images, sums)}
+
+
+class FirstOutputs(nn.Module):
+    """shap explains every output, so it gets a model that has no more than are asked for."""
+
+    def __init__(self, model: nn.Module, outputs: int) -> None:
+        super().__init__()
+        self.model, self.outputs = model, outputs
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)[:, : self.outputs]
+
+
+def completeness(model: nn.Module, references: Tensor, images: Tensor, sums: Tensor) -> float:
+    with torch.inference_mode():
+        change = model(images) - torch.cat([model(chunk) for chunk in references.split(16)]).mean(0)
+    return ((sums - change).abs().max() / change.abs().max()).item()
+
+
+def timed(function: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def peak() -> float:
+    """Peak resident memory of this process so far, in gigabytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+CONTESTANTS = {"shapsight": run_ours, "shap": run_shap, "captum": run_captum}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", choices=CASES, default=["steering"])
+    parser.add_argument("--skip", nargs="+", choices=CONTESTANTS, default=[])
+    parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves its own choice")
+    parser.add_argument("--one", nargs=2, metavar=("CONTESTANT", "CASE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.one:
+        warnings.simplefilter("ignore")
+        print(json.dumps(CONTESTANTS[options.one[0]](CASES[options.one[1]])))
+        return
+    for name in options.case:
+        print(f"\n{name}: {CASES[name]}, {options.threads or torch.get_num_threads()} threads, CPU")
+        compare(name, options)
+
+
+def compare(name: str, options: argparse.Namespace) -> None:
+    ours: dict[str, float] = {}
+    for contestant in (c for c in CONTESTANTS if c not in options.skip):
+        command = [sys.executable, __file__, "--one", contestant, name, "--threads", str(options.threads)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            print(f"{contestant:10} failed: {result.stderr.strip().splitlines()[-1]}")
+            continue
+        row = json.loads(result.stdout.strip().splitlines()[-1])
+        ours = ours or row
+        line = f"{contestant:10} {row['seconds']:8.1f} s  {row['gigabytes']:6.2f} GB over the libraries  gap {row['gap']:.1e}"
+        if "over_yardstick" in row:
+            line += f"  {row['over_yardstick']:.2f} x autograd ({row['yardstick']:.1f} s)"
+        elif "over_yardstick" in ours:
+            line += f"  {row['seconds'] / ours['seconds']:.1f} x shapsight's time"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

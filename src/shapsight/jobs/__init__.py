@@ -1,0 +1,1 @@
+"""Jobs: work that takes a while and leaves a run folder behind."""

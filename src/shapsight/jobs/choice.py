@@ -1,0 +1,39 @@
+"""Which images of a dataset are explained: left and right turns, the worst errors, and some at random."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+
+def choose_images(predictions: pd.DataFrame, per_environment: int, *, target: str, seed: int = 0) -> pd.DataFrame:
+    """Rows of `predictions` to explain, with a column `why`, at most `per_environment` of each environment.
+
+    From a training environment only validation images are taken, if there are any. Half are chosen to be looked at:
+    the leftmost target, the rightmost, and the largest errors; the rest are drawn at random, so that a mean over
+    the choice says something about the environment.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = []
+    for _, group in predictions.groupby("environment", sort=True):
+        held_out = group[group["split"] != "train"]
+        chosen.append(_choose(held_out if len(held_out) else group, per_environment, target, generator))
+    return pd.concat(chosen)
+
+
+def _choose(group: pd.DataFrame, count: int, target: str, generator: np.random.Generator) -> pd.DataFrame:
+    error = (group[f"predicted_{target}"] - group[target]).abs()
+    why: dict[object, str] = {}
+    picks = [
+        (group[target].idxmin(), "leftmost target"),
+        (group[target].idxmax(), "rightmost target"),
+        *((index, "largest error") for index in error.sort_values(ascending=False).index),
+    ]
+    to_look_at = min(count, max(3, count // 2))
+    for index, reason in picks:
+        if len(why) < to_look_at:
+            why.setdefault(index, reason)
+    rest = [index for index in group.index if index not in why]
+    for index in generator.permutation(rest)[: count - len(why)]:
+        why[index] = "drawn at random"
+    return group.loc[list(why)].assign(why=list(why.values()))

@@ -1,0 +1,97 @@
+"""`shapsight debug`: from a folder of images to a report of where a model fails and where it looks."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from shapsight.data.images import load_images
+from shapsight.data.manifest import Manifest
+from shapsight.data.readers import read_dataset
+from shapsight.data.roi import Roi, read_roi
+from shapsight.jobs.analysis import Interrupted, Outcome, Settings, analyse, save_outcome, train
+from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.pages import debug_page, write_page
+from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.summary import summarise
+
+
+def debug(
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    narrator: Narrator,
+    command: str = "shapsight debug",
+    overwrite: bool = False,
+) -> list[str]:
+    """Train on some environments, test on all, explain, and write a report; gives a summary of some ten lines.
+
+        debug("data", "runs/lockers", Settings(train_on="lockers", roi="below:112"), narrator=Narrator())
+
+    Raises a `ShapsightError` for data, weights or settings that cannot be used, before anything is written.
+    Raises `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
+    """
+    started = time.monotonic()
+    run = RunFolder.start(out, command=command, settings={"data": os.fspath(data), **settings.as_dict()}, overwrite=overwrite)
+    try:
+        roi = read_roi(settings.roi) if settings.roi is not None else None
+        manifest = read(data, settings, narrator)
+        check_roi(roi, manifest)
+        manifest.save(run.path)
+        outcome = _train_and_analyse(settings, manifest, roi, run, narrator)
+        page = debug_page(outcome, command=command, seconds=time.monotonic() - started)
+        write_page(page, run)
+        target = run.finish("done")
+        return summarise(outcome, target, seconds=time.monotonic() - started)
+    except KeyboardInterrupt:
+        keep_or_discard(run, narrator)
+        raise
+    except BaseException:
+        run.discard()
+        raise
+
+
+def read(data: str | os.PathLike[str], settings: Settings, narrator: Narrator) -> Manifest:
+    """Read the folder and tell what a user should know about it."""
+    with narrator.step(f"Reading {Path(data).name}") as report:
+        wanted = settings.train_on.split(",") if settings.train_on != "all" else "all"
+        manifest = read_dataset(data, train_on=wanted, seed=settings.seed, progress=report)
+    for sentence in manifest.notes:
+        narrator.note(sentence)
+    return manifest
+
+
+def check_roi(roi: Roi | None, manifest: Manifest) -> None:
+    """Draw every image's region once, so that a missing mask is found before the training and not after it."""
+    if roi is not None:
+        for row in manifest.table.to_dict("records"):
+            roi.mask(row)
+
+
+def _train_and_analyse(
+    settings: Settings, manifest: Manifest, roi: Roi | None, run: RunFolder, narrator: Narrator
+) -> Outcome:
+    with narrator.step(f"Decoding {len(manifest)} images") as report:
+        images = load_images(manifest, manifest.table["path"], settings.image_size, progress=report)
+    try:
+        training = train(settings, manifest, images, narrator)
+    except Interrupted as interruption:
+        interruption.training.bundle.save(run.folder("model"))
+        raise KeyboardInterrupt from interruption
+    training.bundle.save(run.folder("model"))
+    name = f"trained on {', '.join(manifest.train_on)}"
+    outcome = analyse(name, settings, training, manifest, images, narrator, roi=roi)
+    save_outcome(outcome, run)
+    return outcome
+
+
+def keep_or_discard(run: RunFolder, narrator: Narrator) -> None:
+    """After Ctrl-C: a trained model is worth keeping, an empty folder is not."""
+    if any((run.path / name / "card.json").is_file() for name in ("model", "model_all_rooms")):
+        target = run.finish("interrupted")
+        narrator.note(f"interrupted: the best model so far is in {target / 'model'}")
+    else:
+        run.discard()
+        narrator.note("interrupted before a first epoch was done: nothing was kept")

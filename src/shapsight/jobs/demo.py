@@ -1,0 +1,118 @@
+"""`shapsight demo`: the whole story on a rendered world that needs no data and no network."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from jaxtyping import UInt8
+from torch import Tensor
+
+from shapsight.data.images import load_images
+from shapsight.data.manifest import Manifest
+from shapsight.data.readers import read_dataset
+from shapsight.data.roi import read_roi
+from shapsight.data.rooms import ROOMS, write_world
+from shapsight.diagnosis.accuracy import evaluate
+from shapsight.jobs.analysis import Interrupted, Outcome, Settings, analyse, save_outcome, train
+from shapsight.jobs.debug import keep_or_discard
+from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.pages import demo_page, write_page
+from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.summary import summarise_comparison
+from shapsight.models.train import TrainingResult
+
+QUICK = Settings(weights="none", image_size=96, epochs=18, references=50, explain=6)
+FULL = replace(QUICK, image_size=224, epochs=30, references=100, explain=8)
+IMAGES_PER_ROOM = 200
+
+
+def demo(
+    out: str | os.PathLike[str],
+    *,
+    full: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    narrator: Narrator,
+    command: str = "shapsight demo",
+    overwrite: bool = False,
+) -> list[str]:
+    """Train in one rendered room, test in all, explain; then train in all rooms and compare; gives a summary.
+
+        demo("runs/demo", narrator=Narrator())
+
+    Both models take the same number of training steps and are tested on the same images, which neither has seen.
+    """
+    started = time.monotonic()
+    settings = replace(FULL if full else QUICK, train_on=ROOMS[0], seed=seed, device=device)
+    run = RunFolder.start(out, command=command, settings=settings.as_dict(), overwrite=overwrite)
+    try:
+        with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
+            world = write_world(
+                run.path / "world",
+                images_per_room=IMAGES_PER_ROOM,
+                size=settings.image_size,
+                seed=seed,
+                progress=report,
+            )
+        settings = replace(settings, roi=os.fspath(world / "roi"))
+        outcomes = _both_models(settings, run, narrator)
+        write_page(demo_page(*outcomes, command=command, seconds=time.monotonic() - started), run)
+        target = run.finish("done")
+        return summarise_comparison(*outcomes, target, seconds=time.monotonic() - started)
+    except KeyboardInterrupt:
+        keep_or_discard(run, narrator)
+        raise
+    except BaseException:
+        run.discard()
+        raise
+
+
+def _both_models(settings: Settings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:
+    """The model of the first room and the model of all rooms, on the same images."""
+    assert settings.roi is not None
+    world, roi = run.path / "world" / "images", read_roi(settings.roi)
+    one_room = read_dataset(world, train_on=[settings.train_on], seed=settings.seed)
+    all_rooms = read_dataset(world, train_on="all", seed=settings.seed)
+    images = load_images(one_room, one_room.table["path"], settings.image_size)
+    held_out = all_rooms.table["split"] == "validation"
+
+    first_training = _train(settings, one_room, images, run.path / "model", narrator)
+    first = analyse(ROOMS[0], settings, first_training, one_room, images, narrator, roi=roi, among=held_out)
+    save_outcome(first, run)
+
+    share = len(one_room.split("train")) / len(all_rooms.split("train"))
+    broader = replace(settings, train_on="all", epochs=max(2, round(settings.epochs * share)))
+    second_training = _train(broader, all_rooms, images, run.path / "model_all_rooms", narrator)
+    second = analyse(
+        "all rooms", broader, second_training, all_rooms, images, narrator, roi=roi, explained=first.explained
+    )
+    save_outcome(second, run, "_all_rooms")
+    return _on_held_out(first, held_out), _on_held_out(second, held_out)
+
+
+def _train(
+    settings: Settings,
+    manifest: Manifest,
+    images: UInt8[Tensor, "images 3 size size"],
+    folder: Path,
+    narrator: Narrator,
+) -> TrainingResult:
+    try:
+        training = train(settings, manifest, images, narrator)
+    except Interrupted as interruption:
+        interruption.training.bundle.save(folder)
+        raise KeyboardInterrupt from interruption
+    training.bundle.save(folder)
+    return training
+
+
+def _on_held_out(outcome: Outcome, held_out: pd.Series[bool]) -> Outcome:
+    """The same model judged on the images that neither model was trained on, under one name in every room."""
+    predictions = outcome.predictions[held_out].assign(split="held out")
+    errors = evaluate(predictions, outcome.manifest.targets, seed=outcome.settings.seed)
+    relevance = None if outcome.relevance is None else outcome.relevance.assign(split="held out")
+    return replace(outcome, predictions=predictions, errors=errors, relevance=relevance)

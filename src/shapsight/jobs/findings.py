@@ -1,0 +1,108 @@
+"""What came out, in plain sentences, each computed from the tables of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from shapsight.jobs.analysis import Outcome
+
+
+@dataclass(frozen=True)
+class ErrorInEnvironment:
+    """The mean squared error of one target in one environment, with its interval."""
+
+    environment: str
+    split: str
+    images: int
+    mse: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mse:.3g} (95 % {self.low:.3g} to {self.high:.3g}, {count(self.images, 'image')})"
+
+
+def errors_of(outcome: Outcome, target: str) -> list[ErrorInEnvironment]:
+    """One entry an environment: its held-out images where it was trained on, all of them where it was not."""
+    errors = outcome.errors
+    wanted = errors[(errors["target"] == target) & (errors["split"] != "train") & (errors["environment"] != "all")]
+    if wanted.empty:
+        wanted = errors[errors["target"] == target]
+    return [
+        ErrorInEnvironment(
+            str(row["environment"]), str(row["split"]), int(row["images"]), row["mse"], row["mse_low"], row["mse_high"]
+        )
+        for row in wanted.to_dict("records")
+    ]
+
+
+def error_sentence(outcome: Outcome) -> str:
+    """How much larger the error is where the model was not trained."""
+    target = outcome.manifest.targets[0]
+    entries = errors_of(outcome, target)
+    trained = outcome.manifest.train_on
+    at_home = [entry for entry in entries if entry.environment in trained]
+    elsewhere = [entry for entry in entries if entry.environment not in trained]
+    if not at_home:
+        return f"No image was held out of the training environments, so the error there is not known for {target}."
+    if not elsewhere:
+        parts = "; ".join(f"{entry.environment} {entry}" for entry in at_home)
+        return f"The mean squared error of {target} on held-out images: {parts}. No environment is left unseen."
+    home = max(at_home, key=lambda entry: entry.mse)
+    worst = max(elsewhere, key=lambda entry: entry.mse)
+    return (
+        f"Trained on {', '.join(trained)}, the model's error for {target} is {ratio(worst.mse, home.mse)} in "
+        f"{worst.environment}: MSE {worst} against {home} on held-out images of {home.environment}."
+    )
+
+
+def relevance_sentence(relevance: pd.DataFrame | None, output: str) -> str:
+    """How much of the attribution lies outside the region of interest, beside chance."""
+    if relevance is None:
+        return "No region of interest was given (--roi), so it is not known how much of the attribution it gets."
+    parts = [
+        f"{row['environment']} {1 - row['share']:.0%}{_outside_interval(row)}, chance {1 - row['chance']:.0%}"
+        for row in relevance[relevance["output"] == output].to_dict("records")
+    ]
+    return f"Share of {output}'s absolute attribution outside the region of interest: {'; '.join(parts)}."
+
+
+def _outside_interval(row: dict[str, float]) -> str:
+    if row["low"] != row["low"]:  # NaN: one image has no interval
+        return ""
+    return f" (95 % {1 - row['high']:.0%} to {1 - row['low']:.0%})"
+
+
+def ratio(larger: float, smaller: float) -> str:
+    """`"9.1 times as high"`, or that they hardly differ."""
+    if smaller <= 0:
+        return "higher"
+    times = larger / smaller
+    return "about the same" if 0.9 <= times <= 1.1 else f"{times:.2g} times as high"
+
+
+def gap_sentence(outcome: Outcome) -> str:
+    """How exactly the attributions sum to what they explain."""
+    explanation = outcome.explanation
+    gap = explanation.completeness_gap.abs()
+    change = (explanation.predictions - explanation.base_values).abs()
+    size = explanation.values.abs().sum((2, 3, 4))
+    return (
+        f"{count(len(explanation), 'image')} explained with {explanation.method} against "
+        f"{count(int(explanation.settings['references']), 'reference')}; the sums miss prediction - base value by at "
+        f"most {gap.max().item():.1e} of differences up to {change.max().item():.2g} "
+        f"({(gap / size.clamp_min(1e-30)).max().item():.1e} of the absolute attribution)"
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """`"1 image"`, `"12 images"`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`"3 min 20 s"`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,100 @@
+"""The folder that a run leaves behind: complete, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shapsight.errors import RunError
+from shapsight.models.bundle import library_versions
+
+CARD = "run.json"
+
+
+@dataclass
+class RunFolder:
+    """A run's folder, written beside its final place and moved there when the run ends.
+
+        run = RunFolder.start("runs/lockers", command="debug", settings={...})
+        run.path / "report.html"          # write here while the run goes on
+        run.finish(status="done")         # now it is at runs/lockers
+
+    Until then it is called `.NAME.part`, so an interrupted or failed run never takes an older run's place.
+    """
+
+    target: Path
+    path: Path
+    card: dict[str, Any]
+
+    @classmethod
+    def start(
+        cls, out: str | os.PathLike[str], *, command: str, settings: Mapping[str, Any], overwrite: bool = False
+    ) -> RunFolder:
+        """Make the folder to work in. Raises `RunError` where something is in the way."""
+        target = Path(out)
+        refuse_to_overwrite(target, overwrite)
+        path = target.with_name(f".{target.name}.part")
+        if path.exists():
+            shutil.rmtree(path)
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(f"cannot write to {target.parent}: {error.strerror}") from error
+        card = {
+            "command": command,
+            "settings": dict(settings),
+            "started": _now(),
+            "status": "running",
+            "versions": library_versions(),
+        }
+        run = cls(target, path, card)
+        run.write_card()
+        return run
+
+    def folder(self, name: str) -> Path:
+        """A folder inside the run, made when it is first asked for."""
+        path = self.path / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def write_card(self) -> None:
+        """Write run.json, complete or not at all."""
+        part = self.path / f".{CARD}.part"
+        part.write_text(json.dumps(self.card, indent=2, default=str) + "\n")
+        part.replace(self.path / CARD)
+
+    def finish(self, status: str) -> Path:
+        """Move the run to its place; an older run there is replaced only now."""
+        self.card.update(status=status, finished=_now())
+        self.write_card()
+        if self.target.exists():
+            shutil.rmtree(self.target)
+        self.path.replace(self.target)
+        self.path = self.target
+        return self.target
+
+    def discard(self) -> None:
+        """Leave nothing behind of a run that has nothing to keep."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def refuse_to_overwrite(target: Path, overwrite: bool) -> None:
+    """Raise `RunError` where `target` holds something that this run must not replace."""
+    if target.is_file():
+        raise RunError(f"{target} is a file; --out needs a folder")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not (target / CARD).is_file():
+        raise RunError(f"{target} is not empty and is not a run of shapsight; choose another --out")
+    if not overwrite:
+        raise RunError(f"{target} holds a run already; use --overwrite to replace it, or another --out")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
