@@ -175,6 +175,7 @@ def _positions(images: int | slice | Sequence[int] | Tensor | None, count: int) 
     if isinstance(images, slice):
         return torch.arange(count)[images]
     wanted = torch.as_tensor([images] if isinstance(images, int) else images).cpu()
+    wanted = wanted.long() if not len(wanted) else wanted
     if wanted.dtype == torch.bool:
         if len(wanted) != count:
             raise ExplainerError(f"a mask over images needs {count} entries, this one has {len(wanted)}")

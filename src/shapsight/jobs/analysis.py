@@ -142,7 +142,7 @@ def explain_rows(
     """DeepSHAP of some rows of the manifest's table, against the bundle's references."""
     bundle = training.bundle
     references = bundle.prepare(bundle.references)
-    pixels = images[torch.as_tensor(rows.index.to_numpy())]
+    pixels = images[rows.index.tolist()]
     explainer = DeepShap(bundle.model, references, output_names=bundle.card.output_names)
     with narrator.step(f"Explaining {len(rows)} images against {len(references)} references") as report:
         return explainer(bundle.prepare(pixels), progress=report, show=pixels.float() / 255)

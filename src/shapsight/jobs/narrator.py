@@ -49,9 +49,9 @@ class Narrator:
     def say(self, sentence: str) -> None:
         """A step that shows its own progress."""
         if not self.quiet:
-            self.console.print(sentence, highlight=False, markup=False)
+            self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def note(self, sentence: str) -> None:
         """A sentence that the user should read."""
         if not self.quiet:
-            self.console.print(f"  {sentence}", style="yellow", highlight=False, markup=False)
+            self.console.print(f"  {sentence}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,283 @@
+"""Pictures of tables: errors, predictions, where attribution lies, and how training went.
+
+The pictures of explanations, `image_plot` and `compare_plot`, are offered here too. Every function returns a
+matplotlib `Figure`, needs no display and shows nothing by itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import rcParams
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from shapsight.errors import DataError
+from shapsight.report import style
+from shapsight.report.heatmaps import compare_plot, image_plot
+
+__all__ = ["compare_plot", "error_bars", "image_plot", "relevance_bars", "scatter_panels", "training_curve"]
+
+BAR_HEIGHT = 0.24
+LONGEST_NAME = 2.0
+Bar = tuple[str, str, str]  # environment, split, model
+
+
+def scatter_panels(predictions: pd.DataFrame, target: str, *, figure: Figure | None = None) -> Figure:
+    """Draw predicted against actual values, one panel for each environment and split, all on the same axes.
+
+        scatter_panels(predictions, "x")     # columns environment, split, x, predicted_x
+
+    Points on the red diagonal are right. The title gives the mean squared error and the number of images.
+    Raises `DataError` for a table without these columns or without rows.
+    """
+    predicted = f"predicted_{target}"
+    _check(predictions, ("environment", "split", target, predicted), "scatter_panels")
+    groups = list(predictions.groupby(["environment", "split"], sort=False))
+    values = predictions[[target, predicted]].to_numpy(float)
+    limits = _limits(values[np.isfinite(values)])
+    columns = min(4, len(groups))
+    rows = math.ceil(len(groups) / columns)
+    figure = _figure(figure, 2.45 * columns + 0.5, 2.7 * rows + 0.25, layout="compressed")
+    for place, ((environment, split), group) in enumerate(groups, start=1):
+        axes = figure.add_subplot(rows, columns, place, aspect="equal", xlim=limits, ylim=limits)
+        is_few = len(group) < 300
+        actual, said = group[target].to_numpy(float), group[predicted].to_numpy(float)
+        axes.plot(limits, limits, color=style.RAISES, linewidth=1.2, zorder=3)
+        axes.scatter(
+            actual, said, s=16 if is_few else 7, color=style.SERIES[0], alpha=0.75 if is_few else 0.4, linewidths=0,
+            zorder=2, rasterized=len(group) > 2000,
+        )  # fmt: skip
+        mse = style.number(float(np.mean((said - actual) ** 2)))
+        name = _place_name(str(environment), str(split), 2.2)
+        title = f"{name}\nMSE {mse}, {len(group)} image{'s' * (len(group) != 1)}"
+        axes.set_title(title, fontsize=style.LABEL, parse_math=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        style.tidy(axes)
+    for label in (figure.supxlabel(f"actual {target}"), figure.supylabel(f"predicted {target}")):
+        label.set(fontsize=style.LABEL, parse_math=False)
+    return figure
+
+
+def error_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
+    """Draw the mean squared error of each environment and split with its interval, one panel a target.
+
+        error_bars(table)     # columns environment, split, target, mse, mse_low, mse_high, and model for several
+
+    Raises `DataError` for a table without these columns or without rows.
+    """
+    _check(table, ("environment", "split", "target", "mse", "mse_low", "mse_high"), "error_bars")
+    bars = Bars(table, "target", "mse", "mse_low", "mse_high", None, "mean squared error of {}", style.number)
+    return _draw_bars(bars, figure)
+
+
+def relevance_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
+    """Draw the share of absolute attribution inside the region of interest, one panel an output.
+
+        relevance_bars(table)     # columns environment, split, output, share, low, high, chance, and model
+
+    `share`, `low`, `high` and `chance` are in [0, 1]. The diamond is chance: the share of the image's area that
+    the region covers, which is what an even heatmap would score.
+    Raises `DataError` for a table without these columns or without rows.
+    """
+    _check(table, ("environment", "split", "output", "share", "low", "high", "chance"), "relevance_bars")
+    said = "attribution of {} inside the region of interest"
+    bars = Bars(table, "output", "share", "low", "high", "chance", said, lambda share: f"{share:.0%}")
+    return _draw_bars(bars, figure, limit=1.0)
+
+
+def training_curve(
+    history: pd.DataFrame, best_epoch: int | None = None, *, axes: Axes | None = None
+) -> Figure:
+    """Draw the losses over the epochs, and which epoch was kept.
+
+        training_curve(history, best_epoch=7)     # columns epoch, train_loss, validation_loss
+
+    Every column that ends in `loss` is drawn. A loss that falls by more than a factor of 30 gets a logarithmic
+    scale. Raises `DataError` for a table without losses or rows.
+    """
+    losses = [str(column) for column in history.columns if str(column).endswith("loss")]
+    _check(history, ("epoch", *(losses or ["train_loss"])), "training_curve")
+    if axes is None:
+        axes = _figure(None, 5.6, 3.0).add_subplot()
+    for column, colour in zip(losses, style.SERIES, strict=False):
+        known = history[["epoch", column]].dropna()
+        name = column.removesuffix("_loss").replace("_", " ").replace("loss", "training")
+        axes.plot(
+            known["epoch"], known[column], color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name
+        )
+    values = history[losses].to_numpy(float)
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() > 30 * values.min():
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=min(0, values.min(initial=0.0)))
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=rcParams["text.color"], linewidth=1, linestyle=":", label="epoch kept")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch", fontsize=style.LABEL)
+    axes.set_ylabel("loss", fontsize=style.LABEL)
+    style.tidy(axes)
+    axes.legend(
+        frameon=False, fontsize=style.LABEL, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0
+    )
+    # Axes may lie in a part of a figure, whose own `figure` is the whole one.
+    return axes.figure.figure
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Which columns of a table make a picture of horizontal bars, and what is written beside them."""
+
+    table: pd.DataFrame
+    panel: str
+    value: str
+    low: str
+    high: str
+    marker: str | None
+    axis_label: str
+    write: Callable[[float], str]
+
+
+def _draw_bars(bars: Bars, figure: Figure | None, limit: float | None = None) -> Figure:
+    bars = bars if "model" in bars.table else replace(bars, table=bars.table.assign(model=""))
+    panels = list(dict.fromkeys(bars.table[bars.panel]))
+    colours = dict(zip(dict.fromkeys(bars.table["model"]), itertools.cycle(style.SERIES), strict=False))
+    heights = _heights(bars.table)
+    key: list[tuple[Artist, str]] = []
+    if len(colours) > 1:
+        key += [(Patch(color=colour), str(model)) for model, colour in colours.items()]
+    key += [(_chance([], []), "chance: the region's share of the area")] if bars.marker else []
+
+    columns = min(2, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    tall = (max(heights.values()) + 1) * BAR_HEIGHT + 0.75
+    figure = _figure(figure, 3.7 * columns + 1.6, rows * tall + (0.35 if key else 0))
+    values = bars.table[[bars.value, bars.high]].to_numpy(float)
+    reach = limit or 1.04 * float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, number + 1, xlim=(0, reach))
+        axes.set_ylim(max(heights.values()) + 0.7, -0.7)
+        for model, colour in colours.items():
+            chosen = bars.table[(bars.table[bars.panel] == panel) & (bars.table["model"] == model)]
+            _draw_model(axes, bars, chosen, [heights[bar] for bar in _bars_of(chosen)], colour)
+        axes.set_xlabel(bars.axis_label.format(panel), fontsize=style.LABEL, parse_math=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        if limit:
+            axes.set_xticks(np.linspace(0, limit, 5))
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        style.tidy(axes, grid="x")
+        _name_places(axes, heights, is_first=number % columns == 0)
+    if key:
+        legend = figure.legend(
+            *zip(*key, strict=True), loc="outside upper left", ncols=3, frameon=False, fontsize=style.LABEL,
+            handlelength=1.2,
+        )  # fmt: skip
+        style.literal(legend.get_texts())
+    return figure
+
+
+def _bars_of(table: pd.DataFrame) -> list[Bar]:
+    return list(zip(table["environment"], table["split"], table["model"], strict=True))
+
+
+def _heights(table: pd.DataFrame) -> dict[Bar, float]:
+    """Where each bar lies: environments, their splits and the models of each in the table's order, without holes.
+
+    Two models may know an environment by different splits (seen by one, unseen by the other).
+    """
+    environments, splits, models = (list(dict.fromkeys(table[c])) for c in ("environment", "split", "model"))
+    present = set(_bars_of(table))
+    heights: dict[Bar, float] = {}
+    top = 0.0
+    for environment, split in itertools.product(environments, splits):
+        found = [(environment, split, model) for model in models if (environment, split, model) in present]
+        heights.update({bar: top + number for number, bar in enumerate(found)})
+        top += len(found) + 0.6 if found else 0
+    return heights
+
+
+def _name_places(axes: Axes, heights: dict[Bar, float], is_first: bool) -> None:
+    """Environment and split at the middle of their bars; beside another panel the names would only repeat."""
+    middles: dict[tuple[str, str], list[float]] = {}
+    for (environment, split, _), height in heights.items():
+        middles.setdefault((environment, split), []).append(height)
+    names = [_place_name(str(place), str(split), LONGEST_NAME) for place, split in middles]
+    at = [float(np.mean(each)) for each in middles.values()]
+    axes.set_yticks(at, names if is_first else [""] * len(names), fontsize=style.LABEL, parse_math=False)
+
+
+def _place_name(environment: str, split: str, width: float) -> str:
+    """Environment and split in at most `width` inches; what is cut is the environment."""
+    left = width - style.text_width(f" · {split}", style.LABEL)
+    return f"{style.shorten(environment, left, style.LABEL)} · {split}"
+
+
+def _draw_model(axes: Axes, bars: Bars, chosen: pd.DataFrame, at: Sequence[float], colour: str) -> None:
+    value, low, high = (chosen[column].to_numpy(float) for column in (bars.value, bars.low, bars.high))
+    axes.barh(at, value, 0.82, color=colour)
+    # An interval that misses its own estimate is drawn up to it.
+    spread = np.nan_to_num(np.stack([value - low, high - value])).clip(min=0)
+    axes.errorbar(
+        value, at, xerr=spread, fmt="none", ecolor=rcParams["text.color"], elinewidth=1.1, capsize=2.5
+    )
+    if bars.marker:
+        axes.add_line(_chance(chosen[bars.marker].to_list(), at))
+    # In a column beside the bars: behind a bar, a number could be taken for that of the chance marker.
+    for height, drawn in zip(at, value, strict=True):
+        said = bars.write(drawn) if np.isfinite(drawn) else "no value"
+        axes.annotate(
+            said,
+            (1, height),
+            (4, 0),
+            ("axes fraction", "data"),
+            "offset points",
+            va="center",
+            fontsize=style.NOTE,
+        )
+
+
+def _chance(share: Sequence[float], at: Sequence[float]) -> Line2D:
+    return Line2D(
+        share, at, linestyle="", marker="D", markersize=5, markerfacecolor=rcParams["figure.facecolor"],
+        markeredgecolor=rcParams["text.color"], zorder=3,
+    )  # fmt: skip
+
+
+def _check(table: pd.DataFrame, needed: Sequence[str], name: str) -> None:
+    missing = [column for column in needed if column not in table.columns]
+    if missing:
+        have = ", ".join(map(str, table.columns))
+        raise DataError(f"{name} needs the columns {', '.join(missing)}; the table has {have or 'none'}")
+    if table.empty:
+        raise DataError(f"{name} was given a table without rows")
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    low, high = (float(values.min()), float(values.max())) if len(values) else (-1.0, 1.0)
+    room = 0.06 * (high - low) or 0.1
+    return low - room, high + room
+
+
+def _figure(
+    given: Figure | None,
+    width: float,
+    height: float,
+    layout: Literal["constrained", "compressed"] = "constrained",
+) -> Figure:
+    if given is None:
+        return Figure(figsize=(width, height), layout=layout)
+    given.set_layout_engine(layout)
+    given.set_size_inches(width, height)
+    return given

@@ -1,0 +1,103 @@
+"""What all pictures share: colours that colour-blind eyes can tell apart, text sizes, text cut to its room.
+
+Text, frames and paper keep matplotlib's own settings, so that a picture follows a dark style sheet.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap, to_rgb
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
+
+# Two hues of equal lightness that stay apart for protan, deutan and tritan eyes.
+RAISES = "#c4122f"
+LOWERS = "#1a64b7"
+NOT_A_NUMBER = "#7d7d7d"
+SERIES = ("#3f76b5", "#e29a2d", "#3c9474", "#9a62a8", "#8a8f98")
+TARGET = "#ffd23f"
+PREDICTION = "#5ce1ff"
+
+HEADING = 9.5
+LABEL = 8.5
+NOTE = 7.5
+POINTS_PER_INCH = 72.0
+LINE_HEIGHT = 1.35
+
+
+def _diverging(colours: int = 511, power: float = 0.8) -> Colormap:
+    """Blue, nothing, red: opacity grows with the distance from zero, so the image shows where little happens."""
+    position = np.linspace(-1, 1, colours)
+    hue = np.where(position[:, None] < 0, to_rgb(LOWERS), to_rgb(RAISES))
+    opacity = np.abs(position)[:, None] ** power
+    return ListedColormap(np.hstack([hue, opacity]), name="shapsight").with_extremes(bad=NOT_A_NUMBER)
+
+
+HEAT = _diverging()
+
+
+def text_width(text: str, size: float) -> float:
+    """Width of a line of text in inches, at a font size in points."""
+    font = FontProperties(size=size)
+    with warnings.catch_warnings():
+        # A letter that the font lacks is told of once, when it is drawn.
+        warnings.simplefilter("ignore", UserWarning)
+        width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width) / POINTS_PER_INCH
+
+
+def text_height(lines: int, size: float) -> float:
+    """Height of some lines of text in inches, at a font size in points."""
+    return lines * size * LINE_HEIGHT / POINTS_PER_INCH
+
+
+def shorten(text: str, width: float, size: float) -> str:
+    """The text itself, or its beginning and an ellipsis, so that it is at most `width` inches wide."""
+    if text_width(text, size) <= width:
+        return text
+    kept = text
+    while kept and text_width(f"{kept}…", size) > width:
+        kept = kept[:-1]
+    return f"{kept.rstrip(' ,')}…"
+
+
+def wrap(text: str, width: float, size: float, most: int = 2) -> list[str]:
+    """The text in at most `most` lines of at most `width` inches; what does not fit ends in an ellipsis."""
+    lines: list[str] = []
+    words = text.split()
+    while words and len(lines) < most - 1:
+        taken = 1
+        while taken < len(words) and text_width(" ".join(words[: taken + 1]), size) <= width:
+            taken += 1
+        lines.append(shorten(" ".join(words[:taken]), width, size))
+        words = words[taken:]
+    return [*lines, shorten(" ".join(words), width, size)] if words else lines
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number as people write it: three significant digits, a true minus sign, `1.9e−4` when it is small."""
+    if not np.isfinite(value):
+        return "NaN"
+    said = f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.{digits - 1}e}"
+    figures, _, power = said.partition("e")
+    return (f"{figures}e{int(power)}" if power else figures).replace("-", "−")
+
+
+def literal(texts: Iterable[Text]) -> None:
+    """Names come from users: a dollar sign in them is a dollar sign, not the start of a formula."""
+    for text in texts:
+        text.set_parse_math(False)
+
+
+def tidy(axes: Axes, grid: str = "both") -> None:
+    """Axes without a box: light grid lines, small figures, two spines."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color=rcParams["grid.color"], alpha=0.35, linewidth=0.6)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=NOTE, length=0)

@@ -1,0 +1,606 @@
+"""Pictures, judged by what is drawn: data, colour limits, texts and where they stand."""
+
+import dataclasses
+import io
+import itertools
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from torch import Tensor
+
+from shapsight.attribution.explanation import Explanation
+from shapsight.errors import DataError, ExplainerError
+from shapsight.report import style
+from shapsight.report.plots import (
+    compare_plot,
+    error_bars,
+    image_plot,
+    relevance_bars,
+    scatter_panels,
+    training_curve,
+)
+
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def photographs(count: int, size: tuple[int, int], channels: int = 3) -> Tensor:
+    """Floor, wall, a bright band and some grain: enough of a photograph to draw."""
+    random = np.random.default_rng(3)
+    down, across = np.mgrid[0 : size[0], 0 : size[1]] / np.array(size)[:, None, None]
+    images = []
+    for number in range(count):
+        wall = 0.45 + 0.3 * np.sin(6 * across + number)
+        floor = 0.3 + 0.2 * down
+        band = np.exp(-(((across - 0.3 - 0.4 * down - 0.02 * number) / 0.08) ** 2))
+        grey = np.where(down < 0.5, wall, floor + 0.5 * band)
+        colours = grey + 0.1 * np.arange(channels)[:, None, None] / channels
+        images.append(colours + 0.03 * random.standard_normal((channels, *size)))
+    return torch.from_numpy(np.stack(images)).float().clamp(0, 1)
+
+
+def explained(
+    images: int,
+    outputs: int,
+    size: tuple[int, int] = (40, 40),
+    channels: int = 3,
+    names: tuple[str, ...] = ("x", "y"),
+) -> Explanation:
+    generator = torch.Generator().manual_seed(images * 100 + outputs)
+    coarse = torch.randn(images * outputs, channels, 9, 9, generator=generator)
+    values = torch.nn.functional.interpolate(coarse, size=size, mode="bilinear") * 1e-3
+    values = values.reshape(images, outputs, channels, *size)
+    base = torch.zeros(images, outputs)
+    predictions = values.sum((2, 3, 4))
+    index = torch.arange(outputs).repeat(images, 1)
+    return Explanation(values, base, predictions, base, index, photographs(images, size, channels), names)
+
+
+def predictions_of(environments: dict[tuple[str, str], int]) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    tables = []
+    for (environment, split), count in environments.items():
+        actual = random.uniform(-1, 1, count)
+        said = 0.8 * actual + random.normal(0, 0.1, count)
+        tables.append(
+            pd.DataFrame({"environment": environment, "split": split, "x": actual, "predicted_x": said})
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def measured(models: tuple[str, ...] = (), panels: tuple[str, ...] = ("x", "y")) -> pd.DataFrame:
+    places = [("room_1", "train"), ("room_1", "validation"), ("room_2", "unseen"), ("room_3", "unseen")]
+    rows = []
+    for number, (model, panel, (environment, split)) in enumerate(
+        itertools.product(models or ("",), panels, places)
+    ):
+        value = 0.05 + 0.04 * number
+        row = {"environment": environment, "split": split, "target": panel, "output": panel}
+        row |= {"mse": value, "mse_low": value * 0.8, "mse_high": value * 1.3, "chance": 0.4}
+        rows.append(
+            row
+            | {"share": value, "low": value * 0.9, "high": value * 1.1}
+            | ({"model": model} if models else {})
+        )
+    return pd.DataFrame(rows)
+
+
+def drawn_texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[Text]:
+    """All texts that a drawing of the figure really shows, tick labels outside of the view left out."""
+    texts: list[Text] = []
+    draw = Text.draw
+
+    def remember(text: Text, renderer: object) -> None:
+        if text.get_visible() and text.get_text().strip() and text not in texts:
+            texts.append(text)
+        draw(text, renderer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Text, "draw", remember)
+        FigureCanvasAgg(figure).draw()
+    return texts
+
+
+def assert_texts_have_room(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text leaves the figure, meets another text, or runs into axes that it does not belong to."""
+    texts = drawn_texts(figure, monkeypatch)
+    assert texts
+    boxes = np.array([text.get_window_extent().padded(-0.5).extents for text in texts])
+    whole = figure.bbox.extents
+    inside = (boxes[:, :2] >= whole[:2]).all(1) & (boxes[:, 2:] <= whole[2:]).all(1)
+    assert inside.all(), f"{texts[inside.argmin()].get_text()!r} leaves the figure"
+    for one, two in np.argwhere(np.triu(overlaps(boxes, boxes), 1)):
+        raise AssertionError(f"{texts[one].get_text()!r} meets {texts[two].get_text()!r}")
+    for one, two in np.argwhere(
+        overlaps(boxes, np.array([axes.bbox.padded(-1).extents for axes in figure.axes]))
+    ):
+        assert texts[one].axes is figure.axes[two], f"{texts[one].get_text()!r} runs into other axes"
+
+
+def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which boxes (x0, y0, x1, y1) of the first meet which of the second."""
+    one, two = first[:, None], second[None]
+    return ((one[..., :2] < two[..., 2:]) & (two[..., :2] < one[..., 2:])).all(-1)
+
+
+def panels(figure: Figure, columns: int) -> list[list]:
+    """The axes of image_plot by row: the image, then the heatmaps, then the colour bar."""
+    rows = [figure.axes[start : start + columns + 1] for start in range(0, len(figure.axes), columns + 1)]
+    assert all(len(row) == columns + 1 for row in rows)
+    return rows
+
+
+def heat_of(axes) -> np.ndarray:
+    return np.ma.filled(axes.images[-1].get_array(), np.nan)
+
+
+@pytest.mark.parametrize("count, outputs", [(1, 1), (3, 2), (2, 10)])
+def test_every_image_has_a_row_with_a_heatmap_for_each_output_and_a_colour_bar(count, outputs):
+    explanation = explained(count, outputs)
+    rows = panels(image_plot(explanation, cell=1), 1 + outputs)
+    assert len(rows) == count
+    for image, (photo, *heats, _) in enumerate(rows):
+        np.testing.assert_allclose(
+            photo.images[0].get_array(), explanation.images[image].permute(1, 2, 0), atol=1e-6
+        )
+        for output, axes in enumerate(heats):
+            np.testing.assert_allclose(
+                heat_of(axes), explanation.heatmap()[image, output], rtol=1e-5, atol=1e-9
+            )
+
+
+def test_a_row_has_one_scale_symmetric_around_zero_that_ends_at_the_percentile():
+    explanation = explained(3, 2)
+    for image, (_, *heats, bar) in enumerate(panels(image_plot(explanation, cell=1, scale_percentile=90), 3)):
+        expected = np.percentile(explanation.heatmap()[image].abs().numpy(), 90)
+        for axes in [*heats, bar]:
+            low, high = axes.images[-1].get_clim()
+            assert low == -high
+            assert high == pytest.approx(expected, rel=1e-5)
+        assert bar.get_ylim() == pytest.approx((-expected, expected), rel=1e-5)
+
+
+def test_one_extreme_pixel_does_not_wash_out_the_rest():
+    explanation = explained(1, 1)
+    values = explanation.values.clone()
+    values[0, 0, 0, 5, 5] = 1e6
+    spoiled = dataclasses.replace(explanation, values=values)
+    limits = [panels(image_plot(e, cell=1), 2)[0][1].images[-1].get_clim()[1] for e in (explanation, spoiled)]
+    assert limits[1] == pytest.approx(limits[0], rel=0.2)
+
+
+def test_red_raises_and_blue_lowers_and_zero_shows_the_image():
+    red, clear, blue = style.HEAT(1.0), style.HEAT(0.5), style.HEAT(0.0)
+    assert red[0] > red[2] and red[3] == 1
+    assert blue[2] > blue[0] and blue[3] == 1
+    assert clear[3] == 0
+
+
+@pytest.mark.parametrize("kind", ["full colour vision", "protanopia", "deuteranopia"])
+def test_the_two_colours_stay_apart_for_colour_blind_eyes(kind):
+    """Machado, Oliveira and Fernandes 2009, table 1, severity 1, on linear RGB."""
+    see = {
+        "full colour vision": np.eye(3),
+        "protanopia": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        "deuteranopia": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+    }[kind]
+    red, blue = (np.array(see) @ (np.array(to_rgb(colour)) ** 2.2) for colour in (style.RAISES, style.LOWERS))
+    # The blue channel carries the difference for dichromats: it must be large, in display values.
+    display = np.abs(np.clip(red, 0, 1) ** (1 / 2.2) - np.clip(blue, 0, 1) ** (1 / 2.2))
+    assert display.max() > 0.35
+
+
+def test_cells_keep_the_sum_of_the_shap_values_also_where_the_side_is_no_multiple():
+    explanation = explained(1, 2, (41, 58))
+    (_, *heats, _), *_ = panels(image_plot(explanation, cell=4), 3)
+    for output, axes in enumerate(heats):
+        cells = heat_of(axes)
+        assert cells.shape == (11, 15)
+        np.testing.assert_allclose(cells.sum(), explanation.heatmap()[0, output].sum(), rtol=1e-4)
+        np.testing.assert_allclose(cells[1, 2], explanation.heatmap()[0, output, 4:8, 8:12].sum(), rtol=1e-4)
+        assert axes.get_xlim() == (-0.5, 57.5)
+        assert axes.images[-1].get_extent() == [-0.5, 59.5, 43.5, -0.5]
+
+
+def test_small_images_are_drawn_by_their_pixels_and_large_ones_by_cells_the_bar_tells_of(monkeypatch):
+    small = panels(image_plot(explained(1, 2, (28, 28), 1)), 3)[0]
+    assert heat_of(small[1]).shape == (28, 28)
+    figure = image_plot(explained(1, 2, (512, 512)))
+    cells = heat_of(panels(figure, 3)[0][1])
+    assert 40 < len(cells) < 120
+    side = round(512 / len(cells))
+    said = " ".join(text.get_text() for text in drawn_texts(figure, monkeypatch))
+    assert f"of {side}×{side} pixels" in said.replace("\n", " ")
+
+
+def test_titles_say_the_output_and_its_prediction():
+    explanation = explained(2, 2, names=("x", "y"))
+    for image, (_, *heats, _) in enumerate(panels(image_plot(explanation), 3)):
+        for output, axes in enumerate(heats):
+            name, value = axes.get_title().split(" = ")
+            assert name == "xy"[output]
+            said = float(value.replace("−", "-"))
+            assert said == pytest.approx(explanation.predictions[image, output].item(), rel=6e-3)
+
+
+@pytest.mark.parametrize(
+    "count, outputs, size, channels, options",
+    [
+        (1, 1, (40, 40), 3, {}),
+        (2, 2, (96, 96), 3, {"targets": [[10, 20], [0, 95]], "predictions_xy": [[-9, 20], [50, 120]]}),
+        (3, 2, (40, 40), 3, {}),
+        (12, 2, (64, 64), 3, {}),
+        (2, 10, (28, 28), 1, {"labels": FASHION, "true_labels": ["Ankle boot", "T-shirt/top"]}),
+        (3, 4, (500, 500), 3, {"labels": ["American egret, great white heron, Egretta", "owl", "$5$", "a" * 60]}),
+        (2, 2, (30, 240), 3, {}),
+        (2, 2, (240, 30), 3, {}),
+        (1, 2, (1024, 1024), 1, {}),
+        (2, 3, (40, 40), 3, {"width": 4.0, "true_labels": ["a very long caption that somebody wrote", "b"]}),
+        (50, 1, (28, 28), 1, {}),
+    ],
+)  # fmt: skip
+def test_no_texts_collide_in_pictures_of_explanations(count, outputs, size, channels, options, monkeypatch):
+    names = tuple(f"output {number}" for number in range(outputs))
+    assert_texts_have_room(
+        image_plot(explained(count, outputs, size, channels, names), **options), monkeypatch
+    )
+
+
+@pytest.mark.parametrize("outputs, size", [(10, (224, 224)), (2, (30, 240)), (1, (64, 64))])
+def test_the_label_of_the_colour_bar_is_never_cut(outputs, size, monkeypatch):
+    said = [text.get_text() for text in drawn_texts(image_plot(explained(1, outputs, size)), monkeypatch)]
+    label = next(text for text in said if text.startswith("SHAP value")).replace("\n", " ")
+    assert label.endswith(", units of the output") and "…" not in label
+
+
+def test_the_target_is_a_ring_and_the_prediction_a_cross_at_their_pixels(monkeypatch):
+    figure = image_plot(
+        explained(2, 1),
+        targets=[[12, 30], [np.nan, np.nan]],
+        predictions_xy=torch.tensor([[20.5, 3], [5, 6]]),
+    )
+    first, second = (row[0] for row in panels(figure, 2))
+    ring, cross = first.lines
+    assert (ring.get_marker(), cross.get_marker()) == ("o", "x")
+    assert ring.get_xydata().tolist() == [[12, 30]]
+    assert cross.get_xydata().tolist() == [[20.5, 3]]
+    assert [line.get_marker() for line in second.lines] == ["x"]
+    said = [text.get_text() for text in drawn_texts(figure, monkeypatch)]
+    assert "target" in said and "prediction" in said
+
+
+def test_a_prediction_beyond_the_image_is_an_arrowhead_at_the_border_not_a_cross_inside():
+    figure = image_plot(explained(2, 1), predictions_xy=[[400, 20], [20, -7]])
+    right, up = (row[0].lines[0] for row in panels(figure, 2))
+    assert (right.get_marker(), right.get_xydata().tolist()) == (">", [[39, 20]])
+    assert (up.get_marker(), up.get_xydata().tolist()) == ("^", [[20, 0]])
+
+
+def test_zero_attributions_give_an_even_picture_without_an_invented_scale():
+    explanation = explained(1, 2)
+    flat = dataclasses.replace(explanation, values=torch.zeros_like(explanation.values))
+    _, *heats, bar = panels(image_plot(flat), 3)[0]
+    for axes in heats:
+        assert not style.HEAT(axes.images[-1].norm(heat_of(axes)))[..., 3].any()
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["", "0", ""]
+
+
+def test_values_that_are_mostly_zero_are_scaled_by_their_largest():
+    explanation = explained(1, 1)
+    values = torch.zeros_like(explanation.values)
+    values[0, 0, 0, 3, 3] = 0.25
+    axes = panels(image_plot(dataclasses.replace(explanation, values=values), cell=1), 2)[0][1]
+    assert axes.images[-1].get_clim() == (-0.25, 0.25)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_grey_and_counted_in_the_title(bad, monkeypatch):
+    explanation = explained(1, 2)
+    values = explanation.values.clone()
+    values[0, 0, :, 4:6, 10:13] = bad
+    figure = image_plot(dataclasses.replace(explanation, values=values), cell=1)
+    first, second = panels(figure, 3)[0][1:3]
+    assert np.isnan(heat_of(first)).sum() == 6
+    assert "6 pixels NaN" in first.get_title()
+    assert "NaN" not in second.get_title()
+    grey = style.HEAT(np.ma.masked_invalid([np.nan]))[0]
+    assert len(set(grey[:3])) == 1 and grey[3] == 1
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_all_values_may_be_missing():
+    explanation = explained(1, 1)
+    image_plot(dataclasses.replace(explanation, values=explanation.values * float("nan")))
+
+
+def test_pixels_may_be_channels_last_in_255_grey_or_negated():
+    explanation = explained(2, 1)
+    expected = explanation.images.permute(0, 2, 3, 1).numpy()
+
+    def drawn(pixels):
+        return np.stack(
+            [row[0].images[0].get_array() for row in panels(image_plot(explanation, pixels=pixels), 2)]
+        )
+
+    np.testing.assert_allclose(drawn(expected), expected, atol=1e-6)
+    np.testing.assert_allclose(drawn((expected * 255).round().astype(np.uint8)), expected, atol=3e-3)
+    assert drawn(expected.mean(-1)).shape == (2, 40, 40)
+    grey = expected.mean(-1)
+    stretched = (grey.max() - grey) / (grey.max() - grey.min())
+    np.testing.assert_allclose(drawn(-grey), stretched, atol=1e-6)
+
+
+def test_pixels_may_have_another_resolution_than_the_heatmaps():
+    photo, heat, _ = panels(
+        image_plot(explained(1, 1), pixels=photographs(1, (160, 160)), targets=[[150, 140]]), 2
+    )[0]
+    assert photo.get_xlim() == (-0.5, 159.5)
+    assert photo.lines[0].get_xydata().tolist() == [[150, 140]]
+    assert heat.images[0].get_extent() == [-0.5, 39.5, 39.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"true_labels": ["one"]}, "true_labels has 1 entries for 2 images"),
+        ({"labels": ["x"]}, "one name for each of 2 outputs"),
+        ({"labels": [["x", "y"]]}, "such a list for each of 2 images"),
+        ({"targets": [[1, 2]]}, r"target points have shape \(1, 2\); 2 images need \(2, 2\)"),
+        ({"pixels": np.zeros((2, 3, 40, 80))}, r"\(2, 3, 40, 80\) do not fit 2 heatmaps of 40 × 40"),
+        ({"pixels": np.zeros((3, 3, 40, 40))}, r"\(3, 3, 40, 40\) do not fit 2 heatmaps"),
+        ({"pixels": np.zeros((40, 40))}, r"\(40, 40\) do not fit"),
+    ],
+)
+def test_what_does_not_fit_the_explanation_is_refused_with_both_sizes(options, words):
+    with pytest.raises(ExplainerError, match=words):
+        image_plot(explained(2, 2), **options)
+
+
+def test_an_empty_explanation_is_refused():
+    with pytest.raises(ExplainerError, match="nothing to draw"):
+        image_plot(explained(2, 1).select(images=slice(0, 0)))
+
+
+def test_a_dollar_sign_in_a_name_is_no_formula(monkeypatch):
+    figure = image_plot(explained(1, 1), labels=["$\\frac{1}{"], true_labels=["$x$ and $y"])
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_two_models_are_drawn_side_by_side_on_one_scale(monkeypatch):
+    first = explained(2, 2)
+    second = dataclasses.replace(first, values=first.values * 3, predictions=first.predictions * 3)
+    figure = compare_plot(first, second, ("room 1 only", "all rooms"), "y", cell=1, targets=[[3, 4], [5, 6]])
+    for image, (photo, before, after, _) in enumerate(panels(figure, 3)):
+        assert before.images[-1].get_clim() == after.images[-1].get_clim()
+        np.testing.assert_allclose(heat_of(after), 3 * heat_of(before), rtol=1e-5, atol=1e-9)
+        assert before.get_title().splitlines()[0] == "room 1 only"
+        assert after.get_title().startswith("all rooms\ny = ")
+        assert photo.lines[0].get_xydata().tolist() == [[3, 4], [5, 6]][image : image + 1]
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_without_a_chosen_output_two_models_alternate():
+    rows = panels(compare_plot(explained(1, 2), explained(1, 2), ("a", "b")), 5)
+    assert [axes.get_title().split(" = ")[0] for axes in rows[0][1:5]] == ["a\nx", "b\nx", "a\ny", "b\ny"]
+
+
+def test_explanations_of_different_sizes_are_not_compared():
+    with pytest.raises(ExplainerError, match=r"\(1, 2, 40, 40\) and \(2, 2, 40, 40\)"):
+        compare_plot(explained(1, 2), explained(2, 2), ("a", "b"))
+
+
+def test_scatter_panels_share_their_axes_and_tell_the_error_of_each(monkeypatch):
+    counts = {("lockers", "train"): 60, ("lockers", "validation"): 12, ("hall", "unseen"): 1}
+    predictions = predictions_of(counts)
+    figure = scatter_panels(predictions, "x")
+    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
+    for axes, ((environment, split), count) in zip(figure.axes, counts.items(), strict=True):
+        rows = predictions[(predictions["environment"] == environment) & (predictions["split"] == split)]
+        np.testing.assert_allclose(axes.collections[0].get_offsets(), rows[["x", "predicted_x"]])
+        mse = ((rows["x"] - rows["predicted_x"]) ** 2).mean()
+        title, error = axes.get_title().split("\n")
+        assert title == f"{environment} · {split}"
+        assert error == f"MSE {style.number(mse)}, {count} image{'s' if count > 1 else ''}"
+        diagonal = axes.lines[0]
+        np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+        assert diagonal.get_color() == style.RAISES
+    assert_texts_have_room(figure, monkeypatch)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_no_texts_collide_in_scatter_panels(count, monkeypatch):
+    places = {(f"an environment with a long name, ${number}$", "validation"): 4 for number in range(count)}
+    figure = scatter_panels(predictions_of(places), "x")
+    assert all(axes.get_title().split("\n")[0].endswith("… · validation") for axes in figure.axes)
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def bars_of(axes, name: str) -> dict[str, list[float]]:
+    """Widths of the bars beside each tick label."""
+    ticks = axes.get_yticks()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    found: dict[str, list[float]] = {label: [] for label in labels}
+    for bar in axes.patches:
+        middle = bar.get_y() + bar.get_height() / 2
+        found[labels[int(np.abs(ticks - middle).argmin())]].append(bar.get_width())
+    return found
+
+
+@pytest.mark.parametrize("models", [(), ("room 1", "all rooms")])
+def test_error_bars_show_each_error_with_its_interval(models, monkeypatch):
+    table = measured(models)
+    figure = error_bars(table)
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "mean squared error of x",
+        "mean squared error of y",
+    ]
+    rows = table[table["target"] == "x"]
+    drawn = bars_of(figure.axes[0], "x")
+    for (environment, split), group in rows.groupby(["environment", "split"]):
+        assert drawn[f"{environment} · {split}"] == pytest.approx(group["mse"].tolist())
+    whiskers = [line for stems in figure.axes[0].containers for line in getattr(stems, "lines", ())]
+    ends = sorted(
+        tuple(segment[:, 0]) for stem in whiskers[2::3] for bar in stem for segment in bar.get_segments()
+    )
+    np.testing.assert_allclose(ends, sorted(zip(rows["mse_low"], rows["mse_high"], strict=True)))
+    said = [text.get_text() for text in drawn_texts(figure, monkeypatch)]
+    assert all(model in said for model in models)
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_models_that_know_a_room_by_different_splits_are_drawn_beside_each_other_without_holes(monkeypatch):
+    before = measured(("room 1",))
+    after = before.assign(model="all rooms", split=before["split"].replace("unseen", "train"))
+    figure = error_bars(pd.concat([before, after]))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[:4] == ["room_1 · train", "room_1 · validation", "room_2 · train", "room_2 · unseen"]
+    middles = sorted(bar.get_y() + bar.get_height() / 2 for bar in figure.axes[0].patches)
+    assert np.diff(middles).max() < 1.7
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_relevance_bars_mark_chance_and_run_to_100_percent(monkeypatch):
+    table = measured(("room 1", "all rooms"))
+    figure = relevance_bars(table)
+    axes = figure.axes[0]
+    assert axes.get_xlim() == (0, 1)
+    chance = [line for line in axes.lines if line.get_marker() == "D"]
+    assert [x for line in chance for x in line.get_xdata()] == [0.4] * 8
+    said = [text.get_text() for text in drawn_texts(figure, monkeypatch)]
+    assert "chance: the region's share of the area" in said and "100%" in said
+    assert f"{table['share'][0]:.0%}" in said
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_a_missing_error_is_said_and_not_drawn(monkeypatch):
+    table = measured()
+    table.loc[0, ["mse", "mse_low", "mse_high"]] = np.nan
+    said = [text.get_text() for text in drawn_texts(error_bars(table), monkeypatch)]
+    assert said.count("no value") == 1
+    error_bars(table.assign(mse=np.nan, mse_low=np.nan, mse_high=np.nan))
+
+
+def test_the_training_curve_marks_the_epoch_kept(monkeypatch):
+    history = pd.DataFrame({"epoch": range(8), "train_loss": np.linspace(1, 0.2, 8), "validation_loss": 0.5})
+    figure = training_curve(history, best_epoch=6)
+    train, validation, kept = figure.axes[0].lines
+    np.testing.assert_allclose(train.get_ydata(), history["train_loss"])
+    np.testing.assert_allclose(validation.get_ydata(), 0.5)
+    assert kept.get_xdata() == [6, 6]
+    assert figure.axes[0].get_yscale() == "linear"
+    assert_texts_have_room(figure, monkeypatch)
+
+
+def test_a_loss_that_falls_far_gets_a_logarithmic_scale_and_a_single_epoch_or_nan_is_drawn():
+    far = pd.DataFrame(
+        {"epoch": range(3), "train_loss": [9.0, 0.5, 0.01], "validation_loss": [9.0, np.nan, 0.02]}
+    )
+    assert training_curve(far).axes[0].get_yscale() == "log"
+    training_curve(far.head(1), 0).savefig(io.BytesIO())
+
+
+def test_charts_draw_on_what_they_are_given():
+    figure = Figure()
+    assert scatter_panels(predictions_of({("a", "train"): 3}), "x", figure=figure) is figure
+    assert image_plot(explained(1, 1), figure=(given := Figure())) is given
+    assert error_bars(measured(), figure=(given := Figure())) is given
+    whole = Figure()
+    part = whole.subfigures(1, 2)[0].subfigures(1, 2)[0].add_subplot()
+    history = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5]})
+    assert training_curve(history, axes=part) is whole
+    assert len(part.lines) == 1
+
+
+@pytest.mark.parametrize(
+    "draw, name",
+    [
+        (error_bars, "mse_low"),
+        (relevance_bars, "chance"),
+        (lambda table: scatter_panels(table, "x"), "predicted_x"),
+    ],
+)
+def test_a_table_without_a_column_or_without_rows_is_refused_by_name(draw, name):
+    table = measured().assign(x=0.0, predicted_x=0.0)
+    with pytest.raises(DataError, match=f"needs the columns {name}"):
+        draw(table.drop(columns=name))
+    with pytest.raises(DataError, match="without rows"):
+        draw(table.head(0))
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_pictures_are_written_as_png_svg_and_pdf(kind):
+    for figure in (image_plot(explained(1, 2)), error_bars(measured())):
+        stream = io.BytesIO()
+        figure.savefig(stream, format=kind)
+        assert len(stream.getvalue()) > 1000
+
+
+def test_a_dark_style_gets_light_text_and_the_heatmaps_stay_on_pale_images(monkeypatch):
+    with matplotlib.rc_context(
+        {"text.color": "white", "axes.labelcolor": "white", "figure.facecolor": "black"}
+    ):
+        figure = image_plot(explained(1, 1), true_labels=["caption"])
+    assert figure.get_facecolor() == (0, 0, 0, 1)
+    said = {text.get_text(): text.get_color() for text in drawn_texts(figure, monkeypatch)}
+    assert said["caption"] == said["raises the output"] == "white"
+    pale = panels(figure, 2)[0][1].images[0].get_array()
+    assert pale.min() >= 0.6
+
+
+def test_the_same_input_gives_the_same_picture():
+    first, second = (io.BytesIO(), io.BytesIO())
+    for stream in (first, second):
+        image_plot(explained(2, 2)).savefig(stream, format="png")
+    assert first.getvalue() == second.getvalue()
+
+
+def test_importing_the_package_loads_no_matplotlib_and_drawing_no_pyplot():
+    code = (
+        "import sys, shapsight.report; assert 'matplotlib' not in sys.modules;"
+        "import shapsight.report.plots; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.shared
+def test_texts_have_room_beside_real_photographs(shared, monkeypatch):
+    from PIL import Image
+
+    paths = sorted((shared / "data" / "jetracer_office").rglob("*.jpg"))[:2]
+    photos = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+    explanation = explained(2, 2, photos.shape[1:3])
+    targets = [[float(part) for part in path.name.split("_")[:2]] for path in paths]
+    figure = image_plot(
+        explanation, pixels=photos, targets=targets, true_labels=[path.parent.name for path in paths]
+    )
+    photo = panels(figure, 3)[0][0]
+    np.testing.assert_allclose(photo.images[0].get_array(), photos[0] / 255)
+    assert photo.lines[0].get_xydata().tolist() == targets[:1]
+    assert_texts_have_room(figure, monkeypatch)
