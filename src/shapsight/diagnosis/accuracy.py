@@ -66,20 +66,19 @@ def evaluate(
         )
     if not 0 < level < 1 or resamples < 1:
         raise DataError(f"level={level} must lie between 0 and 1, and resamples={resamples} be 1 or more")
-    rows = []
-    for environment, split, group in _groups(predictions):
-        generator = np.random.default_rng([seed, zlib.crc32(f"{environment}/{split}".encode())])
-        draws_seed = generator.bit_generator.state
-        for target in targets:
-            generator.bit_generator.state = draws_seed  # the same images for every target
-            actual = group[target].to_numpy(float)
-            predicted = group[f"predicted_{target}"].to_numpy(float)
-            found = _measure(actual, predicted)
-            low, high = _interval(actual, predicted, resamples, level, generator)
-            row = {"environment": environment, "split": split, "target": target, "images": len(group)}
-            for n, name in enumerate(MEASURES):
-                row |= {name: found[n], f"{name}_low": low[n], f"{name}_high": high[n]}
-            rows.append(row)
+    rows = [
+        {"environment": environment, "split": split, "target": target, "images": len(group)}
+        | _measures_with_intervals(
+            group[target].to_numpy(float),
+            group[f"predicted_{target}"].to_numpy(float),
+            resamples,
+            level,
+            # the same draws for every target of a group
+            np.random.default_rng([seed, zlib.crc32(f"{environment}/{split}".encode())]),
+        )
+        for environment, split, group in _groups(predictions)
+        for target in targets
+    ]
     columns = [f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["environment", "split", "target", "images", *columns])
 
@@ -96,39 +95,48 @@ def _groups(predictions: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]
             yield EVERY, split, within
 
 
-def _measure(
-    actual: Float[np.ndarray, "... images"], predicted: Float[np.ndarray, "... images"]
-) -> Float[np.ndarray, "measures ..."]:
-    """MSE, MAE and R² over the last dimension."""
-    error = predicted - actual
-    squared = (error**2).mean(-1)
-    variance = actual.var(-1)
-    rounding = np.square(np.finfo(float).eps * np.abs(actual).max(-1, initial=0.0) * actual.shape[-1])
-    varies = variance > rounding
-    r2 = np.where(varies, 1 - squared / np.where(varies, variance, 1.0), np.nan)
-    return np.stack([squared, np.abs(error).mean(-1), r2])
-
-
-def _interval(
+def _measures_with_intervals(
     actual: Float[np.ndarray, "images"],
     predicted: Float[np.ndarray, "images"],
     resamples: int,
     level: float,
     generator: np.random.Generator,
-) -> Float[np.ndarray, "2 measures"]:
-    """Percentile bootstrap: the measures of images drawn with replacement, many times."""
+) -> dict[str, float]:
+    """Each measure, and the ends of its percentile bootstrap interval."""
+    draws = _bootstrap(actual, predicted, resamples, generator)
+    found: dict[str, float] = {}
+    for name, value, drawn in zip(MEASURES, _measure(actual, predicted), draws, strict=True):
+        defined = drawn[~np.isnan(drawn)]  # R² of a draw that holds one image many times is not
+        ends = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined.size else [np.nan, np.nan]
+        found |= {name: float(value), f"{name}_low": float(ends[0]), f"{name}_high": float(ends[1])}
+    return found
+
+
+def _bootstrap(
+    actual: Float[np.ndarray, "images"],
+    predicted: Float[np.ndarray, "images"],
+    resamples: int,
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "measures resamples"]:
+    """The measures of as many images drawn with replacement, again and again; none for a single image."""
     count = len(actual)
     if count < 2:
-        return np.full((2, len(MEASURES)), np.nan)
-    found = []
+        return np.full((len(MEASURES), 0), np.nan)
     step = max(1, CHUNK // count)
-    for start in range(0, resamples, step):
-        drawn = generator.integers(count, size=(min(step, resamples - start), count))
-        found.append(_measure(actual[drawn], predicted[drawn]))
-    measures = np.concatenate(found, axis=1)
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    intervals = np.full((2, len(MEASURES)), np.nan)
-    for n, values in enumerate(measures):
-        if defined := values[~np.isnan(values)].size:
-            intervals[:, n] = np.quantile(values[~np.isnan(values)], ends) if defined else np.nan
-    return intervals
+    drawn = (
+        generator.integers(count, size=(min(step, resamples - start), count))
+        for start in range(0, resamples, step)
+    )
+    return np.concatenate([_measure(actual[rows], predicted[rows]) for rows in drawn], axis=1)
+
+
+def _measure(
+    actual: Float[np.ndarray, "... images"], predicted: Float[np.ndarray, "... images"]
+) -> Float[np.ndarray, "measures ..."]:
+    """MSE, MAE and R² over the last dimension."""
+    error = predicted - actual
+    squared = np.square(error).mean(-1)
+    variance = actual.var(-1)
+    varies = np.ptp(actual, axis=-1) > 0
+    r2 = np.where(varies, 1 - squared / np.where(varies, variance, 1.0), np.nan)
+    return np.stack([squared, np.abs(error).mean(-1), r2])

@@ -1,0 +1,1 @@
+"""A dataset is a table: one row an image."""

@@ -1,0 +1,136 @@
+"""The manifest: a dataset as a table, one row an image, with where it comes from and what was left out."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from shapsight.errors import DataError
+
+FORMAT = "shapsight.manifest/1"
+SPLITS = ("train", "validation", "unseen")
+COLUMNS = ("path", "environment", "split", "width", "height")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """A dataset: one row an image.
+
+        manifest = read_dataset("data", train_on="room_1")
+        manifest.table                     # path, environment, split, width, height, x, y
+        manifest.split("train")            # the rows to train on
+        manifest.target_values()           # (images, targets), float32, in [-1, 1]
+        manifest.save("run");  Manifest.load("run")
+
+    Attributes
+        root: the folder that paths are relative to.
+        table: `path` (posix), `environment`, `split` ("train", "validation" or "unseen"), `width` and
+            `height` (stored pixels), and a float column in [-1, 1] for each target.
+        targets: the names of the target columns. `x`: -1 left edge, +1 right; `y`: -1 top edge, +1 bottom.
+        skipped: `path` and `reason` of every image that was left out.
+        notes: sentences that a user should read.
+        train_on: the environments that are trained on; the others are unseen.
+    """
+
+    root: Path
+    table: pd.DataFrame
+    targets: tuple[str, ...]
+    skipped: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    train_on: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        missing = [name for name in (*COLUMNS, *self.targets) if name not in self.table.columns]
+        if missing:
+            raise DataError(f"a manifest's table needs the columns {', '.join(missing)}")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The environments that have images, sorted."""
+        return tuple(sorted(self.table["environment"].unique()))
+
+    def split(self, name: str) -> pd.DataFrame:
+        """The rows of one split. Raises `DataError` for a name that is no split."""
+        return self.table[self._is_in(name)]
+
+    def rows(self, split: str) -> np.ndarray:
+        """Positions of a split's rows in the table, for `images[rows]` and `target_values()[rows]`."""
+        return np.flatnonzero(self._is_in(split))
+
+    def target_values(self) -> Float[Tensor, "images targets"]:
+        """The targets of every row, in the table's order."""
+        return torch.from_numpy(self.table[list(self.targets)].to_numpy(np.float32, copy=True))
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write manifest.parquet, with manifest.csv and skipped.csv for people; each complete or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        card = {
+            "format": FORMAT,
+            "root": str(self.root.resolve()),
+            "targets": self.targets,
+            "notes": self.notes,
+            "train_on": self.train_on,
+        }
+        table = pa.Table.from_pandas(self.table, preserve_index=False)
+        table = table.replace_schema_metadata(
+            {**table.schema.metadata, b"shapsight": json.dumps(card).encode()}
+        )
+        self.skipped.to_csv(_part(folder / "skipped.csv"), index=False)
+        self.table.to_csv(_part(folder / "manifest.csv"), index=False)
+        pq.write_table(table, _part(folder / "manifest.parquet"))
+        for name in ("skipped.csv", "manifest.csv", "manifest.parquet"):
+            _part(folder / name).replace(folder / name)
+        return folder / "manifest.parquet"
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Manifest:
+        """Read what `save` wrote. Raises `DataError` if it is missing, damaged or of another format."""
+        path = Path(folder) / "manifest.parquet"
+        if not path.is_file():
+            raise DataError(f"there is no manifest.parquet in {folder}: was a dataset read into this run?")
+        try:
+            table = pq.read_table(path)
+            card = json.loads((table.schema.metadata or {})[b"shapsight"])
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path} is damaged or not a Parquet file: {error}") from error
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{path} is a Parquet file, but not one that shapsight wrote") from error
+        if card["format"] != FORMAT:
+            raise DataError(f"{path} has format {card['format']!r}, this version reads {FORMAT!r}")
+        skipped = Path(folder) / "skipped.csv"
+        return cls(
+            root=Path(card["root"]),
+            table=table.to_pandas(),
+            targets=tuple(card["targets"]),
+            skipped=pd.read_csv(skipped, dtype=str) if skipped.is_file() else no_skipped(),
+            notes=tuple(card["notes"]),
+            train_on=tuple(card["train_on"]),
+        )
+
+    def _is_in(self, split: str) -> np.ndarray:
+        if split not in SPLITS:
+            raise DataError(f"{split!r} is not a split: there are {', '.join(SPLITS)}")
+        return (self.table["split"] == split).to_numpy(bool)
+
+
+def no_skipped() -> pd.DataFrame:
+    """The table of a dataset of which every image could be used."""
+    return pd.DataFrame({"path": pd.Series(dtype=str), "reason": pd.Series(dtype=str)})
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")

@@ -1,0 +1,138 @@
+"""Driving a car with a camera around the track of a room: photographs with the pixel to drive to."""
+
+from __future__ import annotations
+
+import difflib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from numpy import ndarray
+
+from shapsight.data.rooms.build import atlas_of
+from shapsight.data.rooms.camera import Camera
+from shapsight.data.rooms.catalogue import CATALOGUE
+from shapsight.data.rooms.render import View, render
+from shapsight.data.rooms.track import track
+from shapsight.errors import DataError
+
+ROOMS: tuple[str, ...] = tuple(CATALOGUE)
+LOOK_AHEAD = 0.5
+"""Metres along the centre line from the car to the point it should drive to."""
+MARGIN = 2.0
+"""Pixels that this point keeps from the edges of the image."""
+HEIGHT, PITCH = 0.21, 0.09
+SMALLEST = 32
+
+
+class Pose(NamedTuple):
+    """Where the car is: share of the lap in [0, 1), metres to the left of the centre line, radians to the left."""
+
+    position: float
+    offset: float
+    heading_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A photograph from the car, with what a driver should make of it.
+
+    Attributes
+        image: red, green, blue.
+        target: the pixel (x, y) of the point on the centre line 0.5 m ahead, x to the right and y down, from 0
+            at the left and upper edge to `size`; the mirrored image has the target `(size - x, y)`.
+        roi: the pixels that show the track, red tape and pale verge included.
+        pose: position along the track in [0, 1), offset to the left in metres, heading error in radians.
+    """
+
+    image: UInt8[ndarray, "size size 3"]
+    target: tuple[float, float]
+    roi: Bool[ndarray, "size size"]
+    pose: Pose
+
+
+def drive(room: str, images: int, *, size: int = 128, seed: int = 0) -> Iterator[Frame]:
+    """Photographs from all around the track of a room, in random order.
+
+        for frame in drive("room_1", images=200):
+            frame.image, frame.target, frame.roi
+
+    The lap is cut into as many stretches as there are images, and every stretch gives one: the car is a little
+    beside the centre line, a little turned, shaken, and the light changes. The same arguments give the same bytes.
+
+    Args:
+        room: one of `ROOMS`.
+        images: how many; at least 1.
+        size: pixels of a side, at least 32.
+        seed: of the car's deviations and the camera's noise; the room itself is always the same.
+
+    Raises:
+        DataError: for an unknown room, no images, a size below 32, or a negative seed.
+    """
+    check(room, images, size, seed)
+    return _frames(room, images, size, seed)
+
+
+def check(room: str, images: int, size: int, seed: int) -> None:
+    """Refuse what cannot be driven."""
+    if room not in CATALOGUE:
+        near = difflib.get_close_matches(str(room), ROOMS, n=3, cutoff=0.4) or list(ROOMS)
+        raise DataError(f"there is no room {room!r}; did you mean {' or '.join(map(repr, near))}?")
+    if images < 1:
+        raise DataError(f"images={images}: a drive takes at least 1 photograph")
+    if size < SMALLEST:
+        raise DataError(f"size={size}: photographs need at least {SMALLEST} pixels a side")
+    if seed < 0:
+        raise DataError(f"seed={seed}: give 0 or a positive number")
+
+
+def _frames(room: str, images: int, size: int, seed: int) -> Iterator[Frame]:
+    atlas, tint = atlas_of(room), CATALOGUE[room].tint
+    rng = np.random.default_rng([seed, zlib.crc32(room.encode())])
+    for stretch in rng.permutation(images):
+        pose, camera = _place((stretch + rng.random()) / images % 1, size, rng)
+        view = render(atlas, camera)
+        x, y = target(camera, pose.position)
+        yield Frame(photograph(view, tint, rng), (x, y), view.track >= 0.5, pose)
+
+
+def _place(position: float, size: int, rng: np.random.Generator) -> tuple[Pose, Camera]:
+    """The car near a point of the lap, shaken again until the point to drive to is well inside the image."""
+    while True:
+        offset = rng.uniform(-0.13, 0.13)
+        turned = np.deg2rad(np.clip(rng.normal(0, 7), -18, 18))
+        pose = Pose(float(position), offset, float(turned))
+        camera = camera_at(pose, size, HEIGHT + rng.normal(0, 0.007), PITCH + rng.normal(0, 0.018))
+        if all(MARGIN <= part <= size - MARGIN for part in target(camera, position)):
+            return pose, camera
+
+
+def camera_at(pose: Pose, size: int, height: float = HEIGHT, pitch: float = PITCH) -> Camera:
+    """The camera of a car in this pose."""
+    heading = float(track().heading(pose.position))
+    x, y = track().beside(pose.position, pose.offset)
+    return Camera((float(x), float(y), float(height)), heading + pose.heading_error, float(pitch), size)
+
+
+def target(camera: Camera, position: float) -> tuple[float, float]:
+    """The pixel of the point on the centre line that lies ahead of a position."""
+    ahead = track().at(position + LOOK_AHEAD / track().length)
+    x, y = camera.project(np.array([*ahead, 0.0]))
+    return float(x), float(y)
+
+
+def photograph(
+    view: View, tint: tuple[float, float, float], rng: np.random.Generator
+) -> UInt8[ndarray, "size size 3"]:
+    """What the sensor makes of a view: exposure and white balance of the moment, darker corners, noise."""
+    size = len(view.track)
+    exposure = np.exp(rng.normal(0, 0.08))
+    balance = np.asarray(tint) * np.exp(rng.normal(0, 0.02, 3)) * exposure
+    across = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
+    falloff = 1 - 0.13 * (across[:, None] ** 2 + across[None, :] ** 2)
+    bright = view.colour * (falloff[..., None] * balance.astype(np.float32))
+    bright += rng.normal(0, 5) + rng.standard_normal((size, size, 1), dtype=np.float32) * 2
+    return np.asarray(np.clip(bright + 0.5, 0, 255), dtype=np.uint8)

@@ -1,0 +1,162 @@
+"""From a torchvision name to a network with the right head, and weights where there are any."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torchvision import models
+
+from shapsight.errors import ModelError
+from shapsight.models.weights import State, UnreachableError, imagenet_state, load_state, read_state
+
+IMAGENET_CLASSES = 1000
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# transform_input is in no state dict, so it must not depend on the weights; the layers' own initial values
+# do as well under batch norm as torchvision's, which take long to draw.
+WITHOUT_AUXILIARY_HEADS = {"aux_logits": False, "transform_input": True, "init_weights": False}
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "googlenet": WITHOUT_AUXILIARY_HEADS,
+    "inception_v3": WITHOUT_AUXILIARY_HEADS,
+}
+FROM_SCRATCH = "none (from scratch)"
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltModel:
+    """A network ready to be trained, and what was done to get it.
+
+    Attributes
+        model: from normalised images `(N, 3, size, size)` to `(N, outputs)`, any real number.
+        arch: its torchvision name.
+        weights_used: "ImageNet (IMAGENET1K_V1)", "local: NAME" or "none (from scratch)".
+        notes: sentences that a user should read.
+        mean, std: of each RGB channel in [0, 1], what images are normalised with.
+    """
+
+    model: nn.Module
+    arch: str
+    weights_used: str
+    notes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", seed: int = 0) -> BuiltModel:
+    """Build a torchvision classification network with `outputs` outputs.
+
+        built = build_model("resnet18", 2)                            # ImageNet weights, where reachable
+        built = build_model("resnet18", 2, weights="none")            # from scratch
+        built = build_model("resnet18", 2, weights="weights.pth")     # local: safetensors or a state dict
+        built.model(images)                                           # (N, 2)
+
+    Weights are loaded before the last layer is replaced; local ones that have the right last layer already
+    are kept whole. `weights="imagenet"` downloads (torchvision keeps the file), and without a network goes on
+    from scratch with a note. Half precision becomes float32. New layers are drawn with `seed`; the global
+    generator is left as it was.
+
+    Raises `ModelError` for an unknown name (with the nearest ones), a missing, unsafe or damaged file, and
+    weights that do not fit (with the first keys that differ).
+    """
+    _check(arch, outputs)
+    weights_used, state, notes = _find_weights(arch, weights)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        model = models.get_model(arch, weights=None, **OPTIONS.get(arch, {}))
+        head = _head_name(model, arch)
+        is_whole = state is not None and _rows(state, head) == outputs
+        if state is not None and not is_whole:
+            _load(model, state, arch, weights_used)
+        notes += _replace_head(model, head, outputs, arch)
+    if state is not None and is_whole:
+        _load(model, state, arch, weights_used)
+    presets = models.get_model_weights(arch).DEFAULT.transforms()
+    return BuiltModel(model, arch, weights_used, tuple(notes), tuple(presets.mean), tuple(presets.std))
+
+
+def _check(arch: str, outputs: int) -> None:
+    if outputs < 1:
+        raise ModelError(f"a model with {outputs} outputs predicts nothing: it needs 1 or more")
+    known = models.list_models(module=models)
+    if arch not in known:
+        nearest = difflib.get_close_matches(arch.lower(), known, n=4, cutoff=0.4)
+        hint = (
+            f"Did you mean {', '.join(nearest)}?"
+            if nearest
+            else "There are resnet18, squeezenet1_1, and more."
+        )
+        raise ModelError(f"torchvision has no classification model called {arch!r}. {hint}")
+
+
+def _find_weights(arch: str, weights: str | Path) -> tuple[str, State | None, list[str]]:
+    """What the weights are called, the weights, and notes; a failed download leaves a note and no weights."""
+    if weights == "none":
+        return FROM_SCRATCH, None, []
+    if weights != "imagenet":
+        return f"local: {Path(weights).name}", read_state(weights), []
+    try:
+        name, state = imagenet_state(arch)
+    except UnreachableError as error:
+        note = (
+            f"ImageNet weights could not be had ({error}), so training starts from scratch. Where there is no "
+            f"network, pass weights that you have with --weights PATH: safetensors, or a state dict of {arch}."
+        )
+        return FROM_SCRATCH, None, [note]
+    return f"ImageNet ({name})", state, []
+
+
+def _load(model: nn.Module, state: State, arch: str, weights_used: str) -> None:
+    try:
+        load_state(model, state, weights_used.removeprefix("local: "))
+    except ModelError as error:
+        raise ModelError(f"{error}. Do they belong to another architecture than {arch}?") from error
+
+
+def _head_name(model: nn.Module, arch: str) -> str:
+    """The last layer that makes the 1000 ImageNet classes."""
+    heads: list[str] = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and module.weight.shape[0] == IMAGENET_CLASSES
+    ]
+    if not heads:
+        raise ModelError(f"{arch} has no last layer with {IMAGENET_CLASSES} outputs that could be replaced")
+    return heads[-1]
+
+
+def _rows(state: State, head: str) -> int | None:
+    weight = state.get(f"{head}.weight")
+    return None if weight is None else len(weight)
+
+
+def _replace_head(model: nn.Module, name: str, outputs: int, arch: str) -> list[str]:
+    """Put a new last layer in, and nothing behind it that bends its values; returns notes."""
+    parent, _, child = name.rpartition(".")
+    container = model.get_submodule(parent)
+    setattr(container, child, _new_head(container.get_submodule(child), outputs))
+    if not isinstance(container, nn.Sequential):
+        return []
+    names = [key for key, _ in container.named_children()]
+    later = names[names.index(child) + 1 :]
+    bending = [key for key in later if isinstance(container.get_submodule(key), nn.ReLU)]
+    for key in bending:
+        setattr(container, key, nn.Identity())
+    note = f"The ReLU behind the last layer of {arch} was taken out: with it no prediction could be negative."
+    return [note] if bending else []
+
+
+def _new_head(old: nn.Module, outputs: int) -> nn.Linear | nn.Conv2d:
+    new: nn.Linear | nn.Conv2d
+    if isinstance(old, nn.Conv2d):
+        new = nn.Conv2d(old.in_channels, outputs, kernel_size=1)
+    else:
+        new = nn.Linear(int(old.in_features), outputs)  # type: ignore[arg-type]
+    nn.init.normal_(new.weight, std=0.01)  # predictions start near 0, the middle of the targets' range
+    nn.init.zeros_(new.bias)  # type: ignore[arg-type]
+    return new

@@ -1,0 +1,115 @@
+"""The manifest: a table that can be written, read again, and asked for its splits."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from shapsight.data.manifest import Manifest
+from shapsight.errors import DataError
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    table = pd.DataFrame(
+        {
+            "path": ["b/1_2_ü.jpg", "a/3_4,5.jpg", "a/5_6.jpg"],
+            "environment": ["b", "a", "a"],
+            "split": ["unseen", "train", "validation"],
+            "width": [10, 20, 20],
+            "height": [10, 20, 20],
+            "x": [-0.1, 1 / 3, 1.0],
+            "y": [0.0, -1.0, 0.25],
+        }
+    )
+    skipped = pd.DataFrame({"path": ["a/x.jpg"], "reason": ["the file is empty, it has 0 bytes"]})
+    return Manifest(Path("data"), table, ("x", "y"), skipped, ("One note.",), ("a",))
+
+
+def test_a_manifest_comes_back_from_its_folder_as_it_was(tmp_path, manifest):
+    manifest.save(tmp_path / "run")
+    again = Manifest.load(tmp_path / "run")
+    pd.testing.assert_frame_equal(again.table, manifest.table)
+    pd.testing.assert_frame_equal(again.skipped, manifest.skipped)
+    assert (again.targets, again.notes) == (manifest.targets, manifest.notes)
+    assert again.root == manifest.root.resolve()
+    assert again.train_on == ("a",)
+    assert len(again) == 3
+
+
+def test_people_find_the_same_table_as_csv_and_no_unfinished_file(tmp_path, manifest):
+    manifest.save(tmp_path)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "manifest.csv"), manifest.table)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "manifest.csv",
+        "manifest.parquet",
+        "skipped.csv",
+    ]
+
+
+def test_a_manifest_without_skipped_images_keeps_the_columns_of_the_list(tmp_path, manifest):
+    from shapsight.data.manifest import no_skipped
+
+    Manifest(manifest.root, manifest.table, manifest.targets, no_skipped()).save(tmp_path)
+    skipped = Manifest.load(tmp_path).skipped
+    assert skipped.empty
+    assert list(skipped.columns) == ["path", "reason"]
+
+
+def test_a_failing_write_leaves_the_manifest_that_was_there(tmp_path, manifest, monkeypatch):
+    manifest.save(tmp_path)
+    before = (tmp_path / "manifest.parquet").read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("shapsight.data.manifest.pq.write_table", fail)
+    with pytest.raises(OSError, match="no space"):
+        manifest.save(tmp_path)
+    assert (tmp_path / "manifest.parquet").read_bytes() == before
+    assert Manifest.load(tmp_path).environments == ("a", "b")
+
+
+def test_splits_give_rows_and_positions_that_agree(manifest):
+    assert manifest.environments == ("a", "b")
+    assert manifest.split("train")["path"].tolist() == ["a/3_4,5.jpg"]
+    for split in ("train", "validation", "unseen"):
+        rows = manifest.rows(split)
+        assert manifest.table.iloc[rows]["path"].tolist() == manifest.split(split)["path"].tolist()
+    assert np.allclose(manifest.target_values(), manifest.table[["x", "y"]])
+
+
+def test_a_word_that_is_no_split_is_refused_with_the_splits(manifest):
+    with pytest.raises(DataError, match=r"'test' is not a split.*train, validation, unseen"):
+        manifest.split("test")
+
+
+def test_a_table_without_its_columns_is_refused(manifest):
+    with pytest.raises(DataError, match="width"):
+        Manifest(Path("data"), manifest.table.drop(columns="width"), ("x", "y"), manifest.skipped)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, r"no manifest\.parquet"), (b"PAR1 but no more", "damaged"), (b"", "damaged")],
+)
+def test_a_missing_or_damaged_file_is_named(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "manifest.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        Manifest.load(tmp_path)
+
+
+def test_a_parquet_file_of_somebody_else_is_refused(tmp_path, manifest):
+    manifest.table.to_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(DataError, match="not one that shapsight wrote"):
+        Manifest.load(tmp_path)
+
+
+def test_a_manifest_of_another_format_is_refused(tmp_path, manifest, monkeypatch):
+    monkeypatch.setattr("shapsight.data.manifest.FORMAT", "shapsight.manifest/9")
+    manifest.save(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(DataError, match=r"shapsight\.manifest/9.*shapsight\.manifest/1"):
+        Manifest.load(tmp_path)
