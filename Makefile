@@ -32,3 +32,8 @@ format: install
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Completeness of DeepSHAP over torchvision's and timm's architectures; ZOO_ARGS="--all" tries every one.
+.PHONY: zoo
+zoo: install
+	$(BIN)/python benchmarks/zoo.py $(ZOO_ARGS)

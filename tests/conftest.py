@@ -8,6 +8,9 @@ import torch
 
 CHECKOUT = Path(__file__).parents[1]
 
+# The tests' networks are small, and the threads of several workers would only get in each other's way.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

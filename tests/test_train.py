@@ -109,6 +109,28 @@ def test_training_runs_in_training_mode_and_validation_in_eval_mode(manifest, im
     assert not torch.equal(result.bundle.model[1].running_mean, built.model[1].running_mean)
 
 
+def test_new_batch_norms_hold_the_mean_over_the_first_batches_and_used_ones_keep_their_momentum(
+    manifest, images
+):
+    built = tiny()
+    means = []
+    built.model[1].register_forward_pre_hook(
+        lambda module, inputs: means.append(inputs[0].detach().mean((0, 2, 3))) if module.training else None
+    )
+    result = fit(built, manifest, images, epochs=1, batch_size=8)
+    norm = result.bundle.model[1]
+    assert len(means) == 4
+    torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0))
+    assert norm.momentum == 0.1
+    means.clear()
+    used = BuiltModel(result.bundle.model, "tiny", "none")
+    expected = norm.running_mean.clone()
+    again = fit(used, manifest, images, epochs=1, batch_size=8).bundle.model[1]
+    for mean in means:
+        expected = 0.9 * expected + 0.1 * mean
+    torch.testing.assert_close(again.running_mean, expected)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(manifest, images):
     torch.manual_seed(5)
     hashes = []

@@ -64,7 +64,7 @@ def debug(
     arch: Arch = "resnet18",
     weights: Weights = "imagenet",
     epochs: Epochs = 10,
-    batch_size: BatchSize = 16,
+    batch_size: BatchSize = 8,
     learning_rate: LearningRate = 3e-4,
     image_size: ImageSize = 224,
     references: References = 100,

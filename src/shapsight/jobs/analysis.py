@@ -34,7 +34,7 @@ class Settings:
     arch: str = "resnet18"
     weights: str = "imagenet"
     epochs: int = 10
-    batch_size: int = 16
+    batch_size: int = 8
     learning_rate: float = LEARNING_RATE
     image_size: int = 224
     references: int = 100

@@ -173,7 +173,8 @@ def _relevance_section(outcomes: Sequence[Outcome]) -> Section:
         "Where does it look?",
         "The share of absolute attribution inside the region of interest. Chance is the region's share of the "
         "image: what a model would score that looks everywhere alike. A high error together with a low share is a "
-        "hint, not a proof, that the model uses the scene.",
+        "hint, not a proof, that the model uses the scene. Shares are computed from single pixels; the heatmaps below "
+        "sum over small cells, so that they can be read.",
         tables=[Table(shares, "Relevance mass accuracy by environment", _columns(outcomes, SHARES))],
         pictures=[Picture(relevance_bars(shares), "Share of attribution inside the region of interest")],
         notes=["Half of the explained images were chosen as extremes (see below), the others drawn at random."],

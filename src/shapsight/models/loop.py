@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from shapsight.errors import ModelError
@@ -96,6 +97,28 @@ class KeepBest(Callback):
         self.was_interrupted = isinstance(exception, KeyboardInterrupt)
 
 
+class EvenStatistics(Callback):
+    """New batch norms start with the plain mean over the batches so far, until their own momentum is slower.
+
+    Their running statistics start at 0 and 1 and keep most of that for tens of steps; a small dataset trained
+    for a few epochs would be judged, and kept, by a network whose statistics never arrived.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        norms = [
+            norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.momentum is not None
+        ]
+        self.momentum = {norm: float(norm.momentum or 0) for norm in norms if not norm.num_batches_tracked}
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        for norm, usual in self.momentum.items():
+            norm.momentum = max(usual, 1 / (trainer.global_step + 1))
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        for norm, usual in self.momentum.items():
+            norm.momentum = usual
+
+
 class ProgressBar(Callback):
     """One bar on stderr for the whole training, with the time left; gone when training ends."""
 
@@ -137,7 +160,7 @@ def run(
     module.train()  # Lightning keeps the mode it finds
     bar = ProgressBar(keeper, is_shown=show_progress)
     with quiet_lightning(), bar.progress:
-        trainer = _trainer([keeper, bar], keeper.epochs, accelerator)
+        trainer = _trainer([keeper, EvenStatistics(), bar], keeper.epochs, accelerator)
         try:
             trainer.fit(module, training, validation)
         except NotFiniteError:
