@@ -53,7 +53,9 @@ def test_the_table_of_environments_holds_their_mean_and_an_interval_around_it():
     values = torch.randn(12, 2, 3, 8, 8, generator=generator)
     masks = np.zeros((12, 8, 8), bool)
     masks[:, 4:] = True
-    rows = pd.DataFrame({"path": [f"{i}.jpg" for i in range(12)], "environment": ["a"] * 11 + ["b"], "split": "unseen"})
+    rows = pd.DataFrame(
+        {"path": [f"{i}.jpg" for i in range(12)], "environment": ["a"] * 11 + ["b"], "split": "unseen"}
+    )
     per_image = relevance_per_image(explanation_of(values), rows, masks)
     table = relevance_per_environment(per_image, seed=0)
     assert list(table["environment"]) == ["a", "b", "a", "b"]

@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, the numbers and report.html.")]
-TrainOn = Annotated[str, typer.Option(help="Environments to train on, by comma; the others stay unseen. Or: all.")]
+TrainOn = Annotated[
+    str, typer.Option(help="Environments to train on, by comma; the others stay unseen. Or: all.")
+]
 Arch = Annotated[str, typer.Option(help="Any torchvision classification network.")]
 Weights = Annotated[str, typer.Option(help="imagenet, none, or a file (safetensors, or a state dict).")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training images.")]
@@ -36,7 +38,8 @@ ImageSize = Annotated[int, typer.Option(min=16, help="Images are resized to this
 References = Annotated[int, typer.Option(min=1, help="Training images that stand for 'feature absent'.")]
 Explain = Annotated[int, typer.Option(min=1, help="Images to explain in each environment.")]
 RoiSpec = Annotated[
-    str | None, typer.Option("--roi", help="What the model should use: below:ROW, a folder of masks, a polygon file.")
+    str | None,
+    typer.Option("--roi", help="What the model should use: below:ROW, a folder of masks, a polygon file."),
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same splits, weights and draws.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -51,14 +54,18 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Find out which pixels an image model uses, prove it, and cure a model that looks at the wrong ones."""
 
 
 @app.command(epilog="Example: shapsight debug photos --train-on lockers --roi below:112 --out runs/lockers")
 def debug(
-    data: Annotated[Path, typer.Argument(help="A folder of environments, each a folder of images X_Y_anything.jpg.")],
+    data: Annotated[
+        Path, typer.Argument(help="A folder of environments, each a folder of images X_Y_anything.jpg.")
+    ],
     out: Out,
     train_on: TrainOn = "all",
     arch: Arch = "resnet18",
@@ -100,7 +107,9 @@ def debug(
 @app.command(epilog="Example: shapsight demo --out runs/demo")
 def demo(
     out: Out = Path("runs/demo"),
-    full: Annotated[bool, typer.Option("--full", help="224 pixels and 10 epochs: about as long as a coffee.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="224 pixels and 10 epochs: about as long as a coffee.")
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -109,9 +118,17 @@ def demo(
     from shapsight.jobs.demo import demo as run
     from shapsight.jobs.narrator import Narrator
 
-    options = {"full": full, "seed": seed, "device": device, "overwrite": overwrite}
     with _exit_codes():
-        _show(run(out, narrator=Narrator(), command=_command_line(), **options))
+        lines = run(
+            out,
+            full=full,
+            seed=seed,
+            device=device,
+            narrator=Narrator(),
+            command=_command_line(),
+            overwrite=overwrite,
+        )
+        _show(lines)
 
 
 def _show(lines: list[str]) -> None:

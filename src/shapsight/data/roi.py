@@ -24,7 +24,7 @@ GRAMMAR = (
     "image downwards); a folder of masks (for room_1/112_98_a.jpg the file room_1/112_98_a.png, white inside); "
     "or a JSON file with a polygon in stored pixels ([[x, y], ...], a list of those, or LabelMe's)."
 )
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 Mask = Bool[np.ndarray, "height width"]
 Polygon = Float[np.ndarray, "corners 2"]
 

@@ -65,7 +65,9 @@ def relevance_per_environment(
     generator = np.random.default_rng(seed)
     tail = (1 - level) / 2
     records = []
-    for (environment, split, output), group in per_image.groupby(["environment", "split", "output"], sort=False):
+    for (environment, split, output), group in per_image.groupby(
+        ["environment", "split", "output"], sort=False
+    ):
         shares = group["share"].dropna().to_numpy()
         low, high = np.nan, np.nan
         if len(shares) > 1:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
@@ -63,7 +62,7 @@ class Outcome:
     relevance: pd.DataFrame | None
 
 
-class Interrupted(Exception):  # noqa: N818 (an outcome, not an error: the best model so far was kept)
+class Interrupted(Exception):
     """Ctrl-C during training: the best epoch so far was kept in `training`."""
 
     def __init__(self, training: TrainingResult) -> None:
@@ -137,7 +136,10 @@ def analyse(
 
 
 def explain_rows(
-    training: TrainingResult, rows: pd.DataFrame, images: UInt8[Tensor, "images 3 size size"], narrator: Narrator
+    training: TrainingResult,
+    rows: pd.DataFrame,
+    images: UInt8[Tensor, "images 3 size size"],
+    narrator: Narrator,
 ) -> Explanation:
     """DeepSHAP of some rows of the manifest's table, against the bundle's references."""
     bundle = training.bundle

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 
-def choose_images(predictions: pd.DataFrame, per_environment: int, *, target: str, seed: int = 0) -> pd.DataFrame:
+def choose_images(
+    predictions: pd.DataFrame, per_environment: int, *, target: str, seed: int = 0
+) -> pd.DataFrame:
     """Rows of `predictions` to explain, with a column `why`, at most `per_environment` of each environment.
 
     From a training environment only validation images are taken, if there are any. Half are chosen to be looked at:

@@ -34,7 +34,9 @@ def debug(
     Raises `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
     """
     started = time.monotonic()
-    run = RunFolder.start(out, command=command, settings={"data": os.fspath(data), **settings.as_dict()}, overwrite=overwrite)
+    run = RunFolder.start(
+        out, command=command, settings={"data": os.fspath(data), **settings.as_dict()}, overwrite=overwrite
+    )
     try:
         roi = read_roi(settings.roi) if settings.roi is not None else None
         manifest = read(data, settings, narrator)
@@ -74,7 +76,7 @@ def _train_and_analyse(
     settings: Settings, manifest: Manifest, roi: Roi | None, run: RunFolder, narrator: Narrator
 ) -> Outcome:
     with narrator.step(f"Decoding {len(manifest)} images") as report:
-        images = load_images(manifest, manifest.table["path"], settings.image_size, progress=report)
+        images = load_images(manifest, list(manifest.table["path"]), settings.image_size, progress=report)
     try:
         training = train(settings, manifest, images, narrator)
     except Interrupted as interruption:

@@ -77,7 +77,7 @@ def _both_models(settings: Settings, run: RunFolder, narrator: Narrator) -> tupl
     world, roi = run.path / "world" / "images", read_roi(settings.roi)
     one_room = read_dataset(world, train_on=[settings.train_on], seed=settings.seed)
     all_rooms = read_dataset(world, train_on="all", seed=settings.seed)
-    images = load_images(one_room, one_room.table["path"], settings.image_size)
+    images = load_images(one_room, list(one_room.table["path"]), settings.image_size)
     held_out = all_rooms.table["split"] == "validation"
 
     first_training = _train(settings, one_room, images, run.path / "model", narrator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -27,12 +28,19 @@ class ErrorInEnvironment:
 def errors_of(outcome: Outcome, target: str) -> list[ErrorInEnvironment]:
     """One entry an environment: its held-out images where it was trained on, all of them where it was not."""
     errors = outcome.errors
-    wanted = errors[(errors["target"] == target) & (errors["split"] != "train") & (errors["environment"] != "all")]
+    wanted = errors[
+        (errors["target"] == target) & (errors["split"] != "train") & (errors["environment"] != "all")
+    ]
     if wanted.empty:
         wanted = errors[errors["target"] == target]
     return [
         ErrorInEnvironment(
-            str(row["environment"]), str(row["split"]), int(row["images"]), row["mse"], row["mse_low"], row["mse_high"]
+            str(row["environment"]),
+            str(row["split"]),
+            int(row["images"]),
+            row["mse"],
+            row["mse_low"],
+            row["mse_high"],
         )
         for row in wanted.to_dict("records")
     ]
@@ -49,7 +57,9 @@ def error_sentence(outcome: Outcome) -> str:
         return f"No image was held out of the training environments, so the error there is not known for {target}."
     if not elsewhere:
         parts = "; ".join(f"{entry.environment} {entry}" for entry in at_home)
-        return f"The mean squared error of {target} on held-out images: {parts}. No environment is left unseen."
+        return (
+            f"The mean squared error of {target} on held-out images: {parts}. No environment is left unseen."
+        )
     home = max(at_home, key=lambda entry: entry.mse)
     worst = max(elsewhere, key=lambda entry: entry.mse)
     return (
@@ -61,15 +71,17 @@ def error_sentence(outcome: Outcome) -> str:
 def relevance_sentence(relevance: pd.DataFrame | None, output: str) -> str:
     """How much of the attribution lies outside the region of interest, beside chance."""
     if relevance is None:
-        return "No region of interest was given (--roi), so it is not known how much of the attribution it gets."
+        return (
+            "No region of interest was given (--roi), so it is not known how much of the attribution it gets."
+        )
     parts = [
         f"{row['environment']} {1 - row['share']:.0%}{_outside_interval(row)}, chance {1 - row['chance']:.0%}"
-        for row in relevance[relevance["output"] == output].to_dict("records")
+        for _, row in relevance[relevance["output"] == output].iterrows()
     ]
     return f"Share of {output}'s absolute attribution outside the region of interest: {'; '.join(parts)}."
 
 
-def _outside_interval(row: dict[str, float]) -> str:
+def _outside_interval(row: pd.Series[Any]) -> str:
     if row["low"] != row["low"]:  # NaN: one image has no interval
         return ""
     return f" (95 % {1 - row['high']:.0%} to {1 - row['low']:.0%})"

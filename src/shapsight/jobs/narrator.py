@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 Report = Callable[[int, int], None]
 
@@ -14,10 +21,10 @@ Report = Callable[[int, int], None]
 class Narrator:
     """Tells what a job does: a progress bar per step on a terminal, a line per step elsewhere.
 
-        narrator = Narrator()
-        with narrator.step("Explaining 24 images") as report:
-            report(3, 24)
-        narrator.note("2 files were left out")
+    narrator = Narrator()
+    with narrator.step("Explaining 24 images") as report:
+        report(3, 24)
+    narrator.note("2 files were left out")
     """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:

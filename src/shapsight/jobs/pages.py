@@ -10,7 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from shapsight.jobs.analysis import Outcome
-from shapsight.jobs.findings import count, duration, error_sentence, errors_of, gap_sentence, relevance_sentence
+from shapsight.jobs.findings import (
+    count,
+    duration,
+    error_sentence,
+    errors_of,
+    gap_sentence,
+    relevance_sentence,
+)
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table, render_page
 from shapsight.report.plots import (
@@ -113,7 +120,9 @@ def _key_figures(outcome: Outcome) -> list[KeyFigure]:
     ]
     if outcome.relevance is not None:
         rows = outcome.relevance[outcome.relevance["output"] == target]
-        inside, chance = (float(np.average(rows[name], weights=rows["images"])) for name in ("share", "chance"))
+        inside, chance = (
+            float(np.average(rows[name], weights=rows["images"])) for name in ("share", "chance")
+        )
         figures.append(KeyFigure("attribution inside the ROI", f"{inside:.0%}", f"chance {chance:.0%}"))
     return figures
 
@@ -135,7 +144,8 @@ def _stacked(outcomes: Sequence[Outcome], tables: Sequence[pd.DataFrame]) -> pd.
     if len(outcomes) == 1:
         return tables[0]
     return pd.concat(
-        [table.assign(model=outcome.name) for outcome, table in zip(outcomes, tables, strict=True)], ignore_index=True
+        [table.assign(model=outcome.name) for outcome, table in zip(outcomes, tables, strict=True)],
+        ignore_index=True,
     )
 
 
@@ -147,7 +157,9 @@ def _error_section(outcomes: Sequence[Outcome]) -> Section:
     errors = _stacked(outcomes, [outcome.errors for outcome in outcomes])
     targets = outcomes[0].manifest.targets
     bars = errors[errors["environment"] != "all"]
-    pictures = [Picture(error_bars(bars), "Mean squared error by environment", "Lines are 95 % bootstrap intervals.")]
+    pictures = [
+        Picture(error_bars(bars), "Mean squared error by environment", "Lines are 95 % bootstrap intervals.")
+    ]
     for outcome in outcomes:
         pictures += [
             Picture(
@@ -177,7 +189,9 @@ def _relevance_section(outcomes: Sequence[Outcome]) -> Section:
         "sum over small cells, so that they can be read.",
         tables=[Table(shares, "Relevance mass accuracy by environment", _columns(outcomes, SHARES))],
         pictures=[Picture(relevance_bars(shares), "Share of attribution inside the region of interest")],
-        notes=["Half of the explained images were chosen as extremes (see below), the others drawn at random."],
+        notes=[
+            "Half of the explained images were chosen as extremes (see below), the others drawn at random."
+        ],
     )
 
 
@@ -190,7 +204,7 @@ def _shown(explained: pd.DataFrame) -> dict[str, np.ndarray]:
 def _pixel(values: pd.DataFrame, size: tuple[int, int]) -> np.ndarray:
     """Targets in [-1, 1] as pixels of the drawn image, where pixel centres are whole numbers."""
     height, width = size
-    return (values.to_numpy(float) + 1) / 2 * np.array([width, height]) - 0.5
+    return np.asarray((values.to_numpy(float) + 1) / 2 * np.array([width, height]) - 0.5)
 
 
 def _why(rows: pd.DataFrame) -> list[str]:
@@ -234,7 +248,9 @@ def _comparison_section(before: Outcome, after: Outcome) -> Section:
             true_labels=_why(rows),
             targets=_pixel(rows[targets], size),
         )
-        pictures.append(Picture(figure, f"The same images of {environment} explained for both models", environment))
+        pictures.append(
+            Picture(figure, f"The same images of {environment} explained for both models", environment)
+        )
     return Section(
         "Which pixels do they use?",
         "The same pictures, explained for both models, on one scale for each row. Red pixels raise "
@@ -254,7 +270,8 @@ def _training_section(outcomes: Sequence[Outcome]) -> Section:
     ]
     notes = [sentence for outcome in outcomes for sentence in outcome.training.notes]
     card = outcomes[0].training.bundle.card
-    intro = f"{card.arch}, weights: {card.training.get('weights', 'unknown')}. The epoch with the lowest validation loss was kept."
+    weights = card.training.get("weights", "unknown")
+    intro = f"{card.arch}, weights: {weights}. The epoch with the lowest validation loss was kept."
     return Section("How was it trained?", intro, pictures=pictures, notes=notes)
 
 
@@ -267,7 +284,11 @@ def _left_out_section(outcome: Outcome) -> Section:
 
 def _settings(outcome: Outcome, command: str, seconds: float) -> Mapping[str, str]:
     card = outcome.training.bundle.card
-    settings = {name: str(value) for name, value in replace(outcome.settings, roi=None).as_dict().items() if value is not None}
+    settings = {
+        name: str(value)
+        for name, value in replace(outcome.settings, roi=None).as_dict().items()
+        if value is not None
+    }
     if outcome.settings.roi is not None:
         settings["roi"] = outcome.settings.roi
     versions = ", ".join(f"{name} {version}" for name, version in card.versions.items())

@@ -34,7 +34,12 @@ class RunFolder:
 
     @classmethod
     def start(
-        cls, out: str | os.PathLike[str], *, command: str, settings: Mapping[str, Any], overwrite: bool = False
+        cls,
+        out: str | os.PathLike[str],
+        *,
+        command: str,
+        settings: Mapping[str, Any],
+        overwrite: bool = False,
     ) -> RunFolder:
         """Make the folder to work in. Raises `RunError` where something is in the way."""
         target = Path(out)

@@ -2,5 +2,6 @@
 
 from shapsight.attribution.deep.explainer import CompletenessWarning, DeepShap
 from shapsight.attribution.deep.registry import register_rule
+from shapsight.attribution.deep.suitability import HalfPrecisionWarning
 
-__all__ = ["CompletenessWarning", "DeepShap", "register_rule"]
+__all__ = ["CompletenessWarning", "DeepShap", "HalfPrecisionWarning", "register_rule"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,6 +29,11 @@ SAME = {
     "_max_pool1d": "max_pool1d",
     "_max_pool2d": "max_pool2d",
     "_max_pool3d": "max_pool3d",
+    "_adaptive_max_pool1d": "adaptive_max_pool1d",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "_unsafe_view": "view",
+    "_to_copy": "to",
     "concatenate": "cat",
     "concat": "cat",
     "negative": "neg",
@@ -43,14 +49,31 @@ SAME = {
     "greater_equal": "ge",
     "less_equal": "le",
     "not_equal": "ne",
+    "eq_scalar": "eq",
+    "bitwise_and": "and",
+    "bitwise_or": "or",
+    "bitwise_xor": "xor",
+    "bitwise_not": "invert",
+    "rand": "and",
+    "ror": "or",
+    "rxor": "xor",
+    "linalg_multi_dot": "multi_dot",
+    "linalg_cross": "cross",
+    "linalg_matmul": "matmul",
+    "fix": "trunc",
 }
+# A tensor becomes a Python number; without their underscores these would be mistaken for casts.
+TO_PYTHON = frozenset("__bool__ __int__ __float__ __complex__ __index__ __contains__ __array__".split())
+IN_PLACE_OPERATORS = frozenset("add sub mul truediv div pow and or xor floordiv mod".split())
 # F's functions that dispatch on a flag carry the name of their dispatcher only.
 BY_IDENTITY: dict[Any, str] = {
-    getattr(F, name): name.removesuffix("_with_indices")
+    getattr(F, name): name
     for kind in ("max_pool", "adaptive_max_pool")
     for size in "123"
     for name in (f"{kind}{size}d", f"{kind}{size}d_with_indices")
 }
+BY_IDENTITY[torch.batch_norm] = "aten_batch_norm"
+BY_IDENTITY[torch.instance_norm] = "aten_instance_norm"
 IN_PLACE_POSITION = {
     "relu": 1,
     "relu6": 1,
@@ -65,6 +88,11 @@ IN_PLACE_POSITION = {
     "hardtanh": 3,
     "threshold": 3,
     "dropout": 3,
+    "dropout1d": 3,
+    "dropout2d": 3,
+    "dropout3d": 3,
+    "alpha_dropout": 3,
+    "feature_alpha_dropout": 3,
     "rrelu": 4,
 }
 
@@ -78,13 +106,19 @@ def canonical_name(function: Callable[..., Any]) -> str:
     if function in BY_IDENTITY:
         return BY_IDENTITY[function]
     name = getattr(function, "__name__", str(function))
-    if name == "__get__":  # a property such as x.T
-        name = getattr(getattr(function, "__self__", None), "__name__", "property")
+    if name in TO_PYTHON:
+        return name
+    if name in ("__get__", "__set__"):  # a property such as x.T
+        attribute = getattr(getattr(function, "__self__", None), "__name__", "property")
+        if name == "__set__":
+            return f"set {attribute}"
+        name = attribute
     elif hasattr(function, "overloadpacket"):  # torch.ops.aten.gelu.default
         name = function.overloadpacket.__name__
+        name = f"aten_{name}" if name in ("batch_norm", "instance_norm") else name
     if name.startswith("__") and name.endswith("__"):
         name = name[2:-2]
-        if name.startswith("i") and name[1:] in ("add", "sub", "mul", "truediv", "div", "pow"):
+        if name.startswith("i") and name[1:] in IN_PLACE_OPERATORS:
             return SAME.get(name[1:], name[1:]) + "_"
     if name.endswith("_") and not name.endswith("__"):
         return SAME.get(name[:-1], name[:-1]) + "_"

@@ -32,8 +32,9 @@ def batch_dimension(one: Tensor, many: Tensor) -> int | None:
         if len(differing) == 1 and many.shape[differing[0]] % max(one.shape[differing[0]], 1) == 0:
             return differing[0]
     raise ExplainerError(
-        f"the model mixes the images of a batch: a tensor of shape {tuple(one.shape)} for one image alone has shape "
-        f"{tuple(many.shape)} for several, which is not one dimension repeated"
+        f"the model mixes the images of a batch, or loses the batch with squeeze(): a tensor of shape "
+        f"{tuple(one.shape)} for one image alone has shape {tuple(many.shape)} for several, which is not one "
+        "dimension repeated"
     )
 
 

@@ -21,19 +21,26 @@ _RUNS = 0
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Run a model in eval mode with frozen parameters, and put everything back, whatever happens.
 
-    Training flags, `requires_grad`, gradients and buffers are restored; parameters' values are never written.
+    Attributes of its modules (the training flag among them), `requires_grad` and buffers are restored; gradients and
+    parameters' values are never written. Flags are set one by one: a model's own `eval()` may do more than that.
     """
-    training = [(module, module.training) for module in model.modules()]
+    modules = list(model.modules())
+    attributes = [(module.__dict__, dict(module.__dict__)) for module in modules]
+    # what a model remembers between runs, such as LeViT's attention biases, and its registered buffers
+    attributes += [(d, dict(d)) for _, found in attributes for d in found.values() if type(d) is dict]
     frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in model.buffers()]
     try:
-        model.eval()
+        for module in modules:
+            module.__dict__["training"] = False
         for parameter, _ in frozen:
             parameter.requires_grad_(False)
         yield
     finally:
-        for module, flag in training:
-            module.training = flag
+        for state, found in attributes:
+            for name in state.keys() - found.keys():
+                del state[name]
+            state.update(found)
         for parameter, flag in frozen:
             parameter.requires_grad_(flag)
         for buffer, version, value in buffers:
@@ -45,6 +52,8 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
 class _Stand:
     """Stands in for the `ctx` of a custom autograd.Function whose forward is followed call by call."""
 
+    needs_input_grad = (False,) * 64
+
     def save_for_backward(self, *tensors: Tensor) -> None:
         self.saved_tensors = tensors
 
@@ -54,7 +63,10 @@ class _Stand:
 
 @contextmanager
 def functions_opened(own: type[torch.autograd.Function]) -> Iterator[None]:
-    """In this thread, call the forward of custom autograd.Functions openly, so that the calls inside are seen."""
+    """In this thread, call the forward of custom autograd.Functions openly, so that the calls inside are seen.
+
+    Compiled code runs as the Python that it was compiled from meanwhile.
+    """
     _install(own)
     _THREAD.depth = getattr(_THREAD, "depth", 0) + 1
     try:
@@ -64,6 +76,7 @@ def functions_opened(own: type[torch.autograd.Function]) -> Iterator[None]:
         _uninstall()
 
 
+_STANCE: list[Any] = []
 _ORIGINAL: Any = torch.autograd.Function.__dict__["apply"]
 
 
@@ -83,6 +96,9 @@ def _install(own: type[torch.autograd.Function]) -> None:
         _RUNS += 1
         if _RUNS == 1:
             torch.autograd.Function.apply = classmethod(apply)
+            if "torch._dynamo" in sys.modules:  # otherwise nothing has been compiled
+                _STANCE.append(torch.compiler.set_stance("force_eager"))
+                _STANCE[0].__enter__()
 
 
 def _uninstall() -> None:
@@ -91,6 +107,8 @@ def _uninstall() -> None:
         _RUNS -= 1
         if _RUNS == 0:
             torch.autograd.Function.apply = _ORIGINAL
+            while _STANCE:
+                _STANCE.pop().__exit__(None, None, None)
 
 
 def module_path_of_caller(model: nn.Module) -> str:

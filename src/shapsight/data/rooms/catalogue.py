@@ -112,7 +112,7 @@ LIVING_ROOM = Room(
 
 WORKSHOP = Room(
     size=(8.2, 6.6, 3.2),
-    floor=Material("concrete", {"colour": (134, 142, 138)}),
+    floor=Material("concrete", {"colour": (108, 116, 118)}),
     walls={
         wall: Material(
             "two_tone",
@@ -121,7 +121,7 @@ WORKSHOP = Room(
         for wall in ("north", "east", "south", "west")
     },
     ceiling=Material("panels", {"colour": (126, 132, 134), "side": 1.2}),
-    ambient=(0.45, 0.48, 0.46),
+    ambient=(0.38, 0.42, 0.40),
     tint=(0.94, 1.03, 0.98),
     lamps=(
         Lamp((-1.5, 0.0, 3.1), 1.1, (0.9, 1.0, 0.9), (0.3, 3.6)),

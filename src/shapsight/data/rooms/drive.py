@@ -133,6 +133,10 @@ def photograph(
     balance = np.asarray(tint) * np.exp(rng.normal(0, 0.02, 3)) * exposure
     across = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
     falloff = 1 - 0.13 * (across[:, None] ** 2 + across[None, :] ** 2)
-    bright = view.colour * (falloff[..., None] * balance.astype(np.float32))
-    bright += rng.normal(0, 5) + rng.standard_normal((size, size, 1), dtype=np.float32) * 2
-    return np.asarray(np.clip(bright + 0.5, 0, 255), dtype=np.uint8)
+    noise = rng.normal(0.5, 5) + rng.standard_normal((size, size), dtype=np.float32) * 2
+    image = np.empty(view.colour.shape, np.uint8)
+    for channel in range(3):
+        bright = view.colour[..., channel] * (falloff * np.float32(balance[channel]))
+        bright += noise
+        image[..., channel] = np.clip(bright, 0, 255, out=bright)
+    return image

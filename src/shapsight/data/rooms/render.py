@@ -25,17 +25,16 @@ class View(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """A surface in the eyes of one camera.
+    """A surface in the eyes of one camera: five numbers of a ray, each linear in its slopes (x, y).
 
-    A ray with the slopes (x, y) meets the surface's plane where the inverse depth is
-    `closeness @ (1, x, y)`, at the texel `origin + slant @ (1, x, y) / closeness` of `shape`, column first.
+    They are the inverse depth where the ray meets the surface's plane; with it as a factor, the column and the row of
+    the texel there; and with it as a factor, how far that is from the last column and row. Where all but the first are
+    positive the ray meets the surface. Each is the sum of a part for the ray's column and one for its row.
     """
 
     number: int
-    closeness: list[float]
-    slant: list[list[float]]
-    origin: list[float]
-    shape: list[int]
+    by_column: Float[ndarray, "5 1 columns"]
+    by_row: Float[ndarray, "5 rows 1"]
     coarseness: float
     window: tuple[slice, slice]
 
@@ -43,11 +42,10 @@ class Sheet(NamedTuple):
 def render(atlas: Atlas, camera: Camera) -> View:
     """The room as the camera sees it."""
     rays = camera.size * SAMPLES
-    x = camera.slopes(SAMPLES)
     seen = np.zeros((rays, rays), np.uint32)
     nearest = np.full((rays, rays), 1e-3, np.float32)
     for sheet in _sheets(atlas, camera):
-        _cast(atlas, sheet, x, seen, nearest)
+        _cast(atlas, sheet, seen, nearest)
     return _averaged(seen)
 
 
@@ -66,43 +64,63 @@ def _averaged(seen: UInt32[ndarray, "rays rays"]) -> View:
 
 def _sheets(atlas: Atlas, camera: Camera) -> list[Sheet]:
     """The surfaces that turn towards the camera and reach into its view; what ends nearest comes first."""
-    low, high, farthest = _windows(atlas, camera)
     to_corner = atlas.outline[:, 0] - camera.position
     # Distance of the plane, positive where the picture is seen from its front.
     distance = np.einsum("sk,sk->s", atlas.normal, to_corner)
-    is_seen = (distance > 1e-6) | (atlas.is_two_sided & (distance < -1e-6))
-    is_seen &= (low < high).all(axis=1)
-    order = np.flatnonzero(is_seen)[np.argsort(farthest[is_seen], kind="stable")]
+    facing = np.flatnonzero((distance > 1e-6) | (atlas.is_two_sided & (distance < -1e-6)))
+    low, high, farthest = _windows(atlas.outline[facing], camera)
+    kept = np.flatnonzero((low < high).all(axis=1))
+    kept = kept[np.argsort(farthest[kept], kind="stable")]
+    order, low, high = facing[kept], low[kept], high[kept]
 
-    distance, scale = distance[order], atlas.scale[order]
-    # A ray is forward + x right + y down: its parts in the order (1, x, y).
-    parts = camera.axes[[2, 0, 1]].T
-    texel = np.prod(np.sum(scale**2, axis=-1), axis=-1) ** -0.25
-    coarseness = -np.log2(camera.focal * SAMPLES * texel * np.sqrt(np.abs(distance)))
+    lines = _lines(atlas, camera, order, to_corner[order], distance[order]).astype(np.float32)
+    slopes = camera.slopes(SAMPLES)
+    by_column = lines[..., 1:2] * slopes
+    by_row = lines[..., :1] + lines[..., 2:] * slopes
+    scale = np.prod(np.sum(atlas.scale[order] ** 2, axis=-1), axis=-1) ** 0.25
+    coarseness = np.log2(scale / (camera.focal * SAMPLES * np.sqrt(np.abs(distance[order]))))
     return [
-        Sheet(number, closeness, slant, origin, shape, level, (slice(top, bottom), slice(left, right)))
-        for number, closeness, slant, origin, shape, level, (left, top), (right, bottom) in zip(
-            order.tolist(),
-            (atlas.normal[order] @ parts / distance[:, None]).tolist(),
-            (scale @ parts).tolist(),
-            (-np.einsum("sik,sk->si", scale, to_corner[order])).tolist(),
-            atlas.shape[order].tolist(),
-            coarseness.tolist(),
-            low[order].tolist(),
-            high[order].tolist(),
-            strict=True,
+        Sheet(
+            number,
+            by_column[place, :, None, left:right],
+            by_row[place, :, top:bottom, None],
+            level,
+            (slice(top, bottom), slice(left, right)),
+        )
+        for place, (number, level, (left, top), (right, bottom)) in enumerate(
+            zip(order.tolist(), coarseness.tolist(), low.tolist(), high.tolist(), strict=True)
         )
     ]
 
 
+def _lines(
+    atlas: Atlas,
+    camera: Camera,
+    order: Int[ndarray, "sheets"],
+    to_corner: Float[ndarray, "sheets 3"],
+    distance: Float[ndarray, "sheets"],
+) -> Float[ndarray, "sheets 5 3"]:
+    """Weights of (1, x, y) for the five numbers of `Sheet`."""
+    # A ray is forward + x right + y down: its parts in the order (1, x, y).
+    parts = camera.axes[[2, 0, 1]].T
+    scale = atlas.scale[order]
+    closeness = (atlas.normal[order] @ parts / distance[:, None])[:, None]
+    origin = -np.einsum("sik,sk->si", scale, to_corner)[..., None]
+    place = scale @ parts + origin * closeness
+    # A little less than the size, so that rounding does not step over the edge.
+    return np.concatenate(
+        [closeness, place, (atlas.shape[order, :, None] - 1e-3) * closeness - place], axis=1
+    )
+
+
 def _windows(
-    atlas: Atlas, camera: Camera
+    outline: Float[ndarray, "surfaces 4 3"], camera: Camera
 ) -> tuple[Int[ndarray, "surfaces 2"], Int[ndarray, "surfaces 2"], Float[ndarray, "surfaces"]]:
     """First and last column and row of the rays that may meet each surface, and its greatest depth.
 
     The part of the surface that is not in front of the camera is cut off first.
     """
-    corners = (atlas.outline - camera.position) @ camera.axes.T
+    corners = (outline - camera.position) @ camera.axes.T
     after = np.roll(corners, -1, axis=1)
     above, above_after = corners[..., 2] - NEAR, after[..., 2] - NEAR
     crosses = (above >= 0) != (above_after >= 0)
@@ -119,38 +137,23 @@ def _windows(
 
 
 def _cast(
-    atlas: Atlas,
-    sheet: Sheet,
-    slopes: Float[ndarray, "rays"],
-    seen: UInt32[ndarray, "rays rays"],
-    nearest: Float[ndarray, "rays rays"],
+    atlas: Atlas, sheet: Sheet, seen: UInt32[ndarray, "rays rays"], nearest: Float[ndarray, "rays rays"]
 ) -> None:
     """Draw one surface where it is nearer than what was drawn before."""
-    rows, columns = sheet.window
-    x, y = slopes[None, columns], slopes[rows, None]
-    one, right, down = sheet.closeness
-    closeness = (one + down * y) + right * x
-    hit = closeness > nearest[sheet.window]
-    if not hit.any():
-        return
-    depth = 1 / np.maximum(closeness, 1e-3)
-    place = []
-    for (one, right, down), origin, end in zip(sheet.slant, sheet.origin, sheet.shape, strict=True):
-        at = (one + down * y) + right * x
-        at *= depth
-        at += origin
-        hit &= at >= 0
-        hit &= at < end
-        place.append(at)
+    numbers = sheet.by_row + sheet.by_column
+    hit = numbers[0] > nearest[sheet.window]
+    hit &= (numbers[1:] >= 0).all(axis=0)
     where = np.flatnonzero(hit)
-    near = closeness.ravel()[where]
-    column, row = (at.ravel()[where].astype(np.int32) for at in place)
-    found = atlas.texels[_texel(atlas, sheet, near, column, row)]
+    if not len(where):
+        return
+    near, column, row = (number.ravel().take(where) for number in numbers[:3])
+    found = atlas.texels.take(_texel(atlas, sheet, near, column, row))
     if atlas.has_holes[sheet.number]:
         solid = found >= FIRST_SOLID
         where, near, found = where[solid], near[solid], found[solid]
     # From the place in the window to the place among all rays.
-    width, rays = hit.shape[1], len(slopes)
+    rows, columns = sheet.window
+    width, rays = hit.shape[1], len(seen)
     ray = where + where // width * (rays - width) + (rows.start * rays + columns.start)
     seen.ravel()[ray] = found
     nearest.ravel()[ray] = near
@@ -160,19 +163,20 @@ def _texel(
     atlas: Atlas,
     sheet: Sheet,
     closeness: Float[ndarray, "n"],
-    column: Int[ndarray, "n"],
-    row: Int[ndarray, "n"],
+    column: Float[ndarray, "n"],
+    row: Float[ndarray, "n"],
 ) -> Int[ndarray, "n"]:
     """Where in the atlas to look: at the level whose texels are as large as the area that a ray stands for.
 
     That area is depth³ / (focal² · distance of the plane): depth² / focal² seen head-on, and more when slanted.
     """
-    level = np.log2(closeness)
-    level *= -1.5
-    level += sheet.coarseness + 0.5
-    level = np.clip(level, 0, LEVELS - 1).astype(np.int32)
-    texel = (int(atlas.last_row[sheet.number]) - row) >> level
+    exact = np.log2(closeness)
+    exact *= -1.5
+    exact += sheet.coarseness + 0.5
+    level = np.minimum(np.maximum(exact, 0), LEVELS - 1).astype(np.int32)
+    texel = int(atlas.last_row[sheet.number]) - (row / closeness).astype(np.int32)
+    texel >>= level
     texel *= int(atlas.stride[sheet.number])
-    texel += column >> level
+    texel += (column / closeness).astype(np.int32) >> level
     texel += int(atlas.start[sheet.number])
     return np.asarray(texel)

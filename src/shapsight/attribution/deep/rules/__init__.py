@@ -1,19 +1,65 @@
 """The table of rules: every torch call that DeepSHAP can follow, each family in a file of its own."""
 
-from shapsight.attribution.deep.rules import elementwise, identities, pooling, products, softmax
-from shapsight.attribution.deep.rules.linear import LINEAR, METADATA
+from shapsight.attribution.deep.rules import (
+    attention,
+    elementwise,
+    fused,
+    identities,
+    lengths,
+    masks,
+    matmuls,
+    maxima,
+    norms,
+    pooling,
+    products,
+    recurrent,
+    sampling,
+    softmax,
+)
 from shapsight.attribution.deep.rules.rule import RULES, Pair, PairedRule, Rule
+from shapsight.attribution.deep.rules.vocabulary import (
+    ANSWERS,
+    ARITHMETIC,
+    CASTS,
+    DISCRETE,
+    ELEMENTWISE_ARITHMETIC,
+    LEAVES_TORCH,
+    LINEAR,
+    METADATA,
+    RESHAPES,
+    TAKES_MASKS,
+)
+
+# What makes an elementwise function of one tensor another elementwise function of it.
+ELEMENTWISE_CALLS = ELEMENTWISE_ARITHMETIC.union(elementwise.ELEMENTWISE)
 
 __all__ = [
+    "ANSWERS",
+    "ARITHMETIC",
+    "CASTS",
+    "DISCRETE",
+    "ELEMENTWISE_CALLS",
+    "LEAVES_TORCH",
     "LINEAR",
     "METADATA",
+    "RESHAPES",
     "RULES",
+    "TAKES_MASKS",
     "Pair",
     "PairedRule",
     "Rule",
+    "attention",
     "elementwise",
+    "fused",
     "identities",
+    "lengths",
+    "masks",
+    "matmuls",
+    "maxima",
+    "norms",
     "pooling",
     "products",
+    "recurrent",
+    "sampling",
     "softmax",
 ]

@@ -18,7 +18,7 @@ from torch import Tensor
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, gradient_at, paired
 
 if TYPE_CHECKING:
-    from shapsight.attribution.deep.replay import Call
+    from shapsight.attribution.deep.call import Call
 
 CLOSE = 1e-6  # relative distance below which Δx is rounding noise
 Function = Callable[[Tensor], Tensor]
@@ -106,7 +106,7 @@ CLOSED_FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 ELEMENTWISE = """relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh sigmoid tanh softplus
 softsign logsigmoid log_sigmoid tanhshrink hardshrink softshrink threshold clamp clamp_min clamp_max exp exp2 expm1 log
 log2 log10 log1p sqrt rsqrt square reciprocal abs erf erfc sin cos tan asin acos atan sinh cosh asinh acosh atanh sinc
-nan_to_num""".split()
+nan_to_num deg2rad rad2deg erfinv logit sign sgn floor ceil round trunc frac""".split()
 
 
 def _torch_function(name: str) -> Callable[..., Tensor]:
@@ -128,7 +128,10 @@ def elementwise(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     if name == "relu":
         return call.pair(Relu(function), input)
     if name in CLOSED_FORMS and not args and not kwargs:
-        return call.pair(ClosedForm(function, CLOSED_FORMS[name]), input)
+        y = call.pair(ClosedForm(function, CLOSED_FORMS[name]), input)
+        if name in ("rsqrt", "reciprocal"):
+            call.remember_factor(y, name, input)
+        return y
     return call.pair(Elementwise(function), input)
 
 
@@ -176,8 +179,8 @@ def power(call: Call, input: Any, exponent: Any) -> Any:
     if name is None:
         return call.pair(Elementwise(lambda tensor: tensor**exponent), input)
     y = call.pair(ClosedForm(_torch_function(name), CLOSED_FORMS[name]), input)
-    if name == "rsqrt":
-        call.remember_factor(y, "rsqrt", input)
+    if name in ("rsqrt", "reciprocal"):
+        call.remember_factor(y, name, input)
     return y
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from shapsight.attribution.deep.rules.rule import paired
 
 if TYPE_CHECKING:
-    from shapsight.attribution.deep.replay import Call
+    from shapsight.attribution.deep.call import Call
 
 
 @paired("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")

@@ -18,7 +18,7 @@ from torch import Tensor
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, gradient_at, paired
 
 if TYPE_CHECKING:
-    from shapsight.attribution.deep.replay import Call
+    from shapsight.attribution.deep.call import Call
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +46,71 @@ class Maximum(PairedRule):
         return (gathered.div_(difference.masked_fill_(is_equal, 1.0)).masked_fill_(is_equal, 0.0),)
 
 
-@paired(
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-)
+@dataclass(frozen=True, eq=False)
+class MaxPooling2d(PairedRule):
+    """Max pooling in two dimensions; the winners are noted when it is computed, so that nothing is pooled twice."""
+
+    kernel_size: list[int]
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+    ceil_mode: bool
+
+    @property
+    def _window(self) -> tuple[list[int], list[int], list[int], list[int], bool]:
+        return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The pooled maxima."""
+        return self.run(*inputs)[0]
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The maxima; noted are the maxima and where they were found."""
+        y, places = torch.ops.aten.max_pool2d_with_indices(inputs[0], *self._window)
+        return y, (y.detach().clone(), places)
+
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """Gather the shares of every window at its winners, then divide by `Δx`."""
+        (b,), (_, places_b) = pair.b, pair.notes_b
+        share_x, share_b, places_x, inverse = pair.cached("shares", lambda: self._shares(pair))
+        scatter = torch.ops.aten.max_pool2d_with_indices_backward
+        gathered: Tensor = scatter(g * share_x, b, *self._window, places_x)
+        gathered.add_(scatter(g * share_b, b, *self._window, places_b))
+        return (gathered.mul_(inverse),)
+
+    def _shares(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
+        highest = torch.maximum(y_x, y_b)
+        inverse = (pair.x[0] - pair.b[0]).reciprocal_().nan_to_num_(0.0, 0.0, 0.0)
+        return highest - y_b, y_x - highest, torch.empty_like(places_b).copy_(places_x), inverse
+
+
+POOLINGS = [f"{kind}{size}d" for kind in ("max_pool", "adaptive_max_pool") for size in "123"]
+
+
+@paired(*POOLINGS, *(f"{name}_with_indices" for name in POOLINGS))
 def max_pooling(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Max pooling in one to three dimensions."""
-    kwargs.pop("return_indices", None)
-    function = getattr(F, call.name)
-    return call.pair(Maximum(lambda tensor: function(tensor, *args, **kwargs)), input)
+    """Max pooling in one to three dimensions; the places of the winners, where they are asked for, are constants."""
+    gives_places = bool(kwargs.pop("return_indices", False)) or call.name.endswith("_with_indices")
+    name = call.name.removesuffix("_with_indices")
+    settings = 1 if name.startswith("adaptive") else 5  # before the positional return_indices
+    gives_places = gives_places or any(args[settings:])
+    args = args[:settings]
+    function = getattr(F, name)
+    rule: PairedRule = Maximum(lambda tensor: function(tensor, *args, **kwargs))
+    if name == "max_pool2d" and input.dim() == 4:
+        rule = _two_dimensional(*args, **kwargs)
+    values = call.pair(rule, input)
+    if not gives_places:
+        return values
+    return values, getattr(F, f"{name}_with_indices")(input.detach(), *args, **kwargs)[1]
+
+
+def _two_dimensional(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> MaxPooling2d:
+    def both(value: Any) -> list[int]:
+        return [value, value] if isinstance(value, int) else list(value) * (2 // len(value))
+
+    stride = kernel_size if stride is None or stride == [] else stride
+    return MaxPooling2d(both(kernel_size), both(stride), both(padding), both(dilation), ceil_mode)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from shapsight.attribution.deep.rules.elementwise import CLOSED_FORMS, ClosedForm
@@ -24,7 +23,8 @@ from shapsight.attribution.deep.rules.rule import (
 )
 
 if TYPE_CHECKING:
-    from shapsight.attribution.deep.replay import Call
+    from shapsight.attribution.deep.call import Call
+    from shapsight.attribution.deep.provenance import Factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +76,22 @@ def multiply(call: Call, input: Any, other: Any, *, out: None = None) -> Tensor:
     """A product; where a factor is `rsqrt(v)` or `1/v` of something dependent it is a quotient after all."""
     for a, c in ((input, other), (other, input)):
         factor = call.factor(c)
-        if factor is not None and call.depends(a):
-            kind, denominator = factor
-            if kind == "rsqrt":
-                denominator = call.pair(ClosedForm(torch.sqrt, CLOSED_FORMS["sqrt"]), denominator)
-            return call.pair(Quotient(), a, denominator)
+        if factor is None:
+            continue
+        if call.depends(a):
+            return call.pair(Quotient(), a * factor.numerator, _denominator(call, factor))
+        result: Tensor = c * a
+        call.tape.provenance.reshape_factor(result, c, lambda t: t, constant=a)
+        return result
     return product(call, torch.mul, input, other)
+
+
+def _denominator(call: Call, factor: Factor) -> Tensor:
+    if factor.kind == "reciprocal":
+        return factor.of
+    if factor.denominator is None:
+        factor.denominator = call.part(ClosedForm(torch.sqrt, CLOSED_FORMS["sqrt"]), factor.of)
+    return factor.denominator
 
 
 @paired("div")
@@ -93,10 +103,9 @@ def divide(call: Call, input: Any, other: Any, *, rounding_mode: str | None = No
         return torch.div(input, other)
     if call.depends(input):
         return call.pair(Quotient(), input, other)
-    inverse = call.pair(ClosedForm(torch.reciprocal, CLOSED_FORMS["reciprocal"]), other)
+    inverse = call.part(ClosedForm(torch.reciprocal, CLOSED_FORMS["reciprocal"]), other)
     result = input * inverse
-    if isinstance(input, int | float) and input == 1:
-        call.remember_factor(result, "reciprocal", other)
+    call.remember_factor(result, "reciprocal", other, input)
     return result
 
 
@@ -104,32 +113,3 @@ def divide(call: Call, input: Any, other: Any, *, rounding_mode: str | None = No
 def reversed_divide(call: Call, input: Tensor, other: Any) -> Any:
     """`1 / x` arrives as `x.__rdiv__(1)`."""
     return divide(call, other, input)
-
-
-@paired("matmul", "bmm", "mm", "rmatmul")
-def matrix_multiply(call: Call, input: Tensor, other: Tensor) -> Tensor:
-    """Both matmuls of an attention; linear where one side is a weight."""
-    if call.name == "rmatmul":
-        input, other = other, input
-    return product(call, torch.matmul, input, other)
-
-
-@paired("linear")
-def linear(call: Call, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Linear, also where the weight is made from the input."""
-    if not call.depends(weight):
-        return F.linear(input, weight, bias)
-    y = product(call, F.linear, input, weight)
-    return y if bias is None else y + bias
-
-
-@paired("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def convolution(
-    call: Call, input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
-) -> Any:
-    """A convolution; with a weight that depends on the input (dynamic filters) a product."""
-    function = getattr(F, call.name)
-    if not call.depends(weight):
-        return function(input, weight, bias, *args, **kwargs)
-    y = product(call, lambda a, c: function(a, c, None, *args, **kwargs), input, weight)
-    return y if bias is None else y + bias.reshape(1, -1, *[1] * (y.dim() - 2))

@@ -11,20 +11,23 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from shapsight.attribution.deep.replay import Call
+    from shapsight.attribution.deep.call import Call
 
 
 @dataclass
 class Pair:
     """One call's inputs in both runs: `x` of the image, `b` of the references; a batch of one stands for all.
 
-    `y_b` is the call's output for the references where the rule `keeps_output`. `cached` keeps what does not
-    depend on the incoming multiplier, for the next output of the same image.
+    `y_b` is the call's output for the references where the rule `keeps_output`. `notes_x` and `notes_b` are what
+    `PairedRule.run` noted in either run. `cached` keeps what does not depend on the incoming multiplier, for the
+    next output of the same image.
     """
 
     x: tuple[Tensor, ...]
     b: tuple[Tensor, ...]
     y_b: Tensor | None = None
+    notes_x: tuple[Tensor, ...] = ()
+    notes_b: tuple[Tensor, ...] = ()
     cache: dict[str, Any] = field(default_factory=dict)
 
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:
@@ -45,6 +48,10 @@ class PairedRule(ABC):
     @abstractmethod
     def forward(self, *inputs: Tensor) -> Tensor:
         """The function itself."""
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The function's value, and what is worth noting for the multipliers, with the batch where the input has it."""
+        return self.forward(*inputs), ()
 
     @abstractmethod
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
 
 if TYPE_CHECKING:
-    from shapsight.attribution.deep.replay import Call
+    from shapsight.attribution.deep.call import Call
 
 
 def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
@@ -91,21 +91,18 @@ def _dimension(dim: int | None, rank: int) -> int:
 
 
 @paired("softmax", "log_softmax")
-def softmax(
-    call: Call, input: Tensor, dim: int | None = None, *_: Any, dtype: torch.dtype | None = None, **__: Any
-) -> Any:
+def softmax(call: Call, input: Tensor, dim: int | None = None, *rest: Any, **named: Any) -> Tensor:
     """Softmax and its logarithm."""
     rule = Softmax if call.name == "softmax" else LogSoftmax
-    input = input if dtype is None else input.to(dtype)
-    return call.pair(rule(_dimension(dim, input.dim())), input)
+    dtype = next((value for value in (*rest, *named.values()) if isinstance(value, torch.dtype)), input.dtype)
+    return call.pair(rule(_dimension(dim, input.dim())), input.to(dtype))
 
 
 @paired("logsumexp")
-def logsumexp(call: Call, input: Tensor, dim: Any, keepdim: bool = False) -> Any:
-    """Logsumexp over one dimension."""
-    dims = [dim] if isinstance(dim, int) else list(dim)
-    if len(dims) != 1:
-        return NotImplemented
-    position = _dimension(dims[0], input.dim())
-    y = call.pair(LogSumExp(position), input)
-    return y if keepdim else y.squeeze(position)
+def logsumexp(call: Call, input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """Logsumexp over one dimension after another."""
+    dims = [_dimension(d, input.dim()) for d in ([dim] if isinstance(dim, int) else dim)]
+    y = input
+    for position in dims:
+        y = call.pair(LogSumExp(position), y)
+    return y if keepdim else y.squeeze(tuple(dims))

@@ -1,0 +1,25 @@
+"""How far an explanation has come: a bar on the terminal, or a call of the user's own function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Report = Callable[[int, int], None]
+
+
+@contextmanager
+def reporting(progress: bool | Report) -> Iterator[Report]:
+    """A function to call with (steps done, steps in all); with `True` a progress bar that shows the time left."""
+    if callable(progress):
+        yield progress
+        return
+    if not progress:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("Explaining", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,182 @@
+"""Normalisation: layer, group, instance and RMS norm in one rule; batch norm is linear in eval mode.
+
+`y = c / σ` with `c = x - mean(x)` and `σ = √(mean(c²) + eps)`. A bar is the mean of image and reference; exactly,
+`Δc = σ̄ Δy + ȳ Δσ` and `Δσ = mean(c̄ Δc) / σ̄`. Solved for Δy with the multiplier G that arrives at y:
+`h = (G - (c̄ / σ̄) mean(G ȳ)) / σ̄`, and centring takes `mean(h)` away (not for RMS norm).
+The obvious rule, the mean of `1/σ`, gives multipliers a hundred times as large where a reference is flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from shapsight.attribution.deep.rules.products import product
+from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
+
+if TYPE_CHECKING:
+    from shapsight.attribution.deep.call import Call
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised(PairedRule):
+    """`c / √(mean(c²) + eps)` over some dimensions, with the mean taken off first unless it is an RMS norm."""
+
+    dims: tuple[int, ...]
+    eps: float
+    is_centred: bool = True
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The normalised input, without weight and bias."""
+        centred, deviation = self._parts(inputs[0])
+        return centred / deviation
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        centred = x - x.mean(self.dims, keepdim=True) if self.is_centred else x
+        return centred, centred.square().mean(self.dims, keepdim=True).add_(self.eps).sqrt_()
+
+    def _means(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+        """`c̄ / σ̄`, `ȳ` and `σ̄`."""
+        (c_x, s_x), (c_b, s_b) = self._parts(pair.x[0]), self._parts(pair.b[0])
+        deviation = (s_x + s_b) / 2
+        return (c_x + c_b).div_(2 * deviation), (c_x / s_x + c_b / s_b).div_(2), deviation
+
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """See the top of the file."""
+        scaled, y, deviation = pair.cached("means", lambda: self._means(pair))
+        h = (g - scaled * (g * y).mean(self.dims, keepdim=True)).div_(deviation)
+        return (h.sub_(h.mean(self.dims, keepdim=True)) if self.is_centred else h,)
+
+
+def _with_affine(call: Call, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    if weight is not None:
+        y = product(call, torch.mul, y, weight) if call.depends(weight) else y * weight
+    return y if bias is None else y + bias
+
+
+def _per_channel(values: Tensor | None, rank: int) -> Tensor | None:
+    return values if values is None else values.reshape(-1, *[1] * (rank - 2))
+
+
+@paired("layer_norm")
+def layer_norm(
+    call: Call,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    """Layer norm over the last dimensions."""
+    y = call.pair(Normalised(tuple(range(-len(normalized_shape), 0)), eps), input)
+    return _with_affine(call, y, weight, bias)
+
+
+@paired("rms_norm")
+def rms_norm(
+    call: Call,
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Root-mean-square norm over the last dimensions."""
+    eps = torch.finfo(input.dtype).eps if eps is None else eps
+    dims = tuple(range(-len(normalized_shape), 0))
+    return _with_affine(call, call.pair(Normalised(dims, eps, is_centred=False), input), weight, None)
+
+
+@paired("group_norm")
+def group_norm(
+    call: Call,
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> Tensor:
+    """Group norm: the channels of each group and all places together."""
+    grouped = input.reshape(input.shape[0], num_groups, -1)
+    y = call.pair(Normalised((-1,), eps), grouped).reshape(input.shape)
+    rank = input.dim()
+    return _with_affine(call, y, _per_channel(weight, rank), _per_channel(bias, rank))
+
+
+@paired("instance_norm")
+def instance_norm(
+    call: Call,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Instance norm: each channel of each image by its own places; with running statistics it is a batch norm."""
+    if not use_input_stats:
+        return batch_norm(call, input, running_mean, running_var, weight, bias, False, momentum, eps)
+    y = call.pair(Normalised(tuple(range(2, input.dim())), eps), input)
+    return _with_affine(call, y, _per_channel(weight, input.dim()), _per_channel(bias, input.dim()))
+
+
+@paired("batch_norm")
+def batch_norm(
+    call: Call,
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Linear by the running statistics; the statistics of a batch would mix its images."""
+    if training or running_mean is None or running_var is None:
+        call.refuse(
+            "it normalises by the statistics of the batch (training=True, or no running statistics), so a "
+            "prediction depends on the images beside it"
+        )
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, 0.0, eps)
+    if not call.depends((weight, bias)):
+        return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    y = F.batch_norm(input, running_mean, running_var, None, None, False, momentum, eps)
+    return _with_affine(call, y, _per_channel(weight, input.dim()), _per_channel(bias, input.dim()))
+
+
+@paired("aten_batch_norm")
+def aten_batch_norm(
+    call: Call,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *settings: Any,
+) -> Any:
+    """torch.batch_norm and torch.export's, which take the same arguments in another order."""
+    training, momentum, eps = settings[:3]
+    return batch_norm(call, input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@paired("aten_instance_norm")
+def aten_instance_norm(
+    call: Call,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    *settings: Any,
+) -> Any:
+    """torch.instance_norm and torch.export's, which take the same arguments in another order."""
+    return instance_norm(call, input, running_mean, running_var, weight, bias, *settings[:3])

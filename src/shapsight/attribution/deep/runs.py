@@ -1,0 +1,224 @@
+"""One model, run under a tape: what is explained goes in, one column per output comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from shapsight.attribution.deep.folding import Folding, FoldingFinder
+from shapsight.attribution.deep.inputs import Parts
+from shapsight.attribution.deep.layer import LayerInput
+from shapsight.attribution.deep.layout import Fold, find_fold
+from shapsight.attribution.deep.modules import functions_opened, left_as_found
+from shapsight.attribution.deep.replay import Record, Replay, SharedOut
+from shapsight.attribution.deep.suitability import first_non_finite
+from shapsight.attribution.deep.tape import LoggedCall
+from shapsight.errors import ExplainerError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run of the model showed: its calls, and where the batch lies in their inputs."""
+
+    log: list[LoggedCall]
+    folds: dict[tuple[int, int], Fold]
+    unsupported: set[str]
+    folding: Folding = field(default_factory=Folding)
+    memory_format: torch.memory_format = torch.preserve_format
+
+
+@dataclass(frozen=True)
+class References:
+    """A replayed chunk of references: the tape, what is explained of them, and their predictions."""
+
+    tape: Replay
+    explained: Parts
+    predictions: Float[Tensor, "references columns"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A recorded image: the tape, what is explained of it, and its prediction."""
+
+    tape: Record
+    explained: Parts
+    prediction: Float[Tensor, "1 columns"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A model with what is asked of it."""
+
+    model: nn.Module
+    output: str | int | None = None
+    layer: LayerInput | None = None
+    on_unsupported: str = "raise"
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """The model in eval mode, frozen and opened to the tapes; afterwards as it was found."""
+        device = next((p.device.type for p in self.model.parameters()), "cpu")
+        with (
+            torch.inference_mode(False),
+            torch.autocast(device, enabled=False),
+            left_as_found(self.model),
+            functions_opened(SharedOut),
+        ):
+            yield
+
+    def _run(self, tape: Replay | Record, inputs: Parts) -> tuple[Parts | None, Tensor]:
+        with self.layer.watching() if self.layer else nullcontext(), tape:
+            result = self.model(*inputs)
+            columns = pick(result, self.output)
+        if tape.finder is not None:
+            tape.finder.saw_returned(result)
+        return (self.layer.take(len(inputs[0])),) if self.layer else None, columns
+
+    def replay(
+        self, references: Parts, plan: Plan | None = None, finder: FoldingFinder | None = None
+    ) -> References:
+        """Run references with gradients, as the plan says."""
+        tape = Replay(self.model, self.on_unsupported, None if plan is None else plan.log)
+        tape.finder = finder
+        layout = torch.preserve_format
+        if plan is not None:
+            tape.folds, tape.folding, layout = plan.folds, plan.folding, plan.memory_format
+        with torch.enable_grad():
+            leaves = tuple(_laid_out(part, layout).requires_grad_() for part in references)
+            caught, predictions = self._run(tape, tuple(map(tape.watch, leaves)))
+        tape.finish()
+        if not predictions.requires_grad:
+            raise ExplainerError(
+                "the model's prediction does not depend on its input: there is nothing to explain"
+            )
+        tape.refuse_unseen(predictions, "is the prediction")
+        return References(tape, caught or leaves, predictions)
+
+    def record(self, image: Parts, plan: Plan, name: str) -> Image:
+        """Run one image, making the calls of the plan."""
+        tape = Record(self.model, plan.log, self.on_unsupported)
+        tape.folding = plan.folding
+        with torch.no_grad():
+            caught, prediction = self._run(tape, tuple(_laid_out(part, plan.memory_format) for part in image))
+        tape.finish()
+        self.refuse_non_finite(prediction, image, [name])
+        return Image(tape, caught or image, prediction)
+
+    def refuse_non_finite(self, predictions: Tensor, inputs: Parts, names: Sequence[str]) -> None:
+        """Raise for NaN or infinite predictions, with the first that has one and the module where it begins."""
+        bad = (~predictions.isfinite()).any(1).nonzero().flatten().tolist()
+        if not bad:
+            return
+        module = first_non_finite(self.model, [part[bad[0] : bad[0] + 1].clone() for part in inputs])
+        raise ExplainerError(
+            f"the model's prediction for {names[bad[0]]} is NaN or infinite: nothing can be attributed. "
+            f"The first module with such an output is {module}"
+        )
+
+    def plan(self, images: Parts, references: Parts) -> Plan:
+        """Run two images together and each alone: what calls are made, and where the batch lies in each."""
+        number = _farthest(images, references)
+        both = tuple(torch.stack([i[0], r[number]]) for i, r in zip(images, references, strict=True))
+        with (
+            torch.no_grad()
+        ):  # what a model computes once and remembers must be there before calls are compared
+            self.model(*(part[:1].clone() for part in both))
+        finder = FoldingFinder() if self.layer is None else None
+        pair = self.replay(both, finder=finder)
+        plan = Plan(pair.tape.log, {}, pair.tape.unsupported)
+        first, second = (
+            self.record(tuple(part[i : i + 1] for part in both), plan, name)
+            for i, name in enumerate(("image 0", f"reference {number}"))
+        )
+        _refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
+        for call, kept in enumerate(pair.tape.kept):
+            for position, tensor in enumerate(kept.x):
+                one, other = (run.tape.kept[call].x[position] for run in (first, second))
+                if (fold := find_fold(one, other, tensor)) is not None:
+                    plan.folds[call, position] = fold
+        folding = Folding() if finder is None else finder.folding()
+        return replace(plan, folding=folding, memory_format=self._fastest_layout(both, plan))
+
+    def _fastest_layout(self, images: Parts, plan: Plan) -> torch.memory_format:
+        """Channels last where a processor's convolutions are the work, and the model does not mind the strides."""
+        names = {call.name for call in plan.log}
+        if (
+            images[0].dim() != 4
+            or images[0].device.type != "cpu"
+            or "conv2d" not in names
+            or "as_strided" in names
+        ):
+            return torch.preserve_format
+        channels_last = replace(plan, memory_format=torch.channels_last)
+        try:
+            self.record(tuple(part[:1] for part in images), channels_last, "image 0")
+        except RuntimeError:  # a .view() that only contiguous memory allows
+            return torch.preserve_format
+        return torch.channels_last
+
+
+def _laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """A copy of what a model is given; only images have channels that can be last."""
+    return images.clone(memory_format=memory_format if images.dim() == 4 else torch.preserve_format)
+
+
+def _farthest(images: Parts, references: Parts) -> int:
+    """The reference that is least like image 0: two alike would not show how a batch is folded into a dimension."""
+    distance = sum((r - i[:1]).abs().flatten(1).sum(1) for i, r in zip(images, references, strict=True))
+    return int(torch.as_tensor(distance).argmax())
+
+
+def _refuse_mixing(alone: Tensor, together: Tensor) -> None:
+    """Raise if an image's prediction is another one beside another image."""
+    noise = 1e-4 if alone.dtype == torch.float32 else 1e-9
+    allowed = 1e-2 * (alone[0] - alone[1]).abs().max() + noise * together.abs().max()
+    difference = (alone - together).abs().max()
+    if difference > allowed:
+        raise ExplainerError(
+            f"the model mixes the images of a batch, or is random: an image's prediction changes by {difference:.3g} "
+            "with the image beside it, so none can be explained alone"
+        )
+
+
+def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns"]:
+    """The explained part of what a model returns, as one column per output."""
+    if output is not None:
+        try:
+            is_attribute = isinstance(output, str) and not isinstance(result, dict)
+            result = getattr(result, str(output)) if is_attribute else result[output]
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ExplainerError(f"the model's result has no part {output!r}: {_describe(result)}") from error
+    elif not isinstance(result, Tensor) and isinstance(getattr(result, "logits", None), Tensor):
+        result = result.logits
+    if not isinstance(result, Tensor):
+        raise ExplainerError(f"the model returns {_describe(result)}; say with output= which part to explain")
+    if result.dim() == 0:
+        raise ExplainerError(
+            "the model returns a single number, such as a loss; say with output= which part of its result to "
+            "explain, or wrap it so that it returns its predictions"
+        )
+    if result.dim() == 1:
+        result = result.unsqueeze(1)
+    if result.dim() > 2 and result.shape[2:].numel() == 1:
+        result = result.flatten(1)
+    if result.dim() != 2:
+        raise ExplainerError(
+            f"the model returns a tensor of shape {tuple(result.shape)}; what can be explained is "
+            "(images, outputs) or (images,). Wrap the model to reduce it to numbers, such as the mean over a region"
+        )
+    columns: Tensor = result
+    return columns
+
+
+def _describe(result: Any) -> str:
+    if isinstance(result, dict):
+        return f"a dict with {', '.join(map(repr, result))}"
+    if isinstance(result, list | tuple):
+        return f"a {type(result).__name__} of {len(result)} parts"
+    return f"a {type(result).__name__}"

@@ -1,0 +1,86 @@
+"""Which models can be explained as they are, which in float32 on a copy, and which not; and where a number breaks."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from shapsight.attribution.deep.precision import HALVES
+from shapsight.errors import ExplainerError
+
+
+class HalfPrecisionWarning(UserWarning):
+    """The model is in half precision; it is explained in float32, on a copy."""
+
+
+def runnable(model: nn.Module) -> nn.Module:
+    """The model to run: the one given, or what it wraps, or a float32 copy of a model in half precision.
+
+    Raises `ExplainerError` for scripted, quantised and not yet initialised models.
+    """
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(model, wrappers):
+        model = model.module
+    for path, module in model.named_modules():
+        _refuse(f"{path} ({type(module).__name__})" if path else type(module).__name__, module)
+    halves = {p.dtype for p in model.parameters() if p.dtype in HALVES}
+    if not halves:
+        return model
+    warnings.warn(
+        f"the model is in half precision ({', '.join(sorted(map(str, halves)))}); it is explained in float32, on a "
+        "copy, because half precision would cost three digits of completeness",
+        HalfPrecisionWarning,
+        stacklevel=4,
+    )
+    return copy.deepcopy(model).float()
+
+
+def _refuse(where: str, module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ExplainerError(
+            f"{where} is a torch.jit module, whose calls cannot be followed one by one. Give DeepShap the Python "
+            "model that it was made from, or use GradientShap or PartitionShap"
+        )
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    if ".quantized" in type(module).__module__ or any(t.is_quantized for t in own):
+        raise ExplainerError(
+            f"{where} is quantised: its steps have no slope to follow. Give DeepShap the model in floating point "
+            "that it was made from, or use PartitionShap"
+        )
+    if any(torch.nn.parameter.is_lazy(tensor) for tensor in own):
+        raise ExplainerError(f"{where} has no weights yet: run the model on one image before explaining it")
+
+
+def home(model: nn.Module, references: Tensor) -> tuple[torch.device, torch.dtype]:
+    """The device and the precision in which a model is explained: float64 if it is, float32 otherwise.
+
+    One without weights is explained where the references are.
+    """
+    own = (tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point())
+    tensor = next(own, references)
+    return tensor.device, tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+
+
+def first_non_finite(model: nn.Module, inputs: Sequence[Tensor]) -> str:
+    """The first module whose output is NaN or infinite, such as `"layer2.0.conv1 (Conv2d)"`."""
+    found: list[str] = []
+
+    def look(path: str) -> object:
+        def hook(module: nn.Module, _args: object, output: object) -> None:
+            if not found and isinstance(output, Tensor) and not output.isfinite().all():
+                found.append(f"{path} ({type(module).__name__})" if path else "the model itself")
+
+        return hook
+
+    handles = [module.register_forward_hook(look(path)) for path, module in model.named_modules()]
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else "none of its modules, but what it returns"

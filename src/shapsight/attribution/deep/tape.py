@@ -1,0 +1,340 @@
+"""What record and replay share: each call of a torch function is sent to its rule, and nonlinear calls' inputs kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from shapsight.attribution.deep.call import Call
+from shapsight.attribution.deep.calls import canonical_name, split_in_place, tensors_in
+from shapsight.attribution.deep.folding import Folding, FoldingFinder
+from shapsight.attribution.deep.functionals import followed_version, is_python_functional
+from shapsight.attribution.deep.modules import module_path_of_caller
+from shapsight.attribution.deep.precision import refuse_hidden_modes, without_narrowing
+from shapsight.attribution.deep.provenance import Origin, Provenance
+from shapsight.attribution.deep.rules import (
+    ANSWERS,
+    ARITHMETIC,
+    CASTS,
+    DISCRETE,
+    ELEMENTWISE_CALLS,
+    LEAVES_TORCH,
+    LINEAR,
+    METADATA,
+    RESHAPES,
+    RULES,
+    TAKES_MASKS,
+)
+from shapsight.attribution.deep.rules.rule import PairedRule, Rule
+from shapsight.errors import ExplainerError, UnsupportedOperation
+
+Arguments = tuple[Any, ...]
+
+
+class LoggedCall(NamedTuple):
+    """A call as the replay saw it: its name, which of its tensors depend on the input, and what Python was told."""
+
+    name: str
+    dependent: tuple[bool, ...]
+    answer: Any = None
+
+
+@dataclass
+class Kept:
+    """The inputs (and output, where its rule wants it) of one nonlinear call, as they were when it was made."""
+
+    rule: PairedRule
+    tensors: list[Tensor]
+    inputs: int
+    notes: tuple[Tensor, ...] = ()
+
+    @property
+    def x(self) -> tuple[Tensor, ...]:
+        return tuple(self.tensors[: self.inputs])
+
+    @property
+    def output(self) -> Tensor | None:
+        return self.tensors[self.inputs] if len(self.tensors) > self.inputs else None
+
+
+class Tape(TorchFunctionMode):
+    """What both runs share: finding the rule of each call, in-place calls, and keeping inputs."""
+
+    def __init__(self, model: torch.nn.Module, on_unsupported: str = "raise") -> None:
+        super().__init__()
+        self.model = model
+        self.on_unsupported = on_unsupported
+        self.log: list[LoggedCall] = []
+        self.kept: list[Kept] = []
+        self.unsupported: set[str] = set()
+        self.expected: Sequence[LoggedCall] | None = None
+        self.provenance = Provenance()
+        self.finder: FoldingFinder | None = None
+        self.folding = Folding()
+        self._kept_by_storage: dict[int, list[tuple[Kept, int]]] = {}
+
+    def find_dependent(self, name: str, tensors: Sequence[Tensor]) -> tuple[bool, ...]:
+        """Which of a call's tensors depend on the input."""
+        raise NotImplementedError
+
+    def apply(
+        self, number: int, rule: PairedRule, inputs: tuple[Tensor, ...], target: Tensor | None
+    ) -> Tensor:
+        """Execute the call; into `target`, which is its first input, if that is given."""
+        raise NotImplementedError
+
+    def note_answer(self, name: str, answer: Any) -> Any:
+        """A tensor was turned into a Python value: harmless while it is the same for every image."""
+        call = self.log.pop()._replace(answer=answer)
+        if self.expected is not None:
+            self.compare(call, self.expected)
+        self.log.append(call)
+        return answer
+
+    def compare(
+        self, call: LoggedCall, expected: Sequence[LoggedCall], is_decided: bool = True
+    ) -> LoggedCall:
+        """The same call in an earlier run. Raises `ExplainerError` where the two runs part."""
+        number = len(self.log)
+        before = expected[number] if number < len(expected) else LoggedCall("no further function", ())
+        if before.name != call.name or len(before.dependent) != len(call.dependent):
+            raise ExplainerError(self._difference(number, call.name, before.name))
+        if is_decided and before.dependent != call.dependent:
+            raise ExplainerError(self._difference(number, f"{call.name} with other tensors", before.name))
+        if call.answer is not None and not _is_same(call.answer, before.answer):
+            raise ExplainerError(
+                self._difference(number, f"{call.name} gives {call.answer}", f"{before.answer}")
+            )
+        return before
+
+    def _difference(self, number: int, made: str, expected: str) -> str:
+        return (
+            f"the model's control flow depends on the data: at call {number}, in {module_path_of_caller(self.model)}, "
+            f"{made} in this run and {expected} in an earlier one. DeepSHAP needs the same calls for every image, "
+            "alone and in a batch: look there for an `if` on values, activations turned into Python numbers, a loop "
+            "over the images of a batch, or squeeze() without a dimension; or use GradientShap or PartitionShap"
+        )
+
+    def finish(self) -> None:
+        """Check that this run did not end before an earlier one did, and forget what only its calls needed."""
+        self.provenance = Provenance()  # its tensors hold the graph, and the graph holds this tape
+        self._kept_by_storage.clear()
+        if self.expected is not None and len(self.log) < len(self.expected):
+            raise ExplainerError(
+                self._difference(len(self.log), "no further function", self.expected[len(self.log)].name)
+            )
+
+    def note_result(self, tensor: Tensor) -> None:
+        """A tensor that depends on the input was made by a call that was seen."""
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            self.provenance.note_discrete(tensor)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Arguments = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        name = canonical_name(func)
+        if name in METADATA:
+            return func(*args, **kwargs)
+        if name == "_set_grad_enabled":  # a gate computed under no_grad still moves the output
+            return None
+        refuse_hidden_modes(self.model)
+        func, name, args, kwargs = without_narrowing(func, name, args, kwargs)
+        tensors = list(tensors_in((args, kwargs)))
+        flags = self.find_dependent(name, tensors)
+        if not any(flags):
+            return func(*args, **kwargs)
+        if name in LEAVES_TORCH:
+            self.refuse(name, "from there on numpy computes, which cannot be followed")
+        if name in ANSWERS:
+            return self.note_answer(name, func(*args, **kwargs))
+        dependent = {id(tensor): flag for tensor, flag in zip(tensors, flags, strict=True)}
+        return self._answer(func, name, args, kwargs, dependent)
+
+    def _answer(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        args: Arguments,
+        kwargs: dict[str, Any],
+        dependent: dict[int, bool],
+    ) -> Any:
+        base, in_place, args, kwargs = split_in_place(name, args, kwargs)
+        call = Call(self, base, dependent, args[0] if in_place else None)
+        if call.is_discrete((args, kwargs)) and base not in TAKES_MASKS:
+            if base in ARITHMETIC:
+                args = tuple(call.step(value) if call.is_discrete(value) else value for value in args)
+            elif base in CASTS and call.is_discrete(args[0]):
+                return self._cast_mask(call, func, args, kwargs)
+            else:
+                return self._discrete(call, func, name, args, kwargs)
+        origin = self._elementwise_origin(call, args, kwargs)
+        number = len(self.log) - 1
+        if number in self.folding.norms:
+            return args[0]
+        if number in self.folding.convolutions:
+            args, kwargs = self.folding.with_other_weights(number, args, kwargs)
+        result = self._execute(call, func, name, args, kwargs, in_place)
+        if self.finder is not None:
+            self.finder.saw(number, call, args, kwargs, result)
+        written = args[:1] if in_place or name == "setitem" else ()
+        for tensor in (*tensors_in(result), *written):
+            self.note_result(tensor)
+            if origin is not None and origin.shape == tensor.shape:
+                self.provenance.note_root(tensor, origin)
+        return result
+
+    def _execute(
+        self,
+        call: Call,
+        func: Callable[..., Any],
+        name: str,
+        args: Arguments,
+        kwargs: dict[str, Any],
+        in_place: bool,
+    ) -> Any:
+        rule = RULES.get(call.name)
+        if call.name in ("detach", "data"):
+            return args[0] if in_place else args[0].view_as(args[0])
+        if rule is None and call.name in DISCRETE and not in_place:
+            return func(*args, **kwargs)
+        if rule is None and (call.name in LINEAR or name in LINEAR):
+            return self._linear(call, func, name, args, kwargs, in_place)
+        out = kwargs.pop("out", None)
+        overwritten = args[0] if in_place else out
+        result = self._ruled(call, rule, func, name, args, kwargs)
+        if overwritten is None or result is overwritten:
+            return result
+        self.before_write(overwritten)
+        return overwritten.copy_(result)
+
+    def _linear(
+        self,
+        call: Call,
+        func: Callable[..., Any],
+        name: str,
+        args: Arguments,
+        kwargs: dict[str, Any],
+        in_place: bool,
+    ) -> Any:
+        if name.endswith("_") or name == "setitem":
+            self.before_write(args[0])
+        if "out" in kwargs:
+            self.before_write(kwargs["out"])
+            return kwargs.pop("out").copy_(func(*args, **kwargs))
+        result = func(*args, **kwargs)
+        if in_place and not name.endswith("_") and result is not args[0]:
+            self.before_write(args[0])
+            return args[0].copy_(result)
+        if call.name in RESHAPES and not in_place and isinstance(result, Tensor):
+            self.provenance.reshape_factor(result, args[0], lambda t: func(t, *args[1:], **kwargs))
+        return result
+
+    def _ruled(
+        self,
+        call: Call,
+        rule: Rule | None,
+        func: Callable[..., Any],
+        name: str,
+        args: Arguments,
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if rule is None and is_python_functional(func):
+            with self:
+                return followed_version(func)(*args, **kwargs)
+        result: Any = NotImplemented
+        if rule is not None and rule.is_followed:
+            with self:
+                result = rule.handler(call, *args, **kwargs)
+        elif rule is not None:
+            result = rule.handler(call, *args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        self.refuse(name)
+        if name.endswith("_"):
+            self.before_write(args[0])
+        return func(*args, **kwargs)
+
+    def _discrete(
+        self, call: Call, func: Callable[..., Any], name: str, args: Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        """A call on booleans and numbers that were computed from activations: fine while it makes no activations."""
+        if name.endswith("_") or name == "setitem":
+            self.before_write(args[0])
+        result = func(*args, **kwargs)
+        for tensor in tensors_in((result, args[0]) if name == "setitem" else result):
+            if tensor.is_floating_point() or tensor.is_complex():
+                call.refuse("it uses the outcome of a comparison, argmax, sort or rounding of activations")
+            self.note_result(tensor)
+        return result
+
+    def _cast_mask(
+        self, call: Call, func: Callable[..., Any], args: Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        """`(x > 0).float()`: a number that follows x, as long as it only meets x again."""
+        result = func(*args, **kwargs)
+        if result.is_floating_point():
+            y = call.step(args[0])
+            result = y if y is args[0] else y.to(result.dtype)
+            self.provenance.copy_step(result, y)
+        elif (mask := call.mask(args[0])) is not None:
+            call.remember_mask(result, mask.of, mask.function)
+        self.note_result(result)
+        return result
+
+    def _elementwise_origin(self, call: Call, args: Arguments, kwargs: dict[str, Any]) -> Origin | None:
+        """The one tensor that the result is an elementwise function of, if there is one."""
+        is_elementwise = call.name in ELEMENTWISE_CALLS
+        has_steps = self.provenance.has_steps
+        if not is_elementwise and not has_steps:
+            return None
+        inputs = [t for t in tensors_in((args, kwargs)) if call.depends(t) and t.is_floating_point()]
+        origin = self.provenance.common_origin(inputs) if is_elementwise else None
+        if origin is None and has_steps and any(self.provenance.is_step(t) for t in inputs):
+            call.refuse(
+                "a mask made by comparing activations may only meet the tensor that was compared, as in x * (x > 0)"
+            )
+        return origin
+
+    def refuse(self, name: str, reason: str = "") -> None:
+        """There is no rule: raise, or remember it and go on with autograd's gradient."""
+        where = f"torch's {name}, called in {module_path_of_caller(self.model)}"
+        if self.on_unsupported == "raise":
+            raise UnsupportedOperation(
+                f"there is no attribution rule for {where}{': ' + reason if reason else ''}. Use "
+                "on_unsupported='gradient' to go on with the gradient there (the sum will not be exact), "
+                f"or register_rule({name.rstrip('_')!r}, ...) to add one"
+            )
+        self.unsupported.add(where)
+
+    def pair(self, rule: PairedRule, inputs: tuple[Tensor, ...], overwritten: Tensor | None) -> Tensor:
+        """Keep the inputs of a nonlinear call and execute it."""
+        number = len(self.kept)
+        writes = overwritten is not None and len(inputs) == 1 and inputs[0] is overwritten
+        kept_inputs = [tensor.detach() for tensor in inputs]
+        if writes:
+            self.before_write(inputs[0])
+            kept_inputs = [kept_inputs[0].clone()]
+        kept = Kept(rule, kept_inputs, len(inputs))
+        self.kept.append(kept)
+        result = self.apply(number, rule, inputs, inputs[0] if writes else None)
+        if rule.keeps_output:
+            kept.tensors.append(result.detach())
+        for position, tensor in enumerate(kept.tensors):
+            self._kept_by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append((kept, position))
+        return result
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Copy what was kept of a tensor's memory before the model overwrites it."""
+        for kept, position in self._kept_by_storage.pop(tensor.untyped_storage().data_ptr(), ()):
+            kept.tensors[position] = kept.tensors[position].clone()
+
+
+def _is_same(answer: Any, before: Any) -> bool:
+    """Equal, where not-a-number equals itself."""
+    return bool(answer == before) or str(answer) == str(before) == "nan"

@@ -1,0 +1,351 @@
+"""What users of DeepShap meet around the numbers: models left as found, options, and errors that say what to do."""
+
+import copy
+import threading
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+from deep_models import Small, block
+from shapsight import DeepShap
+from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning, register_rule
+from shapsight.attribution.deep.layer import spread
+from shapsight.attribution.deep.rules import RULES
+from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
+
+
+def pictures(count, size=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, size, size, generator=generator, dtype=torch.float64)
+
+
+X, B = pictures(2), pictures(4, seed=1)
+
+
+def small(body=lambda m, x: m.c(x), **parts):
+    return Small(body, **(parts or {"c": block()})).double()
+
+
+def state_of(model):
+    return {
+        "training": [module.training for module in model.modules()],
+        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
+        "gradients": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "values": [tensor.clone() for tensor in model.state_dict().values()],
+        "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
+        "attributes": [sorted(module.__dict__) for module in model.modules()],
+    }
+
+
+class Restless(nn.Module):
+    """A batch norm in training mode, a frozen part, a gradient, a counter in a buffer and one in an attribute."""
+
+    def __init__(self, raises=None):
+        super().__init__()
+        self.c, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+        self.register_buffer("calls", torch.zeros(1))
+        self.seen = 0
+        self.raises = raises
+        self.c.weight.requires_grad_(False)
+        self.head.weight.grad = torch.ones_like(self.head.weight)
+
+    def forward(self, x):
+        self.calls += 1
+        self.seen += 1
+        self.last = x
+        if self.raises is not None and self.seen > 2:
+            raise self.raises
+        return self.head(self.norm(self.c(x)).relu().mean((2, 3)))
+
+
+def assert_left_as_found(model, action):
+    before = state_of(model)
+    action()
+    after = state_of(model)
+    for name, value in before.items():
+        if name in ("values", "gradients"):
+            torch.testing.assert_close(
+                [v for v in after[name] if v is not None], [v for v in value if v is not None]
+            )
+        else:
+            assert after[name] == value, name
+
+
+def test_the_model_is_left_as_it_was_found():
+    model = Restless().double().train()
+    assert_left_as_found(model, lambda: DeepShap(model, B)(X))
+    assert model.seen == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()])
+def test_the_model_is_left_as_it_was_found_after_an_exception(error):
+    model = Restless(raises=error).double().train()
+
+    def run():
+        with pytest.raises(type(error)):
+            DeepShap(model, B)(X)
+
+    assert_left_as_found(model, run)
+    assert torch.autograd.Function.apply is not None
+    DeepShap(small(), B)(X)  # and nothing of the interrupted run is left in torch
+
+
+def test_what_a_model_computes_once_and_remembers_does_not_look_like_control_flow():
+    def body(m, x):
+        if "weight" not in m.cache:
+            m.cache["weight"] = m.c.weight.sigmoid() * 2
+        return F.gelu(F.conv2d(x, m.cache["weight"]))
+
+    model = small(body, c=nn.Conv2d(3, 3, 1))
+    model.cache = {}
+    assert DeepShap(model, B)(X).completeness_gap.abs().max() < 1e-12
+    assert model.cache == {}
+
+
+def test_two_threads_explain_two_models():
+    models = [small(), small(lambda m, x: F.gelu(m.c(x)) * x, c=block())]
+    alone = [DeepShap(model, B)(X).values for model in models]
+    together = [None, None]
+
+    def run(number):
+        for _ in range(3):
+            together[number] = DeepShap(models[number], B)(X).values
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    torch.testing.assert_close(together, alone)
+
+
+def test_a_model_in_half_precision_is_explained_in_float32_on_a_copy():
+    model = small().half()
+    wide = copy.deepcopy(model).float()
+    with pytest.warns(HalfPrecisionWarning, match="float16"):
+        explanation = DeepShap(model, B)(X)
+    assert model.head.weight.dtype == torch.float16
+    torch.testing.assert_close(explanation.values, DeepShap(wide, B)(X).values)
+
+
+def test_an_unsupported_call_names_function_and_module():
+    class Angle(nn.Module):
+        def forward(self, x):
+            return torch.atan2(x, x.flip(1))
+
+    with pytest.raises(UnsupportedOperation, match=r"atan2, called in c\.1 \(Angle\)"):
+        DeepShap(small(c=nn.Sequential(nn.Conv2d(3, 3, 1), Angle())), B)(X)
+
+
+def test_an_unsupported_call_can_go_on_with_its_gradient_and_says_so():
+    model = small(lambda m, x: torch.atan2(m.c(x), x.flip(1)), c=block())
+    with pytest.warns(CompletenessWarning, match="could not follow torch's atan2"):
+        DeepShap(model, B, on_unsupported="gradient")(X)
+    with pytest.raises(CompletenessError):
+        DeepShap(model, B, on_unsupported="gradient")(X, on_gap="raise")
+
+
+def test_a_rule_can_be_registered_for_an_unsupported_call():
+    model = small(lambda m, x: torch.special.i0(m.c(x)), c=block())
+    with pytest.raises(UnsupportedOperation, match="i0"):
+        DeepShap(model, B)(X)
+    try:
+        register_rule(torch.special.i0)
+        explanation = DeepShap(model, B)(X, on_gap="raise")
+    finally:
+        RULES.pop("special_i0", None)
+    assert explanation.completeness_gap.abs().max() < 1e-12
+
+
+def test_scripted_modules_are_refused_also_inside_others():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(block().double(), X)
+    with pytest.raises(ExplainerError, match=r"c \(TopLevelTracedModule\) is a torch.jit module"):
+        DeepShap(small(c=traced), B)(X)
+
+
+def test_a_scripted_function_is_noticed_by_what_comes_out_of_it():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gate = torch.jit.trace(lambda x: x * torch.sigmoid(x), X)
+    with pytest.raises(UnsupportedOperation, match="cannot see it"):
+        DeepShap(small(lambda m, x: gate(m.c(x)) + 1, c=block()), B)(X)
+
+
+def test_quantised_modules_are_refused():
+    class Linear(nn.Linear):
+        pass
+
+    Linear.__module__ = "torch.ao.nn.quantized.modules.linear"
+    with pytest.raises(ExplainerError, match="quantised"):
+        DeepShap(nn.Sequential(nn.Flatten(), Linear(192, 2)).double(), B)(X)
+
+
+def test_modules_without_weights_yet_are_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+    with pytest.raises(ExplainerError, match="no weights yet"):
+        DeepShap(model, B)(X)
+
+
+def test_compiled_models_are_explained_as_the_python_they_came_from():
+    model = small()
+    expected = DeepShap(model, B)(X).values
+    compiled = torch.compile(model, backend="eager")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled(X)
+        torch.testing.assert_close(DeepShap(compiled, B)(X).values, expected)
+
+
+def test_inference_mode_inside_the_model_is_refused_and_around_the_explainer_is_not():
+    model = small()
+    with torch.inference_mode():
+        values = DeepShap(model, B)(X).values
+    torch.testing.assert_close(values, DeepShap(model, B)(X).values)
+    with pytest.raises(ExplainerError, match="inference_mode"):
+        DeepShap(small(torch.inference_mode()(lambda m, x: F.gelu(x)), c=block()), B)(X)
+
+
+class TwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.look, self.read = nn.Conv2d(3, 4, 3), nn.Linear(5, 4)
+
+    def forward(self, image, numbers):
+        return self.look(image).tanh().mean((2, 3)) * self.read(numbers).sigmoid()
+
+
+def test_several_inputs_share_the_change_between_them():
+    model, numbers = TwoInputs().double(), torch.randn(6, 5).double()
+    parts = DeepShap(model, (B, numbers[:4]))((X, numbers[4:]))
+    assert [tuple(part.values.shape) for part in parts] == [(2, 4, 3, 8, 8), (2, 4, 1, 1, 5)]
+    total = sum(part.values.sum((2, 3, 4)) for part in parts)
+    torch.testing.assert_close(total, parts[0].predictions - parts[0].base_values)
+
+
+class Several(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.c = kind, nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        y = self.c(x).tanh().mean((2, 3))
+        return {"dict": {"scores": y, "other": y}, "tuple": (y.exp(), y), "loss": y.sum(), "one": y[:, 0]}[
+            self.kind
+        ]
+
+
+def test_a_part_of_the_result_is_picked():
+    for kind, part in (("dict", "scores"), ("tuple", 1)):
+        model = Several(kind).double()
+        with pytest.raises(ExplainerError, match="output="):
+            DeepShap(model, B)(X)
+        assert DeepShap(model, B, output=part)(X).values.shape[1] == 4
+    with pytest.raises(ExplainerError, match="'scores', 'other'"):
+        DeepShap(Several("dict").double(), B, output="score")(X)
+    with pytest.raises(ExplainerError, match="loss"):
+        DeepShap(Several("loss").double(), B)(X)
+    assert DeepShap(Several("one").double(), B)(X).values.shape == (2, 1, 3, 8, 8)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_layers_input_is_explained_and_drawn_over_the_image(by_name):
+    model = torchvision.models.resnet18(num_classes=2).double()
+    x, b = pictures(1, size=48), pictures(2, size=48, seed=1)
+    explanation = DeepShap(model, b, layer="layer3" if by_name else model.layer3)(x, on_gap="raise")
+    assert explanation.values.shape == (1, 2, 1, 48, 48)
+    change = explanation.predictions - explanation.base_values
+    torch.testing.assert_close(explanation.values.sum((2, 3, 4)), change)
+
+
+def test_a_layer_that_something_passes_by_says_so():
+    model = torchvision.models.resnet18(num_classes=2).double()
+    with pytest.warns(CompletenessWarning, match=r"pass layer layer1\.0\.conv2 by"):
+        DeepShap(model, pictures(2, 32, 1), layer="layer1.0.conv2")(pictures(1, 32))
+
+
+def test_layers_that_cannot_be_explained_are_refused():
+    model = torchvision.models.resnet18(num_classes=2).double()
+    with pytest.raises(ExplainerError, match="no submodule 'layer9'"):
+        DeepShap(model, B, layer="layer9")
+    with pytest.raises(ExplainerError, match="runs 2 times"):
+        DeepShap(model, pictures(2, 32, 1), layer="layer1.0.relu")(pictures(1, 32))
+
+
+@pytest.mark.parametrize("grid", [(7, 7), (3, 5), (40, 2), (1, 1)])
+def test_spreading_a_grid_over_the_image_keeps_the_sum(grid):
+    values = torch.randn(3, 1, *grid, dtype=torch.float64)
+    torch.testing.assert_close(spread(values, (30, 22)).sum((1, 2, 3)), values.sum((1, 2, 3)))
+
+
+def test_tolerance_stops_adding_references_and_says_how_many_were_used():
+    model, many = small(), pictures(64, seed=2)
+    loose, strict = (DeepShap(model, many)(X, tolerance=share) for share in (10.0, 1e-9))
+    assert (loose.settings["references"], strict.settings["references"]) == (16, 64)
+    assert loose.completeness_gap.abs().max() < 1e-12
+    torch.testing.assert_close(loose.values, DeepShap(model, many[:16])(X).values)
+
+
+def test_progress_counts_every_backward_pass():
+    steps = []
+    DeepShap(small(), pictures(20, seed=2))(X, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1] == (2 * 3 * 20, 2 * 3 * 20)
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+
+
+def test_progress_draws_a_bar(capsys):
+    DeepShap(small(), B)(X, progress=True)
+    assert "Explaining" in capsys.readouterr().out
+
+
+class Overflow(nn.Module):
+    def forward(self, x):
+        return (x * 100).exp()
+
+
+def test_a_prediction_that_is_not_finite_names_the_image_and_the_first_module():
+    model = nn.Sequential(Overflow(), nn.Flatten(), nn.Linear(192, 2)).double()
+    images = torch.stack([X[0], X[1] + 50])
+    with pytest.raises(ExplainerError, match=r"image 1 is NaN or infinite.*0 \(Overflow\)"):
+        DeepShap(model, B / 10)(images)
+    with pytest.raises(ExplainerError, match=r"reference 2 is NaN or infinite.*0 \(Overflow\)"):
+        DeepShap(model, torch.cat([B[:2] / 10, images[1:], B[:1] - 90]))(X[:1] / 10)
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    model = small()
+    for make, words in (
+        (lambda: DeepShap(model, B[:0]), "at least one image"),
+        (lambda: DeepShap(model, B)(X[..., :4]), r"\(2, 3, 8, 4\) and references \(4, 3, 8, 8\)"),
+        (lambda: DeepShap(model, B)(X[:0]), "no images"),
+        (lambda: DeepShap(model, B)(X.index_fill(0, torch.tensor(1), float("nan"))), "image 1 holds NaN"),
+        (lambda: DeepShap(model, B / 0), "reference 0 holds NaN"),
+        (lambda: DeepShap(model, B)(X, outputs=7), "output 7 is out of range"),
+        (lambda: DeepShap(model, B, weights=[1, 2]), "4 finite numbers"),
+        (lambda: DeepShap(model, B, weights=[1, 2, -1, 1]), "none below 0"),
+        (lambda: DeepShap(model, B)(X, tolerance=0), "tolerance"),
+        (lambda: DeepShap(model, B)(X, on_gap="shout"), "shout"),
+        (lambda: DeepShap(model, "black"), "got str"),
+        (lambda: DeepShap(F.relu, B), "nn.Module"),
+        (lambda: DeepShap(small(lambda m, x: torch.zeros_like(x)), B)(X), "does not depend on its input"),
+    ):
+        with pytest.raises(ExplainerError, match=words):
+            make()
+
+
+def test_images_are_brought_to_the_models_precision_and_come_back_on_their_device():
+    model = small().float()
+    explanation = DeepShap(model, B.float())((X * 10).to(torch.uint8))
+    assert explanation.values.dtype == torch.float32
+    assert DeepShap(model, B)(X).values.device == X.device
+
+
+def test_std_errors_of_a_single_reference_are_infinite():
+    assert DeepShap(small(), B[:1])(X).std_errors.isinf().all()
