@@ -47,11 +47,8 @@ def debug(
         write_page(page, run)
         target = run.finish("done")
         return summarise(outcome, target, seconds=time.monotonic() - started)
-    except KeyboardInterrupt:
-        keep_or_discard(run, narrator)
-        raise
-    except BaseException:
-        run.discard()
+    except BaseException as error:
+        keep_or_discard(run, error, narrator)
         raise
 
 
@@ -89,11 +86,13 @@ def _train_and_analyse(
     return outcome
 
 
-def keep_or_discard(run: RunFolder, narrator: Narrator) -> None:
-    """After Ctrl-C: a trained model is worth keeping, an empty folder is not."""
+def keep_or_discard(run: RunFolder, error: BaseException, narrator: Narrator) -> None:
+    """After Ctrl-C or an error: a trained model is worth keeping, an empty folder is not."""
+    status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
     if any((run.path / name / "card.json").is_file() for name in ("model", "model_all_rooms")):
-        target = run.finish("interrupted")
-        narrator.note(f"interrupted: the best model so far is in {target / 'model'}")
+        target = run.finish(status)
+        narrator.note(f"{status}: what was reached so far is in {target}, the model in {target / 'model'}")
     else:
         run.discard()
-        narrator.note("interrupted before a first epoch was done: nothing was kept")
+        if status == "interrupted":
+            narrator.note("interrupted before a first epoch was done: nothing was kept")

@@ -25,7 +25,7 @@ from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.summary import summarise_comparison
 from shapsight.models.train import TrainingResult
 
-QUICK = Settings(weights="none", image_size=96, epochs=18, references=50, explain=6)
+QUICK = Settings(weights="none", image_size=96, epochs=16, batch_size=16, references=50, explain=6)
 FULL = replace(QUICK, image_size=224, epochs=30, references=100, explain=8)
 IMAGES_PER_ROOM = 200
 
@@ -63,11 +63,8 @@ def demo(
         write_page(demo_page(*outcomes, command=command, seconds=time.monotonic() - started), run)
         target = run.finish("done")
         return summarise_comparison(*outcomes, target, seconds=time.monotonic() - started)
-    except KeyboardInterrupt:
-        keep_or_discard(run, narrator)
-        raise
-    except BaseException:
-        run.discard()
+    except BaseException as error:
+        keep_or_discard(run, error, narrator)
         raise
 
 
