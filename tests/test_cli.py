@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from discs import write_discs
 from shapsight import Explanation, load_bundle
 from shapsight.cli import app
+from shapsight.errors import ShapsightError
 from shapsight.models import train as training
 
 QUICK = [
@@ -144,6 +146,48 @@ def test_ctrl_c_during_training_keeps_the_best_epoch_and_exits_with_130(
     result = shapsight("debug", data, "--train-on", "red", "--out", tmp_path / "run", *QUICK)
     assert result.exit_code == 130
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    assert load_bundle(tmp_path / "run" / "model").card.output_names == ("x", "y")
+
+
+def test_the_demo_compares_two_models_on_images_that_neither_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from shapsight.jobs import demo
+
+    small = replace(demo.QUICK, arch="squeezenet1_1", image_size=48, epochs=1, references=3, explain=2)
+    monkeypatch.setattr(demo, "QUICK", small)
+    monkeypatch.setattr(demo, "IMAGES_PER_ROOM", 8)
+    run = tmp_path / "run"
+    result = shapsight("demo", "--out", run, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    before, after = (pd.read_parquet(run / f"predictions{name}.parquet") for name in ("", "_all_rooms"))
+    trained_on_one, trained_on_all = (
+        set(table.loc[table["split"] == "train", "environment"]) for table in (before, after)
+    )
+    assert trained_on_one == {"room_1"}
+    assert trained_on_all == {"room_1", "room_2", "room_3"}
+    held_out = after[after["split"] == "validation"]
+    assert not set(held_out["path"]) & set(before.loc[before["split"] == "train", "path"])
+    compared = pd.read_csv(run / "explanations" / "deep_all_rooms.csv")
+    assert list(compared["path"]) == list(pd.read_csv(run / "explanations" / "deep.csv")["path"])
+    assert set(compared["path"]) <= set(held_out["path"])
+    mse = ((held_out["predicted_x"] - held_out["x"]) ** 2)[held_out["environment"] == "room_2"].mean()
+    assert f"{mse:.3g}" in text_of((run / "report.html").read_text())
+    for name in ("model", "model_all_rooms"):
+        assert load_bundle(run / name).card.output_names == ("x", "y")
+    assert (run / "world" / "images" / "room_1").is_dir()
+
+
+def test_a_failure_after_training_keeps_the_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise ShapsightError("the report could not be drawn")
+
+    monkeypatch.setattr("shapsight.jobs.debug.debug_page", fail)
+    result = shapsight("debug", data, "--train-on", "red", "--out", tmp_path / "run", *QUICK)
+    assert result.exit_code == 1
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
     assert load_bundle(tmp_path / "run" / "model").card.output_names == ("x", "y")
 
 

@@ -86,7 +86,10 @@ def evaluate(
 def _groups(predictions: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Each split's environments in order, then all of them together where there are several."""
     present = list(predictions["split"].unique())
-    splits = [*(name for name in SPLITS if name in present), *(name for name in present if name not in SPLITS)]
+    splits = [
+        *(name for name in SPLITS if name in present),
+        *(name for name in present if name not in SPLITS),
+    ]
     for split in splits:
         within = predictions[predictions["split"] == split]
         environments = sorted(within["environment"].unique())

@@ -132,7 +132,7 @@ def _comparison_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:
     return [
         KeyFigure(
             f"MSE of {target} in {one.environment}",
-            f"{one.mse:.3g} → {two.mse:.3g}",
+            f"{one.mse:.2g} → {two.mse:.2g}",
             f"trained on {before.name} → on {after.name}",
         )
         for one, two in zip(errors_of(before, target), errors_of(after, target), strict=True)
@@ -150,7 +150,10 @@ def _stacked(outcomes: Sequence[Outcome], tables: Sequence[pd.DataFrame]) -> pd.
 
 
 def _columns(outcomes: Sequence[Outcome], columns: Sequence[Column]) -> Sequence[Column]:
-    return columns if len(outcomes) == 1 else (MODEL, *columns)
+    """For several models a column says whose the numbers are; they are all of held-out images, so none says that."""
+    if len(outcomes) == 1:
+        return columns
+    return (MODEL, *(column for column in columns if column.name != "split"))
 
 
 def _error_section(outcomes: Sequence[Outcome]) -> Section:
@@ -172,7 +175,12 @@ def _error_section(outcomes: Sequence[Outcome]) -> Section:
     return Section(
         "How large is the error?",
         f"Targets run from -1 to +1 ({UNITS}), so 0.01 in MSE is a tenth of half the image. Intervals are 95 % "
-        "percentile bootstrap over images.",
+        "percentile bootstrap over images."
+        + (
+            " All numbers are of held-out images, which neither model was trained on."
+            if len(outcomes) > 1
+            else ""
+        ),
         tables=[Table(errors, "Errors of each target", _columns(outcomes, ERRORS))],
         pictures=pictures,
     )
