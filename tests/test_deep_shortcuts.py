@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from shapsight import DeepShap
 from shapsight.attribution.deep.folding import Folding
+from shapsight.attribution.deep.memory import budget
 from shapsight.attribution.deep.rules import pooling
 from shapsight.attribution.deep.runs import Runs
+from shapsight.errors import ExplainerError
 
 
 def normed(channels: int = 4) -> nn.BatchNorm2d:
@@ -116,3 +118,66 @@ def test_pooling_from_noted_places_equals_pooling_anew(pictures, monkeypatch, op
     anew = DeepShap(model, references)(images)
     torch.testing.assert_close(noted.values, anew.values, rtol=1e-10, atol=1e-12)
     assert noted.completeness_gap.abs().max() < 1e-12
+
+
+def test_little_memory_changes_the_amounts_and_no_value(pictures):
+    references, images = pictures
+    model = Folds().double().eval()
+    need = plan_of(model, images, references).need
+    plenty = DeepShap(model, references)(images)
+    least = need.per_reference + need.per_image
+    little = DeepShap(model, references, max_memory=least)
+    tight = little(images, outputs=torch.tensor([1, 0]))
+    torch.testing.assert_close(tight.values[0, 0], plenty.values[0, 1], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(tight.values[1, 0], plenty.values[1, 0], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(tight.std_errors[0, 0], plenty.std_errors[0, 1], rtol=1e-8, atol=1e-12)
+    amounts = budget(need, least, torch.device("cpu"))
+    assert (amounts.chunk, amounts.group) == (1, 1)
+
+
+def test_memory_that_is_not_enough_for_one_reference_is_refused_with_what_it_takes(pictures):
+    references, images = pictures
+    with pytest.raises(ExplainerError, match="not enough"):
+        DeepShap(Folds().double().eval(), references, max_memory=100)(images)
+
+
+@pytest.mark.parametrize("fails_in", ["forward", "backward"])
+def test_out_of_memory_halves_the_references_and_goes_on(pictures, monkeypatch, fails_in: str):
+    references, images = pictures
+    model = Folds().double().eval()
+    plenty = DeepShap(model, references)(images)
+    if fails_in == "forward":
+        replay = Runs.replay
+
+        def scarce(self, chunk, *args, **kwargs):
+            if len(chunk[0]) > 2:
+                raise torch.OutOfMemoryError("not enough memory")
+            return replay(self, chunk, *args, **kwargs)
+
+        monkeypatch.setattr(Runs, "replay", scarce)
+    else:
+        grad, calls = torch.autograd.grad, []
+
+        def scarce_grad(outputs, *args, **kwargs):
+            calls.append(1)
+            if len(calls) == 3:  # two of the four places are done by then
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return grad(outputs, *args, **kwargs)
+
+        monkeypatch.setattr(torch.autograd, "grad", scarce_grad)
+    scarcely = DeepShap(model, references)(images)
+    torch.testing.assert_close(scarcely.values, plenty.values, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(scarcely.base_values, plenty.base_values, rtol=1e-10, atol=1e-12)
+    assert scarcely.settings["references"] == 5
+
+
+def test_an_error_that_is_not_about_memory_is_raised_on(pictures, monkeypatch):
+    references, images = pictures
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("something else")
+
+    model = Folds().double().eval()
+    monkeypatch.setattr(torch.autograd, "grad", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        DeepShap(model, references)(images)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapsight.attribution.deep.inputs import (
@@ -19,16 +18,15 @@ from shapsight.attribution.deep.inputs import (
     prepared_weights,
 )
 from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
-from shapsight.attribution.deep.progress import Report, reporting
+from shapsight.attribution.deep.memory import Budget, budget, is_out_of_memory
+from shapsight.attribution.deep.progress import Report, Steps, reporting
 from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.suitability import home, runnable
-from shapsight.attribution.deep.sums import WeightedSums, cell_sums
+from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.errors import CompletenessError, ExplainerError
 
-CHUNK = 16  # references at a time: larger chunks leave the processor's caches and are slower
-FEWEST_REFERENCES = 8  # before `tolerance` may stop: a standard error of fewer says little
 OnGap = Literal["warn", "raise", "ignore"]
 
 
@@ -57,6 +55,8 @@ class DeepShap:
         layer: a submodule, or its dotted name, whose input is explained instead of the image. The sum is complete
             only if nothing passes the layer by, such as a residual connection around it.
         weights: of the references, `(K,)`; equal by default.
+        max_memory: bytes to work in, by default a safe share of what is free. It sets how many references are
+            replayed and how many images are kept at a time, never what comes out.
         on_unsupported: "raise" for a call without a rule, or "gradient" to go on with autograd's gradient there.
 
     Raises `ExplainerError` for arguments that do not fit and `UnsupportedOperation` for a call without a rule.
@@ -74,6 +74,7 @@ class DeepShap:
         output: str | int | None = None,
         layer: nn.Module | str | None = None,
         weights: Float[Tensor, "references"] | Sequence[float] | None = None,
+        max_memory: int | None = None,
         on_unsupported: Literal["raise", "gradient"] = "raise",
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -87,6 +88,7 @@ class DeepShap:
         self.output = output
         self.layer = None if layer is None else path_of(model, layer)
         self.on_unsupported = on_unsupported
+        self.max_memory = max_memory
         parts = checked_references(references)
         self.references: Parts = prepared(parts, *home(model, parts[0]), "reference")
         self.weights = prepared_weights(weights, self.references)
@@ -146,84 +148,120 @@ class DeepShap:
         runs = Runs(model, self.output, layer, self.on_unsupported)
         with runs.prepared(), reporting(progress) as report:
             plan = runs.plan(explained, self.references)
-            recorded = [
-                runs.record(tuple(part[i : i + 1] for part in explained), plan, f"image {i}")
-                for i in range(len(explained[0]))
+            amounts = budget(plan.need, self.max_memory, self.references[0].device)
+            groups = [
+                self._explain_group(runs, plan, amounts, explained, start, outputs, tolerance, report)
+                for start in range(0, len(explained[0]), amounts.group)
             ]
-            predictions = torch.cat([image.prediction for image in recorded])
-            chosen = choose_outputs(outputs, predictions, self.output_names)
-            result = self._accumulate(runs, plan, recorded, chosen, tolerance, report)
-        explanations = self._explanations(result, predictions, chosen, given, show, tolerance)
+        explanations = self._explanations(groups, given, show, tolerance)
         _judge(explanations, on_gap, plan.unsupported)
         return explanations[0] if isinstance(images, Tensor) else explanations
 
-    def _accumulate(
+    def _explain_group(
+        self,
+        runs: Runs,
+        plan: Plan,
+        amounts: Budget,
+        images: Parts,
+        start: int,
+        outputs: Outputs,
+        tolerance: float | None,
+        report: Report,
+    ) -> GroupSums:
+        """Record as many images as fit, and attribute all of them to chunk after chunk of references."""
+        numbers = range(start, min(start + amounts.group, len(images[0])))
+        recorded = [
+            runs.record(tuple(part[i : i + 1] for part in images), plan, f"image {i}") for i in numbers
+        ]
+        predictions = torch.cat([image.prediction for image in recorded])
+        if isinstance(outputs, Tensor) and outputs.dim() > 0 and len(outputs) == len(images[0]):
+            outputs = outputs[start : numbers.stop]
+        chosen = choose_outputs(outputs, predictions, self.output_names)
+        result = GroupSums.empty(recorded, predictions, chosen, self.weights is not None, tolerance)
+        count = len(self.references[0])
+        steps = Steps(report, len(images[0]) * chosen.shape[1] * count, start * chosen.shape[1] * count)
+        for first in range(0, count, amounts.chunk):
+            rows = slice(first, min(first + amounts.chunk, count))
+            self._attribute(runs, plan, recorded, result, rows, list(result.places()), steps)
+            if tolerance is not None and result.is_settled(tolerance):
+                steps.skip_to((numbers.stop) * chosen.shape[1] * count)
+                break
+        return result
+
+    def _attribute(
         self,
         runs: Runs,
         plan: Plan,
         images: list[Image],
-        chosen: Int[Tensor, "images outputs"],
-        tolerance: float | None,
-        report: Report,
-    ) -> _Result:
-        """Backward passes from every output of every image, through chunk after chunk of references."""
-        result = _Result.empty(images, chosen, self.weights is not None, tolerance)
-        total = chosen.numel() * len(self.references[0])
-        for start in range(0, len(self.references[0]), CHUNK):
-            chunk = tuple(part[start : start + CHUNK] for part in self.references)
-            weights = None if self.weights is None else self.weights[start : start + CHUNK]
+        result: GroupSums,
+        rows: slice,
+        places: list[tuple[int, int]],
+        steps: Steps,
+    ) -> None:
+        """Backward passes from every output of every image through some references; halves them if memory runs out."""
+        chunk = tuple(part[rows] for part in self.references)
+        weights = None if self.weights is None else self.weights[rows]
+        try:
             replayed = runs.replay(chunk, plan)
-            names = [f"reference {start + i}" for i in range(len(chunk[0]))]
-            runs.refuse_non_finite(replayed.predictions.detach(), chunk, names)
-            result.add_references(replayed.predictions.detach(), weights)
-            for number, image in enumerate(images):
-                replayed.tape.pair_with(image.tape)
-                for position, column in enumerate(chosen[number].tolist()):
-                    multipliers = torch.autograd.grad(
-                        replayed.predictions[:, column].sum(),
-                        replayed.explained,
-                        retain_graph=True,
-                        materialize_grads=True,
-                    )
-                    result.add((number, position), multipliers, image.explained, replayed.explained, weights)
-                    report(
-                        result.references * chosen.numel() - _left(chosen, number, position) * len(chunk[0]),
-                        total,
-                    )
+            predictions = replayed.predictions.detach()
+            runs.refuse_non_finite(
+                predictions, chunk, [f"reference {i}" for i in range(rows.start, rows.stop)]
+            )
+            result.add_references(rows, predictions, weights)
+            while places:
+                number, output = places[0]
+                replayed.tape.pair_with(images[number].tape)
+                multipliers = torch.autograd.grad(
+                    replayed.predictions[:, result.chosen[number, output]].sum(),
+                    replayed.explained,
+                    retain_graph=True,
+                    materialize_grads=True,
+                )
+                result.add(
+                    (number, output), multipliers, images[number].explained, replayed.explained, weights
+                )
+                steps.done(len(chunk[0]))
+                places.pop(0)
             replayed.tape.forget_sample()
-            if tolerance is not None and result.is_settled(tolerance):
-                report(total, total)
-                break
-            del replayed  # before the next chunk is replayed: two graphs would need twice the memory
-        return result
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(chunk[0]) == 1:
+                raise
+        replayed = multipliers = None  # type: ignore[assignment]  # free the graph before the halves are replayed
+        middle = (rows.start + rows.stop) // 2
+        for half in (slice(rows.start, middle), slice(middle, rows.stop)):
+            self._attribute(runs, plan, images, result, half, list(places), steps)
 
     def _explanations(
         self,
-        result: _Result,
-        predictions: Float[Tensor, "images columns"],
-        chosen: Int[Tensor, "images outputs"],
+        groups: list[GroupSums],
         given: Parts,
         show: Tensor | None,
         tolerance: float | None,
     ) -> tuple[Explanation, ...]:
         """What every input of the model got, on the device of the images."""
         device = given[0].device
-        predicted = predictions.cpu().gather(1, chosen).to(device)
-        base_values = result.base_values().cpu()[chosen].to(device)
-        values = [sums.mean(result.weight).to(device) for sums in result.sums]
+        chosen = torch.cat([group.chosen for group in groups])
+        predicted = torch.cat([group.predicted.cpu().gather(1, group.chosen) for group in groups]).to(device)
+        base_values = torch.cat([group.base_values().cpu()[group.chosen] for group in groups]).to(device)
+        parts = range(len(given))
+        values = [torch.cat([g.sums[p].mean(g.weight) for g in groups]).to(device) for p in parts]
         attributed = sum(value.double().flatten(2).sum(2) for value in values)
         gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
         settings = {
-            "references": result.references,
+            "references": max(len(group.counted) for group in groups),
             "references_given": len(self.references[0]),
             "model": type(self.model).__name__,
             "layer": self.layer,
             "tolerance": tolerance,
         }
         explanations = []
-        for number, (value, sums) in enumerate(zip(values, result.sums, strict=True)):
+        for number, value in enumerate(values):
             drawn = given[number] if show is None else show
-            errors = None if self.layer else sums.std_errors(result.weight, result.squared_weight).to(device)
+            errors = None
+            if not self.layer:
+                spread = [g.sums[number].std_errors(g.weight, g.squared_weight) for g in groups]
+                errors = torch.cat(spread).to(device)
             explanations.append(
                 Explanation(
                     values=heatmap_of_layer(value, _size(drawn)) if self.layer else _as_images(value),
@@ -239,61 +277,6 @@ class DeepShap:
                 )
             )
         return tuple(explanations)
-
-
-@dataclass
-class _Result:
-    """What has been added up so far: attributions of each explained tensor, predictions, regions, weights."""
-
-    sums: tuple[WeightedSums, ...]
-    regions: WeightedSums | None
-    predictions: Tensor | float = 0.0
-    references: int = 0
-    weight: float = 0.0
-    squared_weight: float = 0.0
-
-    @classmethod
-    def empty(
-        cls, images: list[Image], chosen: Tensor, is_weighted: bool, tolerance: float | None
-    ) -> _Result:
-        explained = images[0].explained
-        sums = tuple(
-            WeightedSums.zeros((*chosen.shape, *part.shape[1:]), part, is_weighted) for part in explained
-        )
-        shape = (*chosen.shape, *cell_sums(explained[0]).shape[1:])
-        regions = None if tolerance is None else WeightedSums.zeros(shape, explained[0], is_weighted)
-        return cls(sums, regions)
-
-    def add_references(self, predictions: Tensor, weights: Tensor | None) -> None:
-        weighted = predictions if weights is None else predictions * weights.unsqueeze(1)
-        self.predictions = self.predictions + weighted.double().sum(0)
-        self.references += len(predictions)
-        self.weight += float(len(predictions) if weights is None else weights.sum())
-        self.squared_weight += float(len(predictions) if weights is None else weights.square().sum())
-
-    def add(
-        self, place: tuple[int, int], multipliers: Parts, x: Parts, b: Parts, weights: Tensor | None
-    ) -> None:
-        for number, (m, image, reference) in enumerate(zip(multipliers, x, b, strict=True)):
-            shares = m * (image - reference.detach())
-            if self.regions is not None and number == 0:
-                self.regions.add(place, cell_sums(shares), weights)
-            self.sums[number].add(place, shares, weights)
-
-    def base_values(self) -> Float[Tensor, "columns"]:
-        return torch.as_tensor(self.predictions) / self.weight
-
-    def is_settled(self, tolerance: float) -> bool:
-        """Whether the standard error of every region-level map is small against its largest cell."""
-        if self.regions is None or self.references < FEWEST_REFERENCES:
-            return False
-        errors = self.regions.std_errors(self.weight, self.squared_weight).flatten(2).amax(2)
-        return bool((errors <= tolerance * self.regions.mean(self.weight).abs().flatten(2).amax(2)).all())
-
-
-def _left(chosen: Tensor, number: int, position: int) -> int:
-    """How many outputs of how many images come after this one."""
-    return chosen.numel() - (number * chosen.shape[1] + position + 1)
 
 
 def _as_images(values: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 Report = Callable[[int, int], None]
 
@@ -23,3 +24,21 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
     with Progress(*columns) as bar:
         task = bar.add_task("Explaining", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@dataclass
+class Steps:
+    """Counts backward passes for whoever shows the progress."""
+
+    report: Report
+    total: int
+    count: int
+
+    def done(self, steps: int) -> None:
+        """Some more are done."""
+        self.skip_to(self.count + steps)
+
+    def skip_to(self, count: int) -> None:
+        """So many are done, or need not be."""
+        self.count = count
+        self.report(count, self.total)

@@ -97,6 +97,8 @@ class Replay(Tape):
 
     def pair_with(self, sample: Record) -> None:
         """From now on, multipliers are those of this image."""
+        if sample is self.sample:
+            return  # what its first output needed serves the next one too
         self.sample = sample
         self._pairs = {}
 

@@ -15,6 +15,7 @@ from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.layout import Fold, find_fold
+from shapsight.attribution.deep.memory import Footprint, Need
 from shapsight.attribution.deep.modules import functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.suitability import first_non_finite
@@ -29,6 +30,7 @@ class Plan:
     log: list[LoggedCall]
     folds: dict[tuple[int, int], Fold]
     unsupported: set[str]
+    need: Need = field(default_factory=Need)
     folding: Folding = field(default_factory=Folding)
     memory_format: torch.memory_format = torch.preserve_format
 
@@ -130,8 +132,13 @@ class Runs:
         ):  # what a model computes once and remembers must be there before calls are compared
             self.model(*(part[:1].clone() for part in both))
         finder = FoldingFinder() if self.layer is None else None
-        pair = self.replay(both, finder=finder)
-        plan = Plan(pair.tape.log, {}, pair.tape.unsupported)
+        footprint = Footprint(self.model)
+        with footprint.counting_graph():
+            pair = self.replay(both, finder=finder)
+        need = footprint.need(
+            (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
+        )
+        plan = Plan(pair.tape.log, {}, pair.tape.unsupported, need)
         first, second = (
             self.record(tuple(part[i : i + 1] for part in both), plan, name)
             for i, name in enumerate(("image 0", f"reference {number}"))

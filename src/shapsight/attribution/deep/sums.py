@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from shapsight.attribution.deep.inputs import Parts
+
+if TYPE_CHECKING:
+    from shapsight.attribution.deep.runs import Image
+
+FEWEST_REFERENCES = 8  # before `tolerance` may stop: a standard error of fewer says little
 CELLS = 8  # the region-level map, by which `tolerance` is judged, has 8 × 8 cells
 
 
@@ -64,3 +73,68 @@ class WeightedSums:
         linear = self.values if self.linear is None else self.linear
         spread = self.squares - 2 * mean * linear + mean.square() * total_squares
         return (spread.clamp_min_(0) / left).sqrt_()
+
+
+@dataclass
+class GroupSums:
+    """What has been added up so far for a group of images: attributions, base predictions, regions, weights."""
+
+    chosen: Int[Tensor, "images outputs"]
+    predicted: Float[Tensor, "images columns"]
+    sums: tuple[WeightedSums, ...]
+    regions: WeightedSums | None
+    predictions: Tensor | float = 0.0
+    counted: set[int] = field(default_factory=set)
+    weight: float = 0.0
+    squared_weight: float = 0.0
+
+    @classmethod
+    def empty(
+        cls,
+        images: list[Image],
+        predicted: Tensor,
+        chosen: Tensor,
+        is_weighted: bool,
+        tolerance: float | None,
+    ) -> GroupSums:
+        explained = images[0].explained
+        sums = tuple(
+            WeightedSums.zeros((*chosen.shape, *part.shape[1:]), part, is_weighted) for part in explained
+        )
+        shape = (*chosen.shape, *cell_sums(explained[0]).shape[1:])
+        regions = None if tolerance is None else WeightedSums.zeros(shape, explained[0], is_weighted)
+        return cls(chosen, predicted, sums, regions)
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Every output of every image."""
+        images, outputs = self.chosen.shape
+        return ((image, output) for image in range(images) for output in range(outputs))
+
+    def add_references(self, rows: slice, predictions: Tensor, weights: Tensor | None) -> None:
+        """Count each reference once, also where memory ran out and it is replayed again."""
+        if rows.start in self.counted:
+            return
+        self.counted.update(range(rows.start, rows.stop))
+        weighted = predictions if weights is None else predictions * weights.unsqueeze(1)
+        self.predictions = self.predictions + weighted.double().sum(0)
+        self.weight += float(len(predictions) if weights is None else weights.sum())
+        self.squared_weight += float(len(predictions) if weights is None else weights.square().sum())
+
+    def add(
+        self, place: tuple[int, int], multipliers: Parts, x: Parts, b: Parts, weights: Tensor | None
+    ) -> None:
+        for number, (m, image, reference) in enumerate(zip(multipliers, x, b, strict=True)):
+            shares = m * (image - reference.detach())
+            if self.regions is not None and number == 0:
+                self.regions.add(place, cell_sums(shares), weights)
+            self.sums[number].add(place, shares, weights)
+
+    def base_values(self) -> Float[Tensor, "columns"]:
+        return torch.as_tensor(self.predictions) / self.weight
+
+    def is_settled(self, tolerance: float) -> bool:
+        """Whether the standard error of every region-level map is small against its largest cell."""
+        if self.regions is None or len(self.counted) < FEWEST_REFERENCES:
+            return False
+        errors = self.regions.std_errors(self.weight, self.squared_weight).flatten(2).amax(2)
+        return bool((errors <= tolerance * self.regions.mean(self.weight).abs().flatten(2).amax(2)).all())
