@@ -40,10 +40,11 @@ class Footprint:
             yield
 
     def _count(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._constants:
-            self._sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # a saved result must not hold the call that made it
+        with torch._C.DisableTorchFunction():  # the tape must not take this for a call of the model's
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in self._constants:
+                self._sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor.detach()  # a saved result must not hold the call that made it
 
     def need(self, kept: Iterable[Tensor], images: int) -> Need:
         """What a run of `images` images needed for each.

@@ -76,9 +76,15 @@ class Relu(Elementwise):
 
 
 def relu_slope(x: Tensor, b: Tensor) -> Tensor:
-    """The slope of the chord of `max(x, 0)`."""
-    spread = b.abs().add_(x.abs()).clamp_min_(torch.finfo(b.dtype).tiny)
-    return b.clamp_min(0).add_(x.clamp_min(0)).div_(spread)
+    """The slope of the chord of `max(x, 0)`, one reference after another, so that all stays in the caches."""
+    slope = torch.empty_like(b)
+    pieces = len(b) if b.device.type == "cpu" and b.dim() > 1 and len(x) == 1 else 1
+    spread_x, above_x = x.abs().clamp_min_(torch.finfo(b.dtype).tiny), x.clamp_min(0)
+    spread: Tensor | None = None
+    for piece_b, piece in zip(b.chunk(pieces), slope.chunk(pieces), strict=True):
+        spread = torch.abs(piece_b) if spread is None else torch.abs(piece_b, out=spread)
+        torch.clamp_min(piece_b, 0, out=piece).add_(above_x).div_(spread.add_(spread_x))
+    return slope
 
 
 def _sqrt(x: Tensor, b: Tensor) -> Tensor:
