@@ -180,8 +180,8 @@ def calibrate(model: nn.Module, size: int, generator: torch.Generator) -> nn.Mod
         try:
             for _ in range(2):
                 model(pictures(4, size, generator))
-        except Exception:  # some networks have losses or checks in training mode; they keep their statistics
-            pass
+        except Exception as error:  # some networks have losses or checks in training mode
+            print(f"keeps its own statistics: it does not run in training mode ({error})", file=sys.stderr)
     return model.eval()
 
 

@@ -337,7 +337,10 @@ def test_values_that_are_no_numbers_are_grey_and_counted_in_the_title(bad, monke
 
 def test_all_values_may_be_missing():
     explanation = explained(1, 1)
-    image_plot(dataclasses.replace(explanation, values=explanation.values * float("nan")))
+    figure = image_plot(dataclasses.replace(explanation, values=explanation.values * float("nan")))
+    heat = panels(figure, 2)[0][1]
+    assert np.isnan(heat_of(heat)).all()
+    assert f"{explanation.values[0, 0, 0].numel()} pixels NaN" in heat.get_title().replace(",", "")
 
 
 def test_pixels_may_be_channels_last_in_255_grey_or_negated():
