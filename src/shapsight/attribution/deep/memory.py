@@ -14,15 +14,19 @@ from torch import Tensor, nn
 from shapsight.errors import ExplainerError
 
 LARGEST_CHUNK = 16  # more references at a time leave the processor's caches and are slower
+# A larger block of main memory goes back to the system as soon as it is freed, and comes back page by page, which
+# takes longer than the arithmetic; with fewer references at a time than this, convolutions lose what that gains.
+LARGEST_BLOCK, SMALLEST_CHUNK = 32 << 20, 4
 SAFE_SHARE = 0.4  # of the memory that is free: the rest is for whatever else runs
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that one more replayed reference, and one more recorded image, take."""
+    """Bytes that one more replayed reference, and one more recorded image, take, and a reference's largest tensor."""
 
     per_reference: int = 1
     per_image: int = 1
+    largest: int = 1
 
 
 class Footprint:
@@ -57,8 +61,9 @@ class Footprint:
         }
         recorded = sum(kept_sizes.values())
         sizes = self._sizes | kept_sizes
-        replayed = sum(sizes.values()) + recorded + 2 * max(sizes.values(), default=0)
-        return Need(max(1, replayed // images), max(1, recorded // images))
+        largest = max(sizes.values(), default=0)
+        replayed = sum(sizes.values()) + recorded + 2 * largest
+        return Need(max(1, replayed // images), max(1, recorded // images), max(1, largest // images))
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,18 @@ def budget(need: Need, max_memory: int | None, device: torch.device) -> Budget:
 
     Raises `ExplainerError` if `max_memory` is not enough for one of each.
     """
+    quickest = LARGEST_CHUNK
+    if device.type == "cpu":
+        quickest = min(LARGEST_CHUNK, max(SMALLEST_CHUNK, LARGEST_BLOCK // need.largest))
     allowed = max_memory if max_memory is not None else _safe_memory(device)
     if allowed is None:
-        return Budget(LARGEST_CHUNK, group=64)
+        return Budget(quickest, group=64)
     least = need.per_reference + need.per_image
     if max_memory is not None and least > max_memory:
         raise ExplainerError(
             f"max_memory={max_memory:,} bytes is not enough: one reference and one image of this model need {least:,}"
         )
-    chunk = min(LARGEST_CHUNK, max(1, allowed // 2 // need.per_reference))
+    chunk = min(quickest, max(1, allowed // 2 // need.per_reference))
     return Budget(chunk, group=max(1, (allowed - chunk * need.per_reference) // need.per_image))
 
 

@@ -62,7 +62,7 @@ class _Stand:
 
 
 @contextmanager
-def functions_opened(own: type[torch.autograd.Function]) -> Iterator[None]:
+def functions_opened(own: tuple[type[torch.autograd.Function], ...]) -> Iterator[None]:
     """In this thread, call the forward of custom autograd.Functions openly, so that the calls inside are seen.
 
     Compiled code runs as the Python that it was compiled from meanwhile.
@@ -80,7 +80,7 @@ _STANCE: list[Any] = []
 _ORIGINAL: Any = torch.autograd.Function.__dict__["apply"]
 
 
-def _install(own: type[torch.autograd.Function]) -> None:
+def _install(own: tuple[type[torch.autograd.Function], ...]) -> None:
     global _RUNS  # noqa: PLW0603 (counted, so that runs in several threads share one patch)
     simple = torch.autograd.function._SingleLevelFunction.setup_context
 

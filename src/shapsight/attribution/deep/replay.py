@@ -144,8 +144,11 @@ class Record(Tape):
         self, number: int, rule: PairedRule, inputs: tuple[Tensor, ...], target: Tensor | None
     ) -> Tensor:
         """Execute the call."""
+        if target is not None:
+            self.kept[number].notes = rule.run_in_place(target)
+            return target
         result, self.kept[number].notes = rule.run(*inputs)
-        return result if target is None else target.copy_(result)
+        return result
 
 
 class _Context(Protocol):
@@ -165,11 +168,12 @@ class SharedOut(torch.autograd.Function):
     ) -> Tensor:
         """Execute the call."""
         ctx.replay, ctx.number, ctx.rule = replay, number, rule
+        if in_place:
+            ctx.mark_dirty(inputs[0])
+            replay.kept[number].notes = rule.run_in_place(inputs[0])
+            return inputs[0]
         result, replay.kept[number].notes = rule.run(*inputs)
-        if not in_place:
-            return result
-        ctx.mark_dirty(inputs[0])
-        return inputs[0].copy_(result)
+        return result
 
     @staticmethod
     def backward(ctx: _Context, *g: Tensor) -> Any:

@@ -18,6 +18,7 @@ from shapsight.attribution.deep.layout import Fold, find_fold
 from shapsight.attribution.deep.memory import Footprint, Need
 from shapsight.attribution.deep.modules import functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
+from shapsight.attribution.deep.strided import StridedConvolution
 from shapsight.attribution.deep.suitability import first_non_finite
 from shapsight.attribution.deep.tape import LoggedCall
 from shapsight.errors import ExplainerError
@@ -70,7 +71,7 @@ class Runs:
             torch.inference_mode(False),
             torch.autocast(device, enabled=False),
             left_as_found(self.model),
-            functions_opened(SharedOut),
+            functions_opened((SharedOut, StridedConvolution)),
         ):
             yield
 

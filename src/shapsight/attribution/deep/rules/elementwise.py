@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shapsight.attribution.deep.rules.pieces import by_pieces
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, gradient_at, paired
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class Elementwise(PairedRule):
         """`Δy/Δx`, or the derivative at the middle where x and b are close."""
         (x,), (b,) = pair.x, pair.b
         y_b = self.function(b) if pair.y_b is None else pair.y_b
-        difference = b - x
-        is_close = difference.abs() <= (b.abs() + x.abs()).mul_(CLOSE)
-        slope = (y_b - self.function(x)).div_(difference.masked_fill_(is_close, 1.0))
+        return by_pieces(self._chord, torch.empty_like(b), (x, self.function(x)), (b, y_b))
+
+    def _chord(self, slope: Tensor, x: Tensor, y_x: Tensor, b: Tensor, y_b: Tensor) -> None:
+        difference = torch.sub(b, x)
+        is_close = difference.abs() <= x.abs().mul_(2 * CLOSE)  # then |x| + |b| is 2 |x|, to six digits
+        torch.sub(y_b, y_x, out=slope).div_(difference.masked_fill_(is_close, 1.0))
         if is_close.any():
             middle = ((x + b) / 2)[is_close]
             slope[is_close] = gradient_at(self.function, (middle,), torch.ones_like(middle))[0]
-        return slope
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """`g` times the slope, which is the same for every output of an image."""
@@ -70,21 +73,24 @@ class Relu(Elementwise):
 
     keeps_output = False
 
+    def run_in_place(self, target: Tensor) -> tuple[Tensor, ...]:
+        """In place, without a copy in between."""
+        torch.relu_(target)
+        return ()
+
     def slope(self, pair: Pair) -> Tensor:
         """The share of the way from b to x that lies above zero; 0 where both are exactly 0."""
         return relu_slope(pair.x[0], pair.b[0])
 
 
 def relu_slope(x: Tensor, b: Tensor) -> Tensor:
-    """The slope of the chord of `max(x, 0)`, one reference after another, so that all stays in the caches."""
-    slope = torch.empty_like(b)
-    pieces = len(b) if b.device.type == "cpu" and b.dim() > 1 and len(x) == 1 else 1
-    spread_x, above_x = x.abs().clamp_min_(torch.finfo(b.dtype).tiny), x.clamp_min(0)
-    spread: Tensor | None = None
-    for piece_b, piece in zip(b.chunk(pieces), slope.chunk(pieces), strict=True):
-        spread = torch.abs(piece_b) if spread is None else torch.abs(piece_b, out=spread)
-        torch.clamp_min(piece_b, 0, out=piece).add_(above_x).div_(spread.add_(spread_x))
-    return slope
+    """The slope of the chord of `max(x, 0)`."""
+    spread_x = x.abs().clamp_min_(torch.finfo(b.dtype).tiny)
+    return by_pieces(_relu_chord, torch.empty_like(b), (spread_x, x.clamp_min(0)), (b,))
+
+
+def _relu_chord(slope: Tensor, spread_x: Tensor, above_x: Tensor, b: Tensor) -> None:
+    torch.clamp_min(b, 0, out=slope).add_(above_x).div_(torch.abs(b).add_(spread_x))
 
 
 def _sqrt(x: Tensor, b: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep.rules.products import product
 from shapsight.attribution.deep.rules.rule import followed, paired
+from shapsight.attribution.deep.strided import convolve
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call
@@ -68,6 +69,8 @@ def convolution(
     """A convolution; with a weight that depends on the input (dynamic filters) a product."""
     function = torch.convolution if call.name == "conv" else getattr(F, call.name)
     if not call.depends(weight):
+        if call.name == "conv2d" and not call.depends(bias):
+            return convolve(input, weight, bias, *args, **kwargs)
         return function(input, weight, bias, *args, **kwargs)
     y = product(call, lambda a, c: function(a, c, None, *args, **kwargs), input, weight)
     return y if bias is None else y + bias.reshape(-1, *[1] * (weight.dim() - 2))

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shapsight.attribution.deep.rules.pieces import one_by_one
 from shapsight.attribution.deep.rules.products import product
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
 
@@ -31,26 +32,48 @@ class Normalised(PairedRule):
     eps: float
     is_centred: bool = True
 
+    keeps_output = True
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """The normalised input, without weight and bias."""
-        centred, deviation = self._parts(inputs[0])
-        return centred / deviation
+        return self.run(*inputs)[0]
 
-    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def run(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The normalised input; noted is its deviation."""
+        (x,) = inputs
+        if self.is_centred and self.dims == tuple(range(-len(self.dims), 0)) and x.is_contiguous():
+            y, _, inverse = torch.native_layer_norm(x, x.shape[-len(self.dims) :], None, None, self.eps)
+            return y, (inverse.detach().reciprocal(),)
         centred = x - x.mean(self.dims, keepdim=True) if self.is_centred else x
-        return centred, centred.square().mean(self.dims, keepdim=True).add_(self.eps).sqrt_()
+        deviation = centred.square().mean(self.dims, keepdim=True).add_(self.eps).sqrt_()
+        return centred / deviation, (deviation.detach(),)
 
     def _means(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
-        """`c̄ / σ̄`, `ȳ` and `σ̄`."""
-        (c_x, s_x), (c_b, s_b) = self._parts(pair.x[0]), self._parts(pair.b[0])
-        deviation = (s_x + s_b) / 2
-        return (c_x + c_b).div_(2 * deviation), (c_x / s_x + c_b / s_b).div_(2), deviation
+        """`c̄ / σ̄`, `ȳ` and `1 / σ̄`, with `c = y σ`."""
+        y_x, (s_x,) = self.run(pair.x[0])
+        (s_b,) = pair.notes_b
+        y_b = self.forward(pair.b[0]) if pair.y_b is None else pair.y_b
+        deviation = s_x + s_b
+        to_x, to_b = s_x / deviation, s_b / deviation
+        scaled, y = torch.empty_like(y_b), torch.empty_like(y_b)
+        for k in one_by_one(y_b):
+            of_x = y_x if len(y_x) == 1 else y_x[k]
+            torch.mul(of_x, to_x[k], out=scaled[k]).addcmul_(y_b[k], to_b[k])
+            torch.add(of_x, y_b[k], out=y[k]).mul_(0.5)
+        return scaled, y, deviation.reciprocal_().mul_(2)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
-        """See the top of the file."""
-        scaled, y, deviation = pair.cached("means", lambda: self._means(pair))
-        h = (g - scaled * (g * y).mean(self.dims, keepdim=True)).div_(deviation)
-        return (h.sub_(h.mean(self.dims, keepdim=True)) if self.is_centred else h,)
+        """See the top of the file; as `mean(c̄)` is 0, taking `mean(G)` from G does what is said there of h."""
+        scaled, y, inverse = pair.cached("means", lambda: self._means(pair))
+        h = torch.empty_like(y)
+        for k in one_by_one(y):
+            share = (g[k] * y[k]).mean(self.dims, keepdim=True)
+            if self.is_centred:
+                torch.sub(g[k], g[k].mean(self.dims, keepdim=True), out=h[k])
+            else:
+                h[k].copy_(g[k])
+            h[k].addcmul_(scaled[k], share, value=-1).mul_(inverse[k])
+        return (h,)
 
 
 def _with_affine(call: Call, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

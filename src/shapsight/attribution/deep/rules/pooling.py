@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from shapsight.attribution.deep.rules.pieces import by_pieces
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, gradient_at, paired
 
 if TYPE_CHECKING:
@@ -71,18 +72,22 @@ class MaxPooling2d(PairedRule):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """Gather the shares of every window at its winners, then divide by `Δx`."""
-        (b,), (_, places_b) = pair.b, pair.notes_b
-        share_x, share_b, places_x, inverse = pair.cached("shares", lambda: self._shares(pair))
+        change, places, inverse = pair.cached("shares", lambda: self._shares(pair))
         scatter = torch.ops.aten.max_pool2d_with_indices_backward
-        gathered: Tensor = scatter(g * share_x, b, *self._window, places_x)
-        gathered.add_(scatter(g * share_b, b, *self._window, places_b))
+        gathered: Tensor = scatter(g * change, pair.b[0], *self._window, places)
         return (gathered.mul_(inverse),)
 
-    def _shares(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _shares(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the two shares of a window one is 0 and the other is `g Δy`: it goes to the higher one's winner."""
         (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
-        highest = torch.maximum(y_x, y_b)
-        inverse = (pair.x[0] - pair.b[0]).reciprocal_().nan_to_num_(0.0, 0.0, 0.0)
-        return highest - y_b, y_x - highest, torch.empty_like(places_b).copy_(places_x), inverse
+        change = y_x - y_b
+        inverse = by_pieces(_inverse_difference, torch.empty_like(pair.b[0]), pair.x, pair.b)
+        return change, torch.where(change > 0, places_x, places_b), inverse
+
+
+def _inverse_difference(inverse: Tensor, x: Tensor, b: Tensor) -> None:
+    torch.sub(x, b, out=inverse)
+    inverse.div_(inverse.square().clamp_min_(torch.finfo(b.dtype).tiny))  # 0 where there is no difference
 
 
 POOLINGS = [f"{kind}{size}d" for kind in ("max_pool", "adaptive_max_pool") for size in "123"]

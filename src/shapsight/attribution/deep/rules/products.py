@@ -39,10 +39,16 @@ class Product(PairedRule):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """The vector-Jacobian product at the means of image and reference."""
-        means = pair.cached(
-            "means", lambda: tuple((x + b).div_(2) for x, b in zip(pair.x, pair.b, strict=True))
+        a, c = pair.cached(
+            "means", lambda: tuple(torch.add(x, b).mul_(0.5) for x, b in zip(pair.x, pair.b, strict=True))
         )
-        return gradient_at(self.function, means, g)
+        if a.is_complex() or c.is_complex():
+            return gradient_at(self.function, (a, c), g)
+        if self.function is torch.mul:
+            return (g * c).sum_to_size(a.shape), (g * a).sum_to_size(c.shape)
+        if self.function is torch.matmul and a.dim() == c.dim() > 1 and a.shape[:-2] == c.shape[:-2]:
+            return g @ c.transpose(-2, -1), a.transpose(-2, -1) @ g
+        return gradient_at(self.function, (a, c), g)
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,6 +53,12 @@ class PairedRule(ABC):
         """The function's value, and what is worth noting for the multipliers, with the batch where the input has it."""
         return self.forward(*inputs), ()
 
+    def run_in_place(self, target: Tensor) -> tuple[Tensor, ...]:
+        """The same for a rule of one input whose value is written over it; returns what is noted."""
+        result, notes = self.run(target)
+        target.copy_(result)
+        return notes
+
     @abstractmethod
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """What arrives at each input, given the multiplier `g` that arrived at the output."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from shapsight.attribution.deep.rules.pieces import one_by_one
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
     """`(p - q) / (log p - log q)` from the logarithms; near equality `√(pq) (1 + d²/24)`."""
-    difference = torch.where(log_p == log_q, 0.0, log_p - log_q)  # -inf minus -inf is 0 here
+    difference = (log_p - log_q).nan_to_num_(0.0, torch.inf, -torch.inf)  # -inf minus -inf is 0 here
+    p, q = log_p.exp(), log_q.exp()
+    near = (p.sqrt() * q.sqrt()).mul_((difference.square() / 24).add_(1))
     is_close = difference.abs() < 1e-2
-    far = (log_p.exp() - log_q.exp()) / difference.masked_fill(is_close, 1.0)
-    near = ((log_p + log_q) / 2).exp() * (1 + difference.square() / 24)
+    far = (p - q).div_(difference.masked_fill_(is_close, 1.0))
     return torch.where(is_close, near, far)
 
 
@@ -32,11 +34,15 @@ class _OverDimension(PairedRule):
     dim: int
 
     def means(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """`M` and `M / ΣM`."""
+        """`M` and `1 / ΣM`."""
 
         def compute() -> tuple[Tensor, Tensor]:
-            mean = logarithmic_mean(pair.x[0].log_softmax(self.dim), pair.b[0].log_softmax(self.dim))
-            return mean, mean / mean.sum(self.dim, keepdim=True)
+            log_x, b = pair.x[0].log_softmax(self.dim), pair.b[0]
+            mean = torch.empty_like(b)
+            for k in one_by_one(b):
+                one = log_x if len(log_x) == 1 else log_x[k]
+                mean[k] = logarithmic_mean(one, b[k].log_softmax(self.dim))
+            return mean, mean.sum(self.dim, keepdim=True).reciprocal_()
 
         result: tuple[Tensor, Tensor] = pair.cached("means", compute)
         return result
@@ -52,8 +58,12 @@ class Softmax(_OverDimension):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
-        mean, share = self.means(pair)
-        return (mean * (g - (g * share).sum(self.dim, keepdim=True)),)
+        mean, inverse = self.means(pair)
+        result = torch.empty_like(mean)
+        for k in one_by_one(mean):
+            expected = (g[k] * mean[k]).sum(self.dim, keepdim=True).mul_(inverse[k])
+            torch.sub(g[k], expected, out=result[k]).mul_(mean[k])
+        return (result,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +76,8 @@ class LogSoftmax(_OverDimension):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
-        _, share = self.means(pair)
-        return (g - g.sum(self.dim, keepdim=True) * share,)
+        mean, inverse = self.means(pair)
+        return (g - g.sum(self.dim, keepdim=True) * inverse * mean,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +90,8 @@ class LogSumExp(_OverDimension):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
-        _, share = self.means(pair)
-        return (g * share,)
+        mean, inverse = self.means(pair)
+        return (g * inverse * mean,)
 
 
 def _dimension(dim: int | None, rank: int) -> int:
