@@ -30,7 +30,12 @@ class StridedConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: _Context, input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: tuple[int, int]
+        ctx: _Context,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: int,
+        padding: tuple[int, int],
     ) -> Tensor:
         """The convolution."""
         ctx.weight, ctx.stride, ctx.padding = weight, stride, padding

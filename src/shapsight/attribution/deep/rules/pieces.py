@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-PER_THREAD = 1 << 17  # numbers: a few such pieces fit into the caches, and starting threads costs little beside them
+PER_THREAD = (
+    1 << 17
+)  # numbers: a few such pieces fit into the caches, and starting threads costs little beside them
 
 
 def piece() -> int:
