@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shapsight.attribution.deep import DeepShap, register_rule
     from shapsight.attribution.explanation import Explanation
+    from shapsight.attribution.gradient import GradientShap
     from shapsight.attribution.outputs import TopK
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
@@ -17,6 +18,7 @@ _HOMES = {
     "DeepShap": "shapsight.attribution.deep",
     "register_rule": "shapsight.attribution.deep",
     "Explanation": "shapsight.attribution.explanation",
+    "GradientShap": "shapsight.attribution.gradient",
     "TopK": "shapsight.attribution.outputs",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
@@ -26,6 +28,7 @@ __all__ = [
     "Bundle",
     "DeepShap",
     "Explanation",
+    "GradientShap",
     "TopK",
     "__version__",
     "load_bundle",
