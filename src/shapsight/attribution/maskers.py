@@ -6,7 +6,7 @@ import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
+from shapsight.attribution.inpainting import EightBits, fill_by_pyramid, fill_with_opencv
 from shapsight.errors import ExplainerError
 
 Visible = Bool[Tensor, "coalitions channels_or_1 height width"]
@@ -175,6 +176,67 @@ class References(StandIn):
         return self.references.to(image)
 
 
+class Inpaint(Masker):
+    """Hidden pixels are filled from their surroundings by OpenCV: method "telea" or "ns", radius 3.
+
+    The same pixels as shap's masker for 8-bit images, and for images of whole numbers from 0 to 255: a pixel that is
+    hidden in any channel is filled in all of them, and where nothing is visible all pixels get the mean colour.
+    OpenCV works in 8 bits: other images are converted by way of their own range, and visible pixels stay exact.
+    """
+
+    METHODS: ClassVar = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
+
+    def __init__(self, method: str) -> None:
+        if method not in self.METHODS:
+            raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, self.METHODS))}")
+        self.method = method
+
+    @property
+    def name(self) -> str:
+        """Such as "inpaint_telea"."""
+        return f"inpaint_{self.method}"
+
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+        """The visible pixels, and the hidden ones filled from them."""
+        return self.for_image(image)(visible)
+
+    def for_image(self, image: Image) -> Hide:
+        """The same, with the image converted once."""
+        eight_bits, mean, method = EightBits.of(image), mean_colour(image), self.METHODS[self.method]
+
+        def hide(visible: Visible) -> Tensor:
+            is_shown = visible.all(1)
+            is_blank = ~is_shown.flatten(1).any(1)
+            is_partly = ~is_blank & ~is_shown.flatten(1).all(1)
+            filled = image.expand(len(visible), -1, -1, -1).clone()
+            filled[is_blank] = mean.expand_as(image)
+            if is_partly.any():
+                shown = is_shown[is_partly]
+                pixels = eight_bits.back(fill_with_opencv(eight_bits, ~shown, method), image)
+                filled[is_partly] = torch.where(shown.unsqueeze(1), image, pixels)
+            return filled
+
+        return hide
+
+
+class Diffuse(Masker):
+    """Hidden pixels are filled from ever coarser means of the visible ones: smooth, quick, and on any device.
+
+    Channel by channel, where a mask has channels. Where nothing is visible all pixels get the mean colour.
+    """
+
+    name = "inpaint_diffuse"
+
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+        """The visible pixels, and the hidden ones filled from them."""
+        is_wide = image.dtype in (torch.float32, torch.float64)
+        wide = image if is_wide else image.float()
+        filled = fill_by_pyramid(wide, visible, mean_colour(image).to(wide))
+        if image.is_floating_point():
+            return filled.to(image.dtype)
+        return filled.round().to(image.dtype)
+
+
 def mean_colour(image: Image) -> Shaped[Tensor, "channels 1 1"]:
     """The mean of each channel, in the image's dtype."""
     return image.double().mean((1, 2), keepdim=True).to(image.dtype)
@@ -216,6 +278,12 @@ def _parse(text: str) -> Masker:
         return Blur(int(numbers[0]), int(numbers[1]))
     if name == "constant" and numbers:
         return Constant(numbers)
-    if name == "mean" and arguments is None:
-        return Mean()
+    plain: dict[str, Callable[[], Masker]] = {
+        "mean": Mean,
+        "inpaint_telea": functools.partial(Inpaint, "telea"),
+        "inpaint_ns": functools.partial(Inpaint, "ns"),
+        "inpaint_diffuse": Diffuse,
+    }
+    if name in plain and arguments is None:
+        return plain[name]()
     raise ExplainerError(f"{text!r} is not a masker; write one of {GRAMMAR}")
