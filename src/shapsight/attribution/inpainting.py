@@ -118,7 +118,8 @@ def fill_by_pyramid(
     does not count in full. `mean` is what stands where nothing is visible at all. All coalitions at once, on any
     device. Gortler et al. 1996, section 3.4.
     """
-    weighted, weight = torch.where(visible, image, 0), visible.to(image.dtype)
+    weight = visible.to(image.dtype)
+    weighted = image * weight
     levels = []
     while max(weighted.shape[2:]) > 1:
         weighted, weight = (F.avg_pool2d(part, 2, ceil_mode=True) for part in (weighted, weight))
@@ -128,7 +129,14 @@ def fill_by_pyramid(
     filled = mean.expand(len(visible), -1, 1, 1)
     for weighted, weight in reversed(levels):
         filled = torch.addcmul(weighted, _enlarged(filled, weighted), 1 - weight)
-    return torch.where(visible, image, _enlarged(filled, image))
+    return chosen(visible, image, _enlarged(filled, image))
+
+
+def chosen(visible: Bool[Tensor, "..."], image: Tensor, otherwise: Tensor) -> Tensor:
+    """`torch.where`, by the exact ends of an interpolation where there is one: a sixth of the time on a processor."""
+    if image.dtype not in (torch.float32, torch.float64):
+        return torch.where(visible, image, otherwise)
+    return torch.lerp(otherwise, image, visible.to(image.dtype))
 
 
 def _enlarged(coarse: Tensor, like: Tensor) -> Tensor:
