@@ -138,7 +138,7 @@ class Game:
         A GPU gets the next ones masked while it works; a processor would only take turns with itself.
         """
         groups = torch.split(visible, step)
-        if self.image.device.type == "cpu" or len(groups) == 1:
+        if len(groups) == 1 or not is_beside_the_model(self.image.device):
             yield from map(self._hidden, groups)
             return
         with ThreadPoolExecutor(1) as pool:
@@ -189,6 +189,11 @@ class Game:
                 UnsteadyModelWarning,
                 stacklevel=3,
             )
+
+
+def is_beside_the_model(device: torch.device) -> bool:
+    """Whether the processor is free to mask images while the model works."""
+    return device.type != "cpu"
 
 
 def distinct(visible: Bool[Tensor, "coalitions ..."]) -> tuple[Tensor, Tensor]:
