@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from shapsight.attribution.explanation import Explanation
     from shapsight.attribution.gradient import GradientShap
     from shapsight.attribution.outputs import TopK
+    from shapsight.attribution.regions import RegionShap
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
 
@@ -19,6 +20,7 @@ _HOMES = {
     "register_rule": "shapsight.attribution.deep",
     "Explanation": "shapsight.attribution.explanation",
     "GradientShap": "shapsight.attribution.gradient",
+    "RegionShap": "shapsight.attribution.regions",
     "TopK": "shapsight.attribution.outputs",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
@@ -29,6 +31,7 @@ __all__ = [
     "DeepShap",
     "Explanation",
     "GradientShap",
+    "RegionShap",
     "TopK",
     "__version__",
     "load_bundle",
