@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from numbers import Real
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
+from shapsight.attribution.inpainting import EightBits, chosen, fill_by_pyramid, fill_with_opencv
 from shapsight.errors import ExplainerError
 
 Visible = Bool[Tensor, "coalitions channels_or_1 height width"]
@@ -75,8 +78,7 @@ class StandIn(Masker):
         stand_ins = self.stand_ins(image)
 
         def hide(visible: Visible) -> Tensor:
-            shown = torch.where(visible.unsqueeze(1), image, stand_ins)
-            return shown.flatten(0, 1)
+            return chosen(visible.unsqueeze(1), image, stand_ins).flatten(0, 1)
 
         return hide
 
@@ -85,7 +87,9 @@ class Constant(StandIn):
     """Hidden pixels get one number, or one colour, in the unit of the image."""
 
     def __init__(self, colour: float | Sequence[float]) -> None:
-        self.colour = tuple(colour) if isinstance(colour, Sequence) else (colour,)
+        self.colour = tuple(map(float, colour)) if isinstance(colour, Sequence) else (float(colour),)
+        if not all(map(math.isfinite, self.colour)):
+            raise ExplainerError(f"{self.name}: a colour is made of finite numbers")
 
     @property
     def name(self) -> str:
@@ -98,7 +102,11 @@ class Constant(StandIn):
             raise ExplainerError(
                 f"the masker {self.name} has {len(self.colour)} numbers, and the image {len(image)} channels"
             )
-        colour = torch.tensor(self.colour, dtype=torch.float64, device=image.device).to(image.dtype)
+        if not image.is_floating_point():
+            limits = torch.iinfo(image.dtype)
+            if min(self.colour) < limits.min or max(self.colour) > limits.max:
+                raise ExplainerError(f"the masker {self.name} goes beyond the {image.dtype} of the image")
+        colour = torch.tensor(self.colour, dtype=torch.float64).to(image)
         return colour.reshape(1, -1, 1, 1).expand(1, *image.shape)
 
 
@@ -175,6 +183,68 @@ class References(StandIn):
         return self.references.to(image)
 
 
+class Inpaint(Masker):
+    """Hidden pixels are filled from their surroundings by OpenCV: method "telea" or "ns", radius 3.
+
+    The same pixels as shap's masker for 8-bit images, and for images of whole numbers from 0 to 255: a pixel that is
+    hidden in any channel is filled in all of them, and where nothing is visible all pixels get the mean colour.
+    OpenCV works in 8 bits: other images are converted by way of their own range, and visible pixels stay exact.
+    Near the image's edge OpenCV lets a trace of the hidden pixels through (up to 8 of 255 on a photograph).
+    """
+
+    METHODS: ClassVar = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
+
+    def __init__(self, method: str) -> None:
+        if method not in self.METHODS:
+            raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, self.METHODS))}")
+        self.method = method
+
+    @property
+    def name(self) -> str:
+        """Such as "inpaint_telea"."""
+        return f"inpaint_{self.method}"
+
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+        """The visible pixels, and the hidden ones filled from them."""
+        return self.for_image(image)(visible)
+
+    def for_image(self, image: Image) -> Hide:
+        """The same, with the image converted once."""
+        eight_bits, mean, method = EightBits.of(image), mean_colour(image), self.METHODS[self.method]
+
+        def hide(visible: Visible) -> Tensor:
+            is_shown = visible.all(1)
+            is_blank = ~is_shown.flatten(1).any(1)
+            is_partly = ~is_blank & ~is_shown.flatten(1).all(1)
+            filled = image.expand(len(visible), -1, -1, -1).clone()
+            filled[is_blank] = mean.expand_as(image)
+            if is_partly.any():
+                shown = is_shown[is_partly]
+                pixels = eight_bits.back(fill_with_opencv(eight_bits, ~shown, method), image)
+                filled[is_partly] = torch.where(shown.unsqueeze(1), image, pixels)
+            return filled
+
+        return hide
+
+
+class Diffuse(Masker):
+    """Hidden pixels are filled from ever coarser means of the visible ones: smooth, quick, and on any device.
+
+    Channel by channel, where a mask has channels. Where nothing is visible all pixels get the mean colour.
+    """
+
+    name = "inpaint_diffuse"
+
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+        """The visible pixels, and the hidden ones filled from them."""
+        is_wide = image.dtype in (torch.float32, torch.float64)
+        wide = image if is_wide else image.float()
+        filled = fill_by_pyramid(wide, visible, mean_colour(image).to(wide))
+        if image.is_floating_point():
+            return filled.to(image.dtype)
+        return filled.round().to(image.dtype)
+
+
 def mean_colour(image: Image) -> Shaped[Tensor, "channels 1 1"]:
     """The mean of each channel, in the image's dtype."""
     return image.double().mean((1, 2), keepdim=True).to(image.dtype)
@@ -185,7 +255,7 @@ def as_masker(masker: Any) -> Masker:
 
         as_masker("blur(128,128)");  as_masker("mean");  as_masker("constant(0)")
         as_masker(0.5);  as_masker((124, 116, 104))                # a number or a colour, in the image's unit
-        as_masker(references)                                      # (K, C, H, W): averaged over the references
+        as_masker(references)                          # (K, C, H, W), arrays (K, H, W, C): averaged over the references
 
     Raises `ExplainerError`, with the grammar, for a string that does not parse.
     """
@@ -193,15 +263,20 @@ def as_masker(masker: Any) -> Masker:
         return masker
     if isinstance(masker, str):
         return _parse(masker)
-    if isinstance(masker, int | float):
+    if isinstance(masker, Real):
         return Constant(float(masker))
-    if isinstance(masker, Tensor) and masker.dim() in (3, 4):
-        return References(masker if masker.dim() == 4 else masker.unsqueeze(0))
-    if isinstance(masker, Sequence) and masker and all(isinstance(value, int | float) for value in masker):
+    if isinstance(masker, np.ndarray):
+        channels_first = np.moveaxis(masker, -1, -3) if masker.ndim in (3, 4) else masker
+        masker = torch.from_numpy(np.ascontiguousarray(channels_first))
+    if isinstance(masker, Tensor):
+        if masker.dim() in (3, 4):
+            return References(masker if masker.dim() == 4 else masker.unsqueeze(0))
+        masker = masker.tolist()
+    if isinstance(masker, Sequence) and masker and all(isinstance(value, Real) for value in masker):
         return Constant(masker)
     raise ExplainerError(
-        f"a masker is a Masker, a string ({GRAMMAR}), a number, a colour or a tensor of references; "
-        f"not {type(masker).__name__}"
+        f"a masker is a Masker, a string ({GRAMMAR}), a number, a colour or references (a tensor "
+        f"(K, C, H, W) or an array (K, H, W, C)); not {masker!r:.80}"
     )
 
 
@@ -216,6 +291,12 @@ def _parse(text: str) -> Masker:
         return Blur(int(numbers[0]), int(numbers[1]))
     if name == "constant" and numbers:
         return Constant(numbers)
-    if name == "mean" and arguments is None:
-        return Mean()
+    plain: dict[str, Callable[[], Masker]] = {
+        "mean": Mean,
+        "inpaint_telea": functools.partial(Inpaint, "telea"),
+        "inpaint_ns": functools.partial(Inpaint, "ns"),
+        "inpaint_diffuse": Diffuse,
+    }
+    if name in plain and arguments is None:
+        return plain[name]()
     raise ExplainerError(f"{text!r} is not a masker; write one of {GRAMMAR}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,6 +17,17 @@ from shapsight.attribution.deep.memory import is_out_of_memory
 from shapsight.attribution.deep.modules import left_as_found
 from shapsight.attribution.deep.runs import pick
 from shapsight.errors import ExplainerError
+
+LARGEST = 65535  # what 16 bits hold
+DARK = 0.01
+DTYPES = (
+    *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
+
+
+class UnusualImageWarning(UserWarning):
+    """An image's range is none that images usually have."""
 
 
 class Predictor:
@@ -44,8 +57,23 @@ class Predictor:
         self.predict = predict
         self.is_module = isinstance(predict, nn.Module) and not is_keras(predict)
         self.precision = precision
+        if precision is not None:
+            self._check_precision(precision)
         self._layout = torch.channels_last
         self._calls = 0
+
+    def _check_precision(self, precision: str) -> None:
+        if precision != "bfloat16":
+            raise ExplainerError(f"precision={precision!r} is neither None nor 'bfloat16'")
+        if not self.is_module:
+            raise ExplainerError(
+                f"precision={precision!r} is for torch modules; a function decides on its own"
+            )
+        device = self.device or torch.device("cpu")
+        if not has_bfloat16(device):
+            raise ExplainerError(
+                f"precision={precision!r}: {device.type} here computes in bfloat16 only by emulation"
+            )
 
     @property
     def device(self) -> torch.device | None:
@@ -108,7 +136,11 @@ class Predictor:
     @contextmanager
     def _running(self, device: torch.device) -> Iterator[None]:
         assert isinstance(self.predict, nn.Module)
+        scripted = [m for m in self.predict.modules() if isinstance(m, torch.jit.ScriptModule) and m.training]
         with ExitStack() as stack:
+            for module in scripted:  # their training flag is not an attribute in Python
+                module.training = False
+                stack.callback(setattr, module, "training", True)
             stack.enter_context(left_as_found(self.predict))
             stack.enter_context(torch.inference_mode())
             if self.precision == "bfloat16":
@@ -127,6 +159,18 @@ class Predictor:
                 "images = images.copy()"
             )
         return rows
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself. Devices that do not say are trusted to raise if they cannot."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return True
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16"))
 
 
 def is_keras(model: object) -> bool:
@@ -165,9 +209,12 @@ def _refuse_non_finite(rows: Tensor, of: str) -> None:
 def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images channels height width"]:
     """A user's images as `(images, channels, height, width)`, in their own dtype and range.
 
-    A tensor is `(N, C, H, W)` or `(C, H, W)`; anything that numpy reads is `(N, H, W, C)` or `(H, W, C)`. The dtype
-    stays, 8-bit integers too, so that a plain function gets what it is used to.
-    Raises `ExplainerError` for other shapes, for NaN, and for numbers that no image holds.
+        as_images(torch.rand(2, 3, 224, 224), predictor)         # a tensor is (N, C, H, W) or (C, H, W)
+        as_images(np.asarray(photograph), predictor)             # whatever numpy reads is (N, H, W, C) or (H, W, C)
+
+    The dtype stays, 8-bit integers too, so that a plain function gets what it is used to; a module gets its own
+    precision when it is run. Raises `ExplainerError` for other shapes and dtypes, for NaN, and for numbers beyond
+    ±65535. Warns with `UnusualImageWarning` about an image that is all but black.
     """
     if isinstance(images, Tensor):
         tensor = images.detach().as_subclass(Tensor)
@@ -179,15 +226,51 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
             "images must be a tensor (images, channels, height, width) or an array (images, height, width, channels); "
             f"got shape {tuple(getattr(images, 'shape', tensor.shape))}"
         )
+    if tensor.dtype not in DTYPES:
+        raise ExplainerError(
+            f"images are {tensor.dtype}; give them as 8-bit integers or as floats, such as float32"
+        )
+    for number, image in enumerate(tensor):
+        _check_range(image, number)
     return tensor
 
 
 def _from_array(images: Any) -> Tensor:
     try:
         array = np.asarray(images)
-        array = array[None] if array.ndim == 3 else array
-        return torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
     except (TypeError, ValueError) as error:
         raise ExplainerError(
-            f"images cannot be read as an array (images, height, width, channels): {error}"
+            f"images cannot be read as one array (images, height, width, channels): {error}"
         ) from error
+    if array.dtype.kind not in "fiub" or array.ndim not in (3, 4):
+        raise ExplainerError(
+            "images must be numbers, (images, height, width, channels) or (height, width, channels), also where there "
+            f"is one channel; got {array.dtype} of shape {array.shape}"
+        )
+    array = array[None] if array.ndim == 3 else array
+    if array.shape[1] in (1, 3, 4) and array.shape[1] < min(array.shape[2:]):
+        raise ExplainerError(
+            f"the array {array.shape} looks like (images, channels, height, width). Arrays have channels last, "
+            "(images, height, width, channels): transpose it, or give a torch tensor, which has channels first"
+        )
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(np.ascontiguousarray(native.transpose(0, 3, 1, 2)))
+
+
+def _check_range(image: Tensor, number: int) -> None:
+    least, largest = (float(bound) for bound in torch.aminmax(image))
+    if not math.isfinite(least + largest):
+        raise ExplainerError(f"image {number} holds NaN or infinite values")
+    size = max(abs(least), abs(largest))
+    if size > LARGEST:
+        raise ExplainerError(
+            f"image {number} goes from {least:g} to {largest:g}; images are usually from 0 to 1, from 0 to 255 or "
+            f"normalised to a few units around 0, and never beyond ±{LARGEST}. Scale it as the model expects"
+        )
+    if image.is_floating_point() and 0 < size < DARK:
+        warnings.warn(
+            f"image {number} goes from {least:g} to {largest:g}, which is all but black in any usual range; was it "
+            "divided by 255 twice?",
+            UnusualImageWarning,
+            stacklevel=3,
+        )
