@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 
 import numpy as np
 import pytest
-import shap
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torchvision.models import squeezenet1_1
 
 from shapsight import PartitionShap
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import shap
 
 COLUMNS = [132, 131, 135]
 
@@ -21,10 +24,13 @@ def both_ways(predict, image, masker, budget, contexts="both", batch=20, columns
     """Values of shap and of ours for one image (height, width, channels): two arrays (outputs, channels, height, width)."""
     explainer = shap.PartitionExplainer(predict, shap.maskers.Image(masker, image.shape))
     fixed = {} if contexts == "both" else {"fixed_context": contexts}
-    theirs = explainer(
-        image[None], max_evals=budget, batch_size=batch, outputs=columns, silent=True, **fixed
-    )
-    ours = PartitionShap(predict, masker, "axis", budget, batch, contexts)(image, outputs=columns)
+    with warnings.catch_warnings(action="ignore"):
+        theirs = explainer(
+            image[None], max_evals=budget, batch_size=batch, outputs=columns, silent=True, **fixed
+        )
+    constant = isinstance(masker, np.ndarray)
+    ours_masker = float(masker.flat[0]) if constant else masker
+    ours = PartitionShap(predict, ours_masker, "axis", budget, batch, contexts)(image, outputs=columns)
     return np.moveaxis(theirs.values[0], (3, 2), (0, 1)), ours.values[0].numpy()
 
 
@@ -64,5 +70,33 @@ def sized(picture, width, height, channels=3):
 @pytest.mark.parametrize("shape", [(64, 64, 3), (96, 65, 1)])
 def test_real_photographs_get_the_values_of_shap(squeezenet, egret, masker, shape):
     image = sized(egret, *shape)
-    theirs, ours = both_ways(squeezenet, image, np.full(image.shape, 90.0) if masker == "constant" else masker, 100)
+    theirs, ours = both_ways(
+        squeezenet, image, np.full(image.shape, 90.0) if masker == "constant" else masker, 100
+    )
+    assert close(theirs, ours)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("contexts", [0, 1])
+def test_fixed_contexts_get_the_values_of_shap(squeezenet, egret, contexts):
+    theirs, ours = both_ways(squeezenet, sized(egret, 64, 64), "blur(64,64)", 150, contexts)
+    assert close(theirs, ours)
+
+
+@pytest.mark.shared
+def test_a_larger_budget_gets_the_values_of_shap(squeezenet, egret):
+    theirs, ours = both_ways(squeezenet, sized(egret, 64, 48), "blur(40,40)", 500, batch=50)
+    assert close(theirs, ours)
+
+
+@pytest.mark.parametrize("contexts", ["both", 0, 1])
+@pytest.mark.parametrize("shape", [(12, 9, 3), (7, 16, 1)])
+def test_five_thousand_evaluations_reach_single_channels_as_in_shap(contexts, shape):
+    weights = np.random.default_rng(0).normal(size=(np.prod(shape), 2))
+
+    def predict(images):
+        return np.tanh(images.reshape(len(images), -1) @ weights / 400) * 10
+
+    image = np.random.default_rng(1).uniform(0, 255, shape)
+    theirs, ours = both_ways(predict, image, np.full(shape, 128.0), 5000, contexts, columns=[0, 1])
     assert close(theirs, ours)

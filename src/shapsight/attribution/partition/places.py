@@ -111,7 +111,7 @@ def _noise(root: Place) -> Scores | float:
             worths = worths + (worth**2).sum(0)
         if place.halves is not None:
             waiting.extend(place.halves)
-    return np.asarray(spread / np.maximum(worths, 1e-300)) if np.any(worths) else 0.0
+    return np.asarray(spread / np.maximum(worths, 1e-300)) if np.any(worths) else 1.0
 
 
 def _variance(place: Place, noise: Scores | float) -> Scores | float:

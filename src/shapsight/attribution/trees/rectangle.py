@@ -62,5 +62,6 @@ def _length(side: tuple[int, int]) -> int:
 
 
 def _split(side: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    middle = side[0] + _length(side) // 2
+    # shap halves by integer division as well, but counts pixels from the end: the first half is the larger one.
+    middle = side[1] - _length(side) // 2
     return (side[0], middle), (middle, side[1])
