@@ -16,7 +16,6 @@ from shapsight.attribution.deep.explainer import CompletenessWarning, OnGap
 from shapsight.attribution.deep.inputs import Parts, checked_references, prepared, prepared_images
 from shapsight.attribution.deep.layer import heatmap_of_layer, path_of
 from shapsight.attribution.deep.memory import is_out_of_memory
-from shapsight.attribution.deep.progress import Report, Steps, reporting
 from shapsight.attribution.deep.suitability import home, runnable
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.image_shape import image_shaped, image_size
@@ -24,6 +23,7 @@ from shapsight.attribution.integrand import Integrand, as_python
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.paths import Paths, PathSums
 from shapsight.attribution.positions import Samples, gauss, spread
+from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError
 
 BATCH_ON_PROCESSOR = 8  # more points at a time leave a processor's caches

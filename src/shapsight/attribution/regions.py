@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.progress import Report, reporting
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import Masker, as_masker
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.predictor import Predictor, as_images
+from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.segments import label_map
 from shapsight.attribution.shapley import (
     Shares,
