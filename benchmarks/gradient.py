@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shapsight import GradientShap
+from shapsight.attribution.predictor import has_bfloat16
 
 
 def main() -> None:
@@ -88,9 +89,14 @@ def speed(options: argparse.Namespace) -> None:
     pictures = made_up(options.references + 2)
     references, images = pictures[2:], pictures[:2]
     samples = options.samples
+
+    def rough() -> object:
+        return GradientShap(model, references, samples, precision="bfloat16")(images, on_gap="ignore")
+
     contestants: dict[str, Callable[[], object]] = {
         "shapsight": lambda: GradientShap(model, references, samples)(images, on_gap="ignore"),
         "shap": lambda: theirs(model, references, images, samples, 0),
+        **({"shapsight, bfloat16": rough} if has_bfloat16(torch.device("cpu")) else {}),
         "autograd": lambda: autograd(frozen, images, samples, torch.contiguous_format),
         "autograd, channels last": lambda: autograd(frozen, images, samples, torch.channels_last),
     }

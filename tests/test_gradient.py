@@ -12,6 +12,7 @@ from torch import nn
 
 from shapsight import GradientShap, TopK
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning
+from shapsight.attribution.predictor import has_bfloat16
 from shapsight.errors import CompletenessError, ExplainerError
 from test_deep_behaviour import Overflow, Restless, Several, TwoInputs, assert_left_as_found
 
@@ -292,6 +293,18 @@ def test_a_model_in_half_precision_is_explained_in_float32_on_a_copy():
     assert model[0].weight.dtype == torch.float16
     wide = GradientShap(copy.deepcopy(model).float(), B, 20)(X, on_gap="ignore")
     torch.testing.assert_close(explanation.values, wide.values)
+
+
+def test_bfloat16_is_near_the_full_precision_or_refused_where_it_is_only_emulated():
+    model = network(dtype=torch.float32)
+    if not has_bfloat16(torch.device("cpu")):
+        with pytest.raises(ExplainerError, match="emulation"):
+            GradientShap(model, B, precision="bfloat16")
+        return
+    full, rough = (GradientShap(model, B, 20, precision=p)(X, on_gap="ignore") for p in (None, "bfloat16"))
+    assert 0 < (rough.values - full.values).norm() < 0.1 * full.values.norm()
+    torch.testing.assert_close(rough.predictions, full.predictions)
+    assert rough.values.dtype == torch.float32
 
 
 def test_autocast_and_inference_mode_around_the_explainer_change_nothing():

@@ -23,6 +23,7 @@ from shapsight.attribution.integrand import Integrand, as_python
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.paths import Paths, PathSums
 from shapsight.attribution.positions import Samples, gauss, spread
+from shapsight.attribution.predictor import Predictor
 from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError
 
@@ -67,6 +68,9 @@ class GradientShap:
         positions: "spread" for evenly spread random positions, with standard errors; "gauss" for equally many
             Gauss-Legendre points for each reference, which suit smooth models and have no standard errors.
         batch_size: points at a time; by default 8 on a processor and 50 elsewhere. Halved if memory runs out.
+        precision: "bfloat16" takes the gradients under autocast, where the processor has it: on a ResNet-18 in little
+            more than half the time, with gradients that are off by a fifth and in part cancel in the mean, so look
+            at `completeness_gap`. Predictions stay in full precision. None: as the model is.
         seed: of positions and noise. An image's values depend on it and on the image's number, on nothing else.
 
     Raises `ExplainerError` for arguments that do not fit.
@@ -88,6 +92,7 @@ class GradientShap:
         smoothing: float = 0.0,
         positions: Literal["spread", "gauss"] = "spread",
         batch_size: int | None = None,
+        precision: str | None = None,
         seed: int = 0,
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -100,7 +105,9 @@ class GradientShap:
             raise ExplainerError(f"smoothing={smoothing} must be 0 or a standard deviation above it")
         if positions not in ("spread", "gauss"):
             raise ExplainerError(f"positions={positions!r} is neither 'spread' nor 'gauss'")
+        Predictor(model, precision=precision)  # refuses a precision that is not to be had
         self.model = model
+        self.precision = precision
         self.samples = samples
         self.output_names = tuple(output_names or ())
         self.output = output
@@ -162,7 +169,9 @@ class GradientShap:
         explained = prepared_images(images, self.references)
         model = runnable(self.model, may_be_scripted=True)
         with as_python(model), reporting(progress) as report:
-            result = self._explain(Integrand(model, self.output, self.layer), explained, outputs, report)
+            result = self._explain(
+                Integrand(model, self.output, self.layer, self.precision), explained, outputs, report
+            )
         explanations = self._explanations(result, given, show)
         _judge(explanations, torch.stack([s.gap_errors for s in result.sums]), on_gap, self.samples)
         return explanations[0] if isinstance(images, Tensor) else explanations
@@ -253,6 +262,7 @@ class GradientShap:
             "smoothing": self.smoothing or None,
             "model": type(self.model).__name__,
             "layer": self.layer,
+            "precision": self.precision,
         }
         explanations = []
         for number, values in enumerate(parts):

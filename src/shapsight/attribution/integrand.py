@@ -55,6 +55,7 @@ class Integrand:
     model: nn.Module
     output: str | int | None = None
     layer: str | None = None
+    precision: str | None = None
     memory_format: torch.memory_format = torch.preserve_format
 
     def laid_out(self, parts: Parts) -> Parts:
@@ -89,7 +90,8 @@ class Integrand:
         With a layer, `points` are its inputs, and `inputs` are the images that the rest of the model sees.
         """
         leaves = tuple(point.detach().requires_grad_() for point in points)
-        with torch.enable_grad():
+        rough = torch.autocast(leaves[0].device.type, torch.bfloat16, enabled=self.precision is not None)
+        with torch.enable_grad(), rough:
             if self.layer is None:
                 predictions = self._columns(tuple(leaf.clone() for leaf in leaves))
             else:
