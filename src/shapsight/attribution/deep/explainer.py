@@ -19,12 +19,13 @@ from shapsight.attribution.deep.inputs import (
 )
 from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
 from shapsight.attribution.deep.memory import Budget, budget, is_out_of_memory
-from shapsight.attribution.deep.progress import Report, Steps, reporting
 from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.suitability import home, runnable
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError
 
 OnGap = Literal["warn", "raise", "ignore"]
@@ -264,36 +265,19 @@ class DeepShap:
                 errors = torch.cat(spread).to(device)
             explanations.append(
                 Explanation(
-                    values=heatmap_of_layer(value, _size(drawn)) if self.layer else _as_images(value),
+                    values=heatmap_of_layer(value, image_size(drawn)) if self.layer else image_shaped(value),
                     base_values=base_values,
                     predictions=predicted,
                     completeness_gap=gap,
                     output_index=chosen.to(device),
-                    images=_as_images(drawn.detach().as_subclass(Tensor).unsqueeze(1))[:, 0],
+                    images=image_shaped(drawn.detach().as_subclass(Tensor).unsqueeze(1))[:, 0],
                     output_names=self.output_names,
-                    std_errors=None if errors is None else _as_images(errors),
+                    std_errors=None if errors is None else image_shaped(errors),
                     method=self.method,
                     settings={name: setting for name, setting in settings.items() if setting is not None},
                 )
             )
         return tuple(explanations)
-
-
-def _as_images(values: Tensor) -> Tensor:
-    """`(images, outputs, ...)` as `(images, outputs, channels, height, width)`, whatever the input's rank."""
-    shape = values.shape[2:]
-    if len(shape) >= 3:
-        return values.reshape(*values.shape[:2], shape[0], -1, shape[-1])
-    channels = shape[0] if len(shape) == 2 else 1
-    return values.reshape(*values.shape[:2], channels, 1, -1)
-
-
-def _size(images: Tensor) -> tuple[int, int]:
-    if images.dim() != 4:
-        raise ExplainerError(
-            f"layer= needs images (images, channels, height, width), not {tuple(images.shape)}"
-        )
-    return images.shape[2], images.shape[3]
 
 
 def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[str]) -> None:

@@ -126,7 +126,7 @@ class Runs:
 
     def plan(self, images: Parts, references: Parts) -> Plan:
         """Run two images together and each alone: what calls are made, and where the batch lies in each."""
-        number = _farthest(images, references)
+        number = farthest(images, references)
         both = tuple(torch.stack([i[0], r[number]]) for i, r in zip(images, references, strict=True))
         with (
             torch.no_grad()
@@ -144,7 +144,7 @@ class Runs:
             self.record(tuple(part[i : i + 1] for part in both), plan, name)
             for i, name in enumerate(("image 0", f"reference {number}"))
         )
-        _refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
+        refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
         for call, kept in enumerate(pair.tape.kept):
             for position, tensor in enumerate(kept.x):
                 one, other = (run.tape.kept[call].x[position] for run in (first, second))
@@ -176,13 +176,13 @@ def _laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:
     return images.clone(memory_format=memory_format if images.dim() == 4 else torch.preserve_format)
 
 
-def _farthest(images: Parts, references: Parts) -> int:
+def farthest(images: Parts, references: Parts) -> int:
     """The reference that is least like image 0: two alike would not show how a batch is folded into a dimension."""
     distance = sum((r - i[:1]).abs().flatten(1).sum(1) for i, r in zip(images, references, strict=True))
     return int(torch.as_tensor(distance).argmax())
 
 
-def _refuse_mixing(alone: Tensor, together: Tensor) -> None:
+def refuse_mixing(alone: Tensor, together: Tensor) -> None:
     """Raise if an image's prediction is another one beside another image."""
     noise = 1e-4 if alone.dtype == torch.float32 else 1e-9
     allowed = 1e-2 * (alone[0] - alone[1]).abs().max() + noise * together.abs().max()

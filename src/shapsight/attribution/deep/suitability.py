@@ -17,16 +17,22 @@ class HalfPrecisionWarning(UserWarning):
     """The model is in half precision; it is explained in float32, on a copy."""
 
 
-def runnable(model: nn.Module) -> nn.Module:
+def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
     """The model to run: the one given, or what it wraps, or a float32 copy of a model in half precision.
 
-    Raises `ExplainerError` for scripted, quantised and not yet initialised models.
+    Raises `ExplainerError` for quantised and not yet initialised models, and for scripted ones unless they may be.
     """
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while isinstance(model, wrappers):
         model = model.module
     for path, module in model.named_modules():
-        _refuse(f"{path} ({type(module).__name__})" if path else type(module).__name__, module)
+        where = f"{path} ({type(module).__name__})" if path else type(module).__name__
+        if isinstance(module, torch.jit.ScriptModule) and not may_be_scripted:
+            raise ExplainerError(
+                f"{where} is a torch.jit module, whose calls cannot be followed one by one. Give DeepShap the Python "
+                "model that it was made from, or use GradientShap or PartitionShap"
+            )
+        _refuse(where, module)
     halves = {p.dtype for p in model.parameters() if p.dtype in HALVES}
     if not halves:
         return model
@@ -40,15 +46,10 @@ def runnable(model: nn.Module) -> nn.Module:
 
 
 def _refuse(where: str, module: nn.Module) -> None:
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ExplainerError(
-            f"{where} is a torch.jit module, whose calls cannot be followed one by one. Give DeepShap the Python "
-            "model that it was made from, or use GradientShap or PartitionShap"
-        )
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     if ".quantized" in type(module).__module__ or any(t.is_quantized for t in own):
         raise ExplainerError(
-            f"{where} is quantised: its steps have no slope to follow. Give DeepShap the model in floating point "
+            f"{where} is quantised: its steps have no slope to follow. Explain the model in floating point "
             "that it was made from, or use PartitionShap"
         )
     if any(torch.nn.parameter.is_lazy(tensor) for tensor in own):

@@ -1,0 +1,303 @@
+"""RegionShap: Shapley values of a handful of regions of an image, of any model, and how regions work together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.game import Game
+from shapsight.attribution.maskers import Masker, as_masker
+from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.predictor import Predictor, as_images
+from shapsight.attribution.progress import Report, reporting
+from shapsight.attribution.segments import label_map
+from shapsight.attribution.shapley import (
+    Shares,
+    exact,
+    interactions,
+    kernel,
+    permutation,
+    permutation_pairs,
+    strata,
+)
+from shapsight.errors import ExplainerError
+
+Estimate = TypeVar("Estimate")
+Estimator = Literal["exact", "kernel", "permutation"]
+AT_A_TIME = 256  # masks of coalitions that are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class RegionValues:
+    """What `RegionShap.by_region` found: a number for each region.
+
+    Attributes
+        values: each region's Shapley value, in the unit of the output; 0 beyond an image's own regions.
+        std_errors: their standard errors, where the estimator samples.
+        labels: which region each pixel is in.
+        evaluations: coalitions asked about, in all.
+        base_values, predictions, output_index: as in `Explanation`.
+    """
+
+    values: Float[Tensor, "images outputs regions"]
+    std_errors: Float[Tensor, "images outputs regions"] | None
+    labels: Int[Tensor, "images height width"]
+    base_values: Float[Tensor, "images outputs"]
+    predictions: Float[Tensor, "images outputs"]
+    output_index: Int[Tensor, "images outputs"]
+    evaluations: int
+
+    def spread(self, of_regions: Tensor) -> Float[Tensor, "images outputs 1 height width"]:
+        """Numbers of regions, each spread evenly over its region's pixels."""
+        images, outputs, regions = of_regions.shape
+        flat = self.labels.flatten(1)
+        sizes = torch.nn.functional.one_hot(flat, regions).sum(1).clamp_min(1)
+        shares = of_regions / sizes.unsqueeze(1)
+        pixels = shares.gather(2, flat.unsqueeze(1).expand(-1, outputs, -1))
+        return pixels.reshape(images, outputs, 1, *self.labels.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """How every two regions of an image work together.
+
+    Attributes
+        values: the Shapley interaction index of regions i and j at [..., i, j] and [..., j, i], in the unit of the
+            output: above 0 if the model needs both, below 0 if one does for the other, 0 if they simply add. On the
+            diagonal, each region's Shapley value. 0 beyond an image's own regions.
+        labels: which region each pixel is in.
+        output_index: which column of the model's output.
+    """
+
+    values: Float[Tensor, "images outputs regions regions"]
+    labels: Int[Tensor, "images height width"]
+    output_index: Int[Tensor, "images outputs"]
+
+
+class RegionShap:
+    """Shapley values of a handful of regions: exact up to 16, estimated with standard errors above.
+
+        explainer = RegionShap(model, "blur(64,64)", "grid(4,4)")               # a torch module, or any function
+        explanation = explainer(images, outputs=TopK(1))                        # each value spread over its region
+        explainer.by_region(images, outputs=TopK(1)).values                     # (images, outputs, regions)
+        RegionShap(model, "mean", roi)(images)                                  # a mask: ROI against scene
+        RegionShap(model, "mean", "slic(60)", "kernel", max_evals=2000)(images) # superpixels
+        RegionShap(model, "mean", labels).interactions(images)                  # does it need curve *and* poster?
+
+    Arguments
+        predict: an `nn.Module` from `(N, C, H, W)`, or any function of numpy images `(N, H, W, C)`, to one row per
+            image.
+        masker: what stands where a region is hidden, such as "blur(64,64)", "inpaint_telea", "mean", 0.5, a tensor of
+            references or a `Masker`.
+        regions: (rows, columns) or "grid(rows,columns)"; "slic(count)", superpixels; a label map of integers, (H, W)
+            or one for each image (images, H, W); or a boolean mask, whose regions are 0, the scene, and 1, the ROI.
+        estimator: "exact" asks about all coalitions, up to 16 regions; "kernel" fits a budget of coalitions by
+            weighted least squares, the closest for the same budget; "permutation" averages gains along random orders,
+            each with its reverse.
+        max_evals: the budget of the estimators that sample, for each image.
+        output_names: a name for every column of the output.
+        batch_size: the most masked images that the model gets at a time.
+        precision: "bfloat16" to run a module under autocast; None as it is.
+        seed: of the sampling. An image's values depend on it and on the image's number.
+
+    Raises `ExplainerError` for arguments that do not fit.
+    Sources: Shapley 1953; Lundberg & Lee 2017 and Covert & Lee 2021 (kernel); Mitchell et al. 2022 (permutation).
+    """
+
+    method = "RegionSHAP"
+
+    def __init__(
+        self,
+        predict: nn.Module | Callable[..., Any],
+        masker: str | Masker | Tensor | float | Sequence[float],
+        regions: Any,
+        estimator: Estimator = "exact",
+        *,
+        max_evals: int = 1000,
+        output_names: Sequence[str] | None = None,
+        batch_size: int = 50,
+        precision: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        if estimator not in ("exact", "kernel", "permutation"):
+            raise ExplainerError(f"estimator={estimator!r} is not one of 'exact', 'kernel' and 'permutation'")
+        self.predictor = Predictor(predict, precision=precision)
+        self.masker = as_masker(masker)
+        self.regions = regions
+        self.estimator = estimator
+        self.max_evals = max_evals
+        self.output_names = tuple(output_names or ())
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def __call__(
+        self,
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> Explanation:
+        """Explain images; every pixel gets its region's value over the region's number of pixels.
+
+        Arguments
+            images: `(images, channels, height, width)`; or what numpy reads, `(images, height, width, channels)`.
+            outputs: all (up to 32), an index, a name, a list of those, one index per image, or `TopK(k)`.
+            progress: True for a progress bar, or a function that gets (coalitions done, coalitions in all).
+            show: what to draw under the heatmaps, where `images` are normalised.
+        """
+        found = self.by_region(images, outputs, progress=progress)
+        drawn = as_images(images, self.predictor) if show is None else show
+        errors = None if found.std_errors is None else found.spread(found.std_errors)
+        return Explanation(
+            values=found.spread(found.values),
+            base_values=found.base_values,
+            predictions=found.predictions,
+            completeness_gap=found.predictions - found.base_values - found.values.sum(2),
+            output_index=found.output_index,
+            images=drawn if drawn.is_floating_point() else drawn / 255,
+            output_names=self.output_names,
+            std_errors=errors,
+            method=self.method,
+            settings={
+                "regions": found.values.shape[2],
+                "estimator": self.estimator,
+                "masker": self.masker.name,
+                "evaluations": found.evaluations,
+                "seed": self.seed,
+                "model": self.predictor.name,
+            },
+        )
+
+    def by_region(
+        self, images: Any, outputs: Outputs = None, *, progress: bool | Report = False
+    ) -> RegionValues:
+        """One value for each region. Arguments as for calling the explainer."""
+        table = list(self._tables(images))
+        chosen = self._choose(table, outputs)
+        with reporting(progress) as report:
+            shares = _every(table, report, self._evaluations, self._estimate)
+        own_columns = list(chosen.cpu())
+        columns = [share.values.T[own] for share, own in zip(shares, own_columns, strict=True)]
+        sampled = [
+            s.std_errors.T[own]
+            for s, own in zip(shares, own_columns, strict=True)
+            if s.std_errors is not None
+        ]
+        ends = [
+            torch.stack([t.game.empty()[own], t.game.full()[own]])
+            for t, own in zip(table, chosen, strict=True)
+        ]
+        values = _padded(columns).to(ends[0])
+        return RegionValues(
+            values=values,
+            std_errors=_padded(sampled).to(values) if sampled else None,
+            labels=torch.stack([t.labels for t in table]),
+            base_values=torch.stack([end[0] for end in ends]),
+            predictions=torch.stack([end[1] for end in ends]),
+            output_index=chosen,
+            evaluations=sum(t.game.evaluations for t in table),
+        )
+
+    def interactions(
+        self, images: Any, outputs: Outputs = None, *, progress: bool | Report = False
+    ) -> Interactions:
+        """The exact Shapley interaction index of every two regions, up to 16 regions, from all coalitions.
+
+        With regions curve, poster and the rest, a value of 0.3 for curve and poster says that together they move the
+        output by 0.3 more than the two alone do (on average over what else is visible).
+        """
+        table = list(self._tables(images))
+        chosen = self._choose(table, outputs)
+        with reporting(progress) as report:
+            found = _every(
+                table, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
+            )
+        values = [pairs.movedim(-1, 0)[own] for pairs, own in zip(found, chosen.cpu(), strict=True)]
+        labels = torch.stack([t.labels for t in table])
+        return Interactions(_padded(values, 2).to(table[0].game.full()), labels, chosen)
+
+    def _tables(self, images: Any) -> Iterator[_Table]:
+        given = as_images(images, self.predictor)
+        for number, image in enumerate(given):
+            labels = label_map(self.regions, image, number, len(given))
+            yield _Table(Game(self.predictor, self.masker, image, batch_size=self.batch_size), labels)
+
+    def _choose(self, tables: Sequence[_Table], outputs: Outputs) -> Int[Tensor, "images outputs"]:
+        predictions = torch.stack([table.game.full() for table in tables])
+        return choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
+
+    def _evaluations(self, players: int) -> int:
+        """How many coalitions an image takes."""
+        if self.estimator == "kernel":
+            return 2 + 2 * sum(layer.pairs for layer in strata(players, self.max_evals))
+        if self.estimator == "permutation":
+            return 2 + permutation_pairs(players, self.max_evals) * 2 * (players - 1)
+        return 1 << players
+
+    def _estimate(self, table: _Table, number: int) -> Shares:
+        if self.estimator == "exact":
+            return exact(table, table.players)
+        estimate = kernel if self.estimator == "kernel" else permutation
+        generator = torch.Generator().manual_seed(self.seed + number)
+        return estimate(table, table.players, self.max_evals, generator)
+
+
+@dataclass
+class _Table:
+    """The game of an image, played by its regions."""
+
+    game: Game
+    labels: Int[Tensor, "height width"]
+    report: Report = lambda _done, _total: None
+    asked: int = 0
+    before: int = 0
+    total: int = 0
+
+    @property
+    def players(self) -> int:
+        return int(self.labels.max()) + 1
+
+    def __call__(
+        self, coalitions: Bool[Tensor, "coalitions players"]
+    ) -> Shaped[Tensor, "coalitions outputs"]:
+        """What coalitions of regions are worth, on the processor; no and all regions are asked about once."""
+        empty, full = self.game.empty(), self.game.full()
+        values = empty.expand(len(coalitions), -1).clone()
+        values[coalitions.all(1).to(values.device)] = full
+        inner = (coalitions.any(1) & ~coalitions.all(1)).nonzero().flatten()
+        for numbers in torch.split(inner, AT_A_TIME) if len(inner) else ():
+            visible = coalitions[numbers].to(self.labels.device)[:, self.labels]
+            values[numbers.to(values.device)] = self.game.values(visible.unsqueeze(1)).to(values)
+            self.asked += len(numbers)
+            self.report(self.before + self.asked, self.total)
+        return values.cpu()
+
+
+def _every(
+    tables: Sequence[_Table],
+    report: Report,
+    evaluations: Callable[[int], int],
+    estimate: Callable[[_Table, int], Estimate],
+) -> list[Estimate]:
+    """An estimate of each image, with the coalitions reported as they are asked about."""
+    totals = [evaluations(table.players) for table in tables]
+    found = []
+    for number, table in enumerate(tables):
+        table.report, table.before, table.total = report, sum(totals[:number]), sum(totals)
+        found.append(estimate(table, number))
+        report(table.before + totals[number], table.total)
+    return found
+
+
+def _padded(tensors: Sequence[Tensor], dimensions: int = 1) -> Tensor:
+    """One tensor, zeros where an image has fewer regions than another."""
+    most = max(tensor.shape[-1] for tensor in tensors)
+    pads = [(0, most - tensor.shape[-1]) * dimensions for tensor in tensors]
+    return torch.stack([torch.nn.functional.pad(t, pad) for t, pad in zip(tensors, pads, strict=True)])
