@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shapsight.attribution.outputs import TopK
     from shapsight.attribution.partition import PartitionShap
     from shapsight.attribution.regions import RegionShap
+    from shapsight.attribution.short import explain
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
 
@@ -25,6 +26,7 @@ _HOMES = {
     "RegionShap": "shapsight.attribution.regions",
     "PartitionShap": "shapsight.attribution.partition",
     "TopK": "shapsight.attribution.outputs",
+    "explain": "shapsight.attribution.short",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
@@ -39,6 +41,7 @@ __all__ = [
     "RegionShap",
     "TopK",
     "__version__",
+    "explain",
     "load_bundle",
     "maskers",
     "read_dataset",

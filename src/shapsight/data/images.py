@@ -83,6 +83,15 @@ def load_images(
     return images
 
 
+def cropped_square(pixels: UInt8[np.ndarray, "height width 3"], size: int) -> UInt8[Tensor, "3 size size"]:
+    """The middle square of a picture, resized (bilinear, antialiased): what classifiers of photographs are shown."""
+    image = Image.fromarray(pixels)
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+
+
 def inspect_images(root: Path, paths: Sequence[str], *, progress: Progress | None = None) -> list[Inspection]:
     """Decode every image once, in threads, and tell its size or the reason why it cannot be used."""
 

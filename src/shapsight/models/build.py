@@ -80,6 +80,37 @@ def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", se
     return BuiltModel(model, arch, weights_used, tuple(notes), tuple(presets.mean), tuple(presets.std))
 
 
+def build_classifier(
+    arch: str, classes: int = IMAGENET_CLASSES, *, weights: str | Path = "imagenet"
+) -> BuiltModel:
+    """A trained torchvision classifier as it is, last layer included.
+
+        built = build_classifier("squeezenet1_1", weights="squeezenet1_1.safetensors")
+        built.model.eval()(images)                                    # (N, 1000): logits
+
+    Raises `ModelError` for what `build_model` raises it for, for weights with another number of classes, and where
+    ImageNet weights are neither on this machine nor to be had from the network.
+    """
+    _check(arch, classes)
+    weights_used, state, notes = _find_weights(arch, weights)
+    if state is None:
+        reason = notes[0].partition("(")[2].partition(")")[0] if notes else "weights='none' asks for none"
+        raise ModelError(
+            f"there are no weights for {arch} ({reason}), and an untrained network has nothing to explain. Pass "
+            "weights that you have with --weights PATH: a safetensors file, or a state dict"
+        )
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        model = models.get_model(arch, weights=None, num_classes=classes, **OPTIONS.get(arch, {}))
+    _load(model, state, arch, weights_used)
+    presets = models.get_model_weights(arch).DEFAULT.transforms()
+    return BuiltModel(model.eval(), arch, weights_used, (), tuple(presets.mean), tuple(presets.std))
+
+
+def usual_size(arch: str) -> int:
+    """The side of the squares that a torchvision classifier was trained and tested on, in pixels."""
+    return int(models.get_model_weights(arch).DEFAULT.transforms().crop_size[0])
+
+
 def _check(arch: str, outputs: int) -> None:
     if outputs < 1:
         raise ModelError(f"a model with {outputs} outputs predicts nothing: it needs 1 or more")

@@ -111,19 +111,19 @@ class Bundle:
     references: UInt8[Tensor, "references 3 size size"]
 
     def __post_init__(self) -> None:
-        self._check(self.references)
+        self.check(self.references)
         self.model.eval()
 
     def prepare(self, images: UInt8[Tensor, "images 3 size size"]) -> Float[Tensor, "images 3 size size"]:
         """Images as `load_images` returns them -> what the model takes: float32, normalised."""
-        self._check(images)
+        self.check(images)
         return normalise(images, self.card.mean, self.card.std)
 
     def predict(
         self, images: UInt8[Tensor, "images 3 size size"], batch_size: int = 64
     ) -> Float[Tensor, "images outputs"]:
         """Predictions on the CPU, made in batches on the model's device, in eval mode, without gradients."""
-        self._check(images)
+        self.check(images)
         self.model.eval()
         device = next(self.model.parameters()).device
         predictions = [torch.empty(0, len(self.card.output_names))]
@@ -147,7 +147,7 @@ class Bundle:
             part.replace(folder / name)
         return folder
 
-    def _check(self, images: Tensor) -> None:
+    def check(self, images: Tensor) -> None:
         size = self.card.input_size
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != (3, size, size):
             raise ModelError(
