@@ -1,8 +1,10 @@
 """What users of DeepShap meet around the numbers: models left as found, options, and errors that say what to do."""
 
 import copy
+import gc
 import threading
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from deep_models import Small, block
 from shapsight import DeepShap
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning, register_rule
 from shapsight.attribution.deep.layer import spread
+from shapsight.attribution.deep.replay import Replay
 from shapsight.attribution.deep.rules import RULES
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 
@@ -349,3 +352,19 @@ def test_images_are_brought_to_the_models_precision_and_come_back_on_their_devic
 
 def test_std_errors_of_a_single_reference_are_infinite():
     assert DeepShap(small(), B[:1])(X).std_errors.isinf().all()
+
+
+def test_nothing_of_a_run_stays_in_memory_after_the_explanation(monkeypatch):
+    replays = []
+    begin = Replay.__init__
+
+    def noted(self, *args, **kwargs):
+        begin(self, *args, **kwargs)
+        replays.append(weakref.ref(self))
+
+    monkeypatch.setattr(Replay, "__init__", noted)
+    model = torchvision.models.resnet18(num_classes=2)
+    DeepShap(model, torch.randn(3, 3, 32, 32))(torch.randn(1, 3, 32, 32), on_gap="ignore")
+    gc.collect()
+    assert len(replays) >= 2
+    assert [replay() for replay in replays] == [None] * len(replays)

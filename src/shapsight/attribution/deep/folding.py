@@ -68,7 +68,8 @@ class FoldingFinder:
             if seen is not None:
                 seen.uses += 1
                 norm = {**dict(zip(NORM_ARGUMENTS, args, strict=False)), **kwargs}
-                seen.norm = (number, norm) if call.name == "batch_norm" and norm["input"] is tensor else None
+                is_of_it = call.name == "batch_norm" and norm.pop("input") is tensor
+                seen.norm = (number, norm) if is_of_it else None
         given = {**dict(zip(CONVOLUTION_ARGUMENTS, args, strict=False)), **kwargs}
         if call.name in CONVOLUTIONS and not call.depends((given["weight"], given.get("bias"))):
             self._results[result] = seen = _Seen(number, given["weight"], given.get("bias"))

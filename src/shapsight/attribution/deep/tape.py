@@ -124,6 +124,7 @@ class Tape(TorchFunctionMode):
         """Check that this run did not end before an earlier one did, and forget what only its calls needed."""
         self.provenance = Provenance()  # its tensors hold the graph, and the graph holds this tape
         self._kept_by_storage.clear()
+        self.finder = None
         if self.expected is not None and len(self.log) < len(self.expected):
             raise ExplainerError(
                 self._difference(len(self.log), "no further function", self.expected[len(self.log)].name)
