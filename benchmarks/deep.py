@@ -3,11 +3,12 @@
     python benchmarks/deep.py                       # the steering case: ResNet-18, 2 outputs, 2 images, 100 references
     python benchmarks/deep.py --case many fashion   # 32 images; the Fashion-MNIST CNN
     python benchmarks/deep.py --case convnext_tiny --skip shap captum
+    python benchmarks/deep.py --scaling             # seconds and memory for 16 to 256 references
 
 Every contestant runs in a process of its own, one after another, on the same seeded inputs. shap and captum cannot
 run the models as they are, so they get a copy edited by hand: no in-place calls, no module used twice. The yardstick
-is what autograd needs: K forward passes, and images × outputs × K backward passes to the input, the faster of
-contiguous and channels_last, in the same process as ours, in turn, so that both see the same machine.
+is what autograd needs: K forward passes, and images × outputs × K backward passes to the input, the fastest of
+contiguous and channels_last, 4 references at a time and 16, in the same process as ours, in turn, so that both see the same machine.
 Times are whole calls (the explainer's construction included); memory is the peak resident set over that of the
 interpreter with torch and the library loaded.
 """
@@ -135,15 +136,15 @@ def run_ours(case: Case) -> dict[str, float]:
     for parameter in frozen.parameters():
         parameter.requires_grad_(False)
 
-    def yardstick(is_channels_last: bool) -> float:
-        return timed(lambda: autograd(frozen, references, images, case, is_channels_last))
+    def yardstick(way: tuple[bool, int]) -> float:
+        return timed(lambda: autograd(frozen, references, images, case, *way))
 
-    bare = [yardstick(False), yardstick(True)]
-    faster = bare[1] < bare[0]
-    yardsticks = [min(bare)]
+    bare = {(last, chunk): yardstick((last, chunk)) for last in (False, True) for chunk in {4, case.chunk}}
+    fastest = min(bare, key=lambda way: bare[way])
+    yardsticks = [bare[fastest]]
     for _ in range(2):
         times.append(timed(ours))
-        yardsticks.append(yardstick(faster))
+        yardsticks.append(yardstick(fastest))
     ratio = statistics.median(t / y for t, y in zip(times, yardsticks, strict=True))
     return {
         "seconds": statistics.median(times),
@@ -155,11 +156,11 @@ def run_ours(case: Case) -> dict[str, float]:
 
 
 def autograd(
-    model: nn.Module, references: Tensor, images: Tensor, case: Case, is_channels_last: bool
+    model: nn.Module, references: Tensor, images: Tensor, case: Case, is_channels_last: bool, size: int
 ) -> None:
     layout = torch.channels_last if is_channels_last else torch.contiguous_format
     model.to(memory_format=layout)
-    for chunk in references.split(case.chunk):
+    for chunk in references.split(size):
         leaf = chunk.clone(memory_format=layout).requires_grad_()
         predictions = model(leaf)
         for _ in range(len(images)):
@@ -232,6 +233,15 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
+def run_scaling(case: Case) -> dict[str, float]:
+    from shapsight import DeepShap
+
+    model, (references, images) = build(case), inputs(case)
+    before = peak()
+    seconds = timed(lambda: DeepShap(model, references)(images, 0, on_gap="ignore"))
+    return {"seconds": seconds, "gigabytes": peak() - before}
+
+
 CONTESTANTS = {"shapsight": run_ours, "shap": run_shap, "captum": run_captum}
 
 
@@ -243,12 +253,21 @@ def main() -> None:
     parser.add_argument("--skip", nargs="+", choices=CONTESTANTS, default=[])
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves its own choice")
     parser.add_argument("--one", nargs=2, metavar=("CONTESTANT", "CASE"), help=argparse.SUPPRESS)
+    parser.add_argument("--scaling", action="store_true", help="one image, 16 to 256 references, ResNet-18")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.one:
         warnings.simplefilter("ignore")
-        print(json.dumps(CONTESTANTS[options.one[0]](CASES[options.one[1]])))
+        contestant, case = options.one
+        if contestant == "scaling":
+            result = run_scaling(Case("resnet18", images=1, outputs=1, references=int(case)))
+        else:
+            result = CONTESTANTS[contestant](CASES[case])
+        print(json.dumps(result))
+        return
+    if options.scaling:
+        scaling(options)
         return
     for name in options.case:
         print(f"\n{name}: {CASES[name]}, {options.threads or torch.get_num_threads()} threads, CPU")
@@ -272,6 +291,28 @@ def compare(name: str, options: argparse.Namespace) -> None:
         elif "over_yardstick" in ours:
             line += f"  {row['seconds'] / ours['seconds']:.1f} x shapsight's time"
         print(line, flush=True)
+
+
+def scaling(options: argparse.Namespace) -> None:
+    """Each number of references in a process of its own."""
+    for references in (16, 32, 64, 128, 256):
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            "scaling",
+            str(references),
+            "--threads",
+            str(options.threads),
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        row = json.loads(result.stdout.strip().splitlines()[-1])
+        per_reference = 1000 * row["seconds"] / references
+        print(
+            f"{references:4d} references {row['seconds']:7.2f} s  {per_reference:6.1f} ms each  "
+            f"{row['gigabytes']:5.2f} GB over the libraries",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

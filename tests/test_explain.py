@@ -161,7 +161,17 @@ def test_a_probability_is_the_softmax_of_the_logits_and_a_comma_in_a_name_is_no_
 @pytest.mark.parametrize("method", ["deep", "gradient"])
 def test_methods_with_references_take_a_folder_of_them_or_say_so(classifier, tmp_path, method):
     photo = classifier["photos"] / "photo_0.png"
-    common = ["explain", photo, *options(classifier), "--method", method, "--samples", 200, "--outputs", "hen"]
+    common = [
+        "explain",
+        photo,
+        *options(classifier),
+        "--method",
+        method,
+        "--samples",
+        200,
+        "--outputs",
+        "hen",
+    ]
     result = shapsight(*common, "--out", tmp_path / "none")
     assert result.exit_code == 1
     assert "--references FOLDER" in result.stderr
