@@ -8,7 +8,8 @@
 Every contestant runs in a process of its own, one after another, on the same seeded inputs. shap and captum cannot
 run the models as they are, so they get a copy edited by hand: no in-place calls, no module used twice. The yardstick
 is what autograd needs: K forward passes, and images × outputs × K backward passes to the input, the fastest of
-contiguous and channels_last, 4 references at a time and 16, in the same process as ours, in turn, so that both see the same machine.
+contiguous and channels_last, 4 references at a time and 16, in the same process as ours, in turn, so that both see
+the same machine.
 Times are whole calls (the explainer's construction included); memory is the peak resident set over that of the
 interpreter with torch and the library loaded.
 """
