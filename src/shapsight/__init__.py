@@ -6,9 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shapsight.attribution import maskers, trees
     from shapsight.attribution.deep import DeepShap, register_rule
     from shapsight.attribution.explanation import Explanation
     from shapsight.attribution.outputs import TopK
+    from shapsight.attribution.partition import PartitionShap
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
 
@@ -17,24 +19,31 @@ _HOMES = {
     "DeepShap": "shapsight.attribution.deep",
     "register_rule": "shapsight.attribution.deep",
     "Explanation": "shapsight.attribution.explanation",
+    "PartitionShap": "shapsight.attribution.partition",
     "TopK": "shapsight.attribution.outputs",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
 }
+_MODULES = {"maskers": "shapsight.attribution.maskers", "trees": "shapsight.attribution.trees"}
 __all__ = [
     "Bundle",
     "DeepShap",
     "Explanation",
+    "PartitionShap",
     "TopK",
     "__version__",
     "load_bundle",
+    "maskers",
     "read_dataset",
     "register_rule",
+    "trees",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'shapsight' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMAT = "shapsight.explanation/1"
-TENSORS = ("values", "base_values", "predictions", "completeness_gap", "output_index", "images", "std_errors")
+TENSORS = (
+    "values",
+    "base_values",
+    "predictions",
+    "completeness_gap",
+    "output_index",
+    "images",
+    "std_errors",
+    "unresolved",
+)
 Reduce = Literal["sum", "abs", "positive"]
 
 
@@ -43,7 +52,9 @@ class Explanation:
         output_index: which column of the model's output each value explains; differs by image for `TopK`.
         output_names: a name for every column of the model's output, or empty.
         images: what to draw under the heatmaps, usually in [0, 1].
-        std_errors: standard error of each value over the references, where the method has them.
+        std_errors: standard error of each value over the references or samples, where the method has them.
+        unresolved: how much of each pixel's value, in absolute terms, was only spread evenly over a region that the
+            budget did not split further; where the method works so.
         method: such as "DeepSHAP"; `settings`: what it was run with.
     """
 
@@ -55,6 +66,7 @@ class Explanation:
     images: Float[Tensor, "images channels height width"]
     output_names: tuple[str, ...] = ()
     std_errors: Float[Tensor, "images outputs channels height width"] | None = None
+    unresolved: Float[Tensor, "images outputs height width"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,12 +19,12 @@ from shapsight.attribution.deep.inputs import (
 )
 from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
 from shapsight.attribution.deep.memory import Budget, budget, is_out_of_memory
-from shapsight.attribution.deep.progress import Report, Steps, reporting
 from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.suitability import home, runnable
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError
 
 OnGap = Literal["warn", "raise", "ignore"]

@@ -1,0 +1,235 @@
+"""PartitionShap: Owen values of any model, over a tree of pixels."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.game import Game
+from shapsight.attribution.maskers import as_masker
+from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.partition.asking import Asking
+from shapsight.attribution.partition.coins import Coins
+from shapsight.attribution.partition.every_context import descend
+from shapsight.attribution.partition.places import Place
+from shapsight.attribution.partition.shares import Shares
+from shapsight.attribution.predictor import Predictor, as_images
+from shapsight.attribution.progress import Report, reporting
+from shapsight.attribution.trees import Node, Tree, as_tree
+from shapsight.errors import ExplainerError
+
+Contexts = Literal["auto", "both", 0, 1]
+DEFAULT_EVALS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class _One:
+    """What came of one image."""
+
+    shares: Shares
+    full: Tensor
+    empty: Tensor
+    chosen: Int[Tensor, "outputs"]
+    evaluations: int
+    largest_open: float
+
+
+class PartitionShap:
+    """SHAP values of any model, asked as a black box: Owen values over a tree of pixels.
+
+        explainer = PartitionShap(model, "blur(128,128)")              # an nn.Module: tensors (N, C, H, W)
+        explainer = PartitionShap(predict, "inpaint_telea")            # any function: numpy (N, H, W, C)
+        explanation = explainer(images, outputs=TopK(4))               # four classes at the price of one
+        explainer = PartitionShap(model, 0.5, max_evals=2000, tree="regions")
+        explainer = PartitionShap(model, "mean", max_evals=None, tolerance=0.01)
+        explanation.unresolved                                         # where it would go on
+
+    The evaluations go where the model reacts most: the largest share is split first. What is left when they run out
+    stays with its node and is spread over the node's pixels, so values always sum to `prediction - base value`.
+
+    Arguments
+        predict: the model: an `nn.Module`, or any function from a batch of images to scores.
+        masker: what stands where pixels are hidden; see `shapsight.maskers`.
+        tree: "axis" halves rectangles, as shap does; "regions" keeps together what looks alike; or your own, a
+            `trees.Node` or a function from an image to one.
+        max_evals: coalitions to evaluate for each image, counting the full and the empty one; at least 3. None needs
+            a tolerance.
+        tolerance: stop when the largest share that could still be split is below this part of
+            `|prediction - base value|`.
+        batch_size: coalitions evaluated at a time. It also sets how many nodes are chosen at a time.
+        contexts: a node can be split while the rest of its parent is hidden (0) or visible (1). "both" evaluates
+            both, which gives the numbers of `shap.PartitionExplainer`; 0 and 1 one of them. "auto" evaluates both
+            where much depends on it and elsewhere lets a fair coin choose, which gets farther with the same budget
+            and has the same mean; its `std_errors` say what the coins bring in.
+        output_names: a name for every column of the model's output.
+        seed: of the coins, and of ties.
+        precision: "bfloat16" runs a module under autocast.
+
+    Raises `ExplainerError` for arguments that do not fit.
+    Sources: Owen 1977 (the values); Lundberg's Partition SHAP (the order of the descent).
+    """
+
+    method = "PartitionSHAP"
+
+    def __init__(
+        self,
+        predict: nn.Module | Callable[..., Any],
+        masker: Any,
+        tree: str | Tree | Node = "axis",
+        max_evals: int | None = DEFAULT_EVALS,
+        batch_size: int = 50,
+        contexts: Contexts = "auto",
+        *,
+        tolerance: float | None = None,
+        output_names: Sequence[str] | None = None,
+        seed: int = 0,
+        precision: str | None = None,
+    ) -> None:
+        _check(max_evals, batch_size, contexts, tolerance)
+        self.predictor = Predictor(predict, precision=precision)
+        self.masker = as_masker(masker)
+        self.tree = as_tree(tree)
+        self.max_evals, self.batch_size = max_evals, batch_size
+        self.contexts: Contexts = contexts
+        self.tolerance = tolerance
+        self.output_names = tuple(output_names or ())
+        self.seed = seed
+        self._tree_name = tree if isinstance(tree, str) else getattr(tree, "__name__", type(tree).__name__)
+
+    def __call__(
+        self,
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> Explanation:
+        """Explain images: a tensor `(N, C, H, W)` or an array `(N, H, W, C)`, or one image without the N.
+
+        Arguments
+            outputs: all (up to 32), an index, a name, a list of those, one index per image, or `TopK(k)`. Several
+                take no more evaluations than one; the share of a node is the largest of theirs.
+            progress: True for a progress bar, or a function that gets (evaluations done, evaluations in all).
+            show: what to draw under the heatmaps, where `images` are normalised.
+        """
+        batch = as_images(images, self.predictor)
+        with reporting(progress) as report:
+            results = [self._explain(batch, number, outputs, report) for number in range(len(batch))]
+        return self._explanation(batch, results, show)
+
+    def _explain(
+        self,
+        images: Shaped[Tensor, "images channels height width"],
+        number: int,
+        outputs: Outputs,
+        report: Report,
+    ) -> _One:
+        image = images[number]
+        root = self.tree(image)
+        game = Game(self.predictor, self.masker, image, batch_size=self.batch_size)
+        full, empty = game.full(), game.empty()
+        own = outputs
+        if isinstance(outputs, Tensor) and outputs.dim() > 0:
+            _check_one_per_image(outputs, len(images))
+            own = outputs[number : number + 1]
+        chosen = choose_outputs(own, full[None], self.output_names)[0]
+        budget = math.inf if self.max_evals is None else self.max_evals
+        total = 0 if self.max_evals is None else self.max_evals * len(images)
+        asking = Asking(
+            game,
+            chosen,
+            (full, empty),
+            budget,
+            self.batch_size,
+            self.tolerance,
+            lambda done: report(number * (total // len(images)) + min(done, int(min(budget, done))), total),
+        )
+        shares = Shares.of(root, image, len(chosen))
+        chance = random.Random(f"{self.seed} {number}")
+        if self.contexts == "auto":
+            largest = Coins(asking, chance).descend(Place(root), shares)
+        else:
+            largest = descend(asking, root, shares, self.contexts, chance)
+        report((number + 1) * (total // len(images)), total)
+        return _One(shares, full, empty, chosen, asking.done, largest)
+
+    def _explanation(self, images: Tensor, results: list[_One], show: Tensor | None) -> Explanation:
+        device = images.device
+        chosen = torch.stack([one.chosen for one in results]).to(device)
+        kind = results[0].full.dtype
+
+        def gathered(parts: list[Tensor]) -> Tensor:
+            return torch.stack(parts).to(device, kind)
+
+        values = gathered([one.shares.values for one in results])
+        predictions = gathered([one.full for one in results]).gather(1, chosen)
+        base_values = gathered([one.empty for one in results]).gather(1, chosen)
+        attributed = values.double().sum((2, 3, 4))
+        gap = (predictions.double() - base_values.double() - attributed).to(kind)
+        errors = gathered([one.shares.squared_errors for one in results]).sqrt()
+        return Explanation(
+            values=values,
+            base_values=base_values,
+            predictions=predictions,
+            completeness_gap=gap,
+            output_index=chosen,
+            images=drawable(images if show is None else show),
+            output_names=self.output_names,
+            std_errors=errors if self.contexts == "auto" else None,
+            unresolved=gathered([one.shares.unresolved for one in results]),
+            method=self.method,
+            settings=self._settings(results),
+        )
+
+    def _settings(self, results: list[_One]) -> dict[str, Any]:
+        """What it was run with; `largest_open` is the largest share that could still be split, in the output's unit."""
+        settings = {
+            "model": self.predictor.name,
+            "masker": self.masker.name,
+            "tree": self._tree_name,
+            "contexts": self.contexts,
+            "max_evals": self.max_evals,
+            "tolerance": self.tolerance,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "evaluations": [one.evaluations for one in results],
+            "largest_open": [one.largest_open for one in results],
+        }
+        return {name: setting for name, setting in settings.items() if setting is not None}
+
+
+def drawable(images: Shaped[Tensor, "images channels height width"]) -> Float[Tensor, "..."]:
+    """Images as floats; integers up to 255 as shares of 255."""
+    return images if images.is_floating_point() else images.float() / 255
+
+
+def _check(max_evals: int | None, batch_size: int, contexts: Any, tolerance: float | None) -> None:
+    if max_evals is not None and max_evals < 3:
+        raise ExplainerError(
+            f"max_evals={max_evals}: at least 3 are needed, two for the full and the empty image and one to split it"
+        )
+    if max_evals is None and tolerance is None:
+        raise ExplainerError(
+            "max_evals=None goes on for ever: give a tolerance as well, such as tolerance=0.01"
+        )
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise ExplainerError(f"tolerance={tolerance} must lie between 0 and 1, such as 0.01")
+    if batch_size < 1:
+        raise ExplainerError(f"batch_size={batch_size} must be at least 1")
+    if contexts not in ("auto", "both", 0, 1):
+        raise ExplainerError(f"contexts={contexts!r} is not one of 'auto', 'both', 0 and 1")
+
+
+def _check_one_per_image(outputs: Tensor, images: int) -> None:
+    if outputs.shape != (images,):
+        raise ExplainerError(
+            f"a tensor of outputs holds one column number per image: {images} integers, not {tuple(outputs.shape)}"
+        )

@@ -1,0 +1,124 @@
+"""Where in the tree the contexts were split, and how what was left open follows the splits that were seen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from shapsight.attribution.partition.shares import Scores, Shares
+from shapsight.attribution.trees import Node
+
+DOUBT = 1.0  # how many splits the prior guess "half each" counts for, when a node's open contexts follow the others
+
+
+@dataclass(frozen=True)
+class Split:
+    """What one context of a node showed: `first` and `second` half sum to what the node is worth in that context."""
+
+    weight: float
+    first: Scores
+    second: Scores
+    is_coin: bool
+
+
+@dataclass(eq=False)
+class Place:
+    """A node of the tree with all that was learned about it in any context.
+
+    Attributes
+        open_share: what the node has in contexts that were not split.
+        coin: a random pattern and sign that turn the number of a context into its coin.
+    """
+
+    node: Node
+    splits: list[Split] = field(default_factory=list)
+    open_share: Scores | float = 0.0
+    halves: tuple[Place, Place] | None = None
+    coin: tuple[int, int] | None = None
+
+    def opened(self) -> tuple[Place, Place] | None:
+        """The places of its two halves; None where the tree ends."""
+        if self.halves is None and (nodes := self.node.halves()) is not None:
+            self.halves = (Place(nodes[0]), Place(nodes[1]))
+        return self.halves
+
+    def first_comes_first(self, number: int, chance: random.Random) -> bool:
+        """A fair coin for a context; of contexts numbered in full, half get each side (a fractional factorial)."""
+        if self.coin is None:
+            self.coin = (chance.getrandbits(62) | 1, chance.getrandbits(1))
+        pattern, sign = self.coin
+        return bool(((number & pattern).bit_count() ^ sign) & 1)
+
+
+def settle(root: Place, shares: Shares) -> Scores:
+    """Give every place's open share to its pixels, from the root down; returns the largest that is left open.
+
+    Where some contexts of a place were split and others not, those left follow the split that was seen, moved towards
+    half each while it rests on few contexts. A place without any split is spread evenly.
+    """
+    noise = _noise(root)
+    largest = np.zeros(len(shares.values))
+    waiting: list[tuple[Place, Scores | float, Scores | float]] = [(root, 0.0, 0.0)]
+    while waiting:
+        place, inherited, variance = waiting.pop()
+        share = np.asarray(place.open_share + inherited)
+        if not place.splits or place.halves is None:
+            if share.any() or np.any(variance):
+                shares.leave_open(place.node, np.broadcast_to(share, largest.shape), variance)
+            if place.node.halves() is not None:
+                largest = np.maximum(largest, np.abs(share))
+            continue
+        tilt = _tilt(place)
+        below = (np.asarray(variance) + _variance(place, noise)) / 4
+        first, second = place.halves
+        waiting.append((first, share * (1 + tilt) / 2, below))
+        waiting.append((second, share * (1 - tilt) / 2, below))
+    return largest
+
+
+def _tilt(place: Place) -> Scores:
+    """The part of a place's share by which its first half beats its second, in [-1, 1]."""
+    weight, difference, worth = _columns(place.splits)
+    tilt = (weight * difference * worth).sum(0) / np.maximum((weight * worth**2).sum(0), 1e-300)
+    counted = np.array([1.0 if split.is_coin else 2.0 for split in place.splits])
+    weights = weight[:, 0]
+    seen = (weights * counted).sum() ** 2 / (weights**2 * counted).sum()
+    return np.asarray(np.clip(tilt, -1, 1) * seen / (seen + DOUBT))
+
+
+def _columns(splits: list[Split]) -> tuple[Float[ndarray, "splits 1"], ndarray, ndarray]:
+    weight = np.array([[split.weight] for split in splits])
+    difference = np.array([split.first - split.second for split in splits])
+    worth = np.array([split.first + split.second for split in splits])
+    return weight, difference, worth
+
+
+def _noise(root: Place) -> Scores | float:
+    """How large the variance of a coin's result is against the squared worth of its node, over the whole tree."""
+    spread: Scores | float = 0.0
+    worths: Scores | float = 0.0
+    waiting = [root]
+    while waiting:
+        place = waiting.pop()
+        coins = [split for split in place.splits if split.is_coin]
+        if len(coins) > 1:
+            _, difference, worth = _columns(coins)
+            spread = spread + difference.var(0, ddof=1) * len(coins)
+            worths = worths + (worth**2).sum(0)
+        if place.halves is not None:
+            waiting.extend(place.halves)
+    return np.asarray(spread / np.maximum(worths, 1e-300)) if np.any(worths) else 1.0
+
+
+def _variance(place: Place, noise: Scores | float) -> Scores | float:
+    """Variance that coins bring to the difference of a place's halves; their spread over contexts counts as theirs."""
+    coins = [split for split in place.splits if split.is_coin]
+    if not coins:
+        return 0.0
+    weight, difference, worth = _columns(coins)
+    each = difference.var(0, ddof=1) if len(coins) > 1 else noise * worth[0] ** 2
+    return np.asarray((weight**2).sum() * each)

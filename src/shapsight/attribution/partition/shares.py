@@ -1,0 +1,84 @@
+"""What an image's explanation is gathered in: values, what is unresolved, and standard errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from numpy import ndarray
+from torch import Tensor
+
+from shapsight.attribution.trees import Node
+from shapsight.errors import ExplainerError
+
+Scores = Float[ndarray, "outputs"]
+Context = tuple[Node, ...]  # the visible pixels: all those of some nodes that do not overlap
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """SHAP values of one image while they are gathered.
+
+    Attributes
+        values: what each number of the image got.
+        unresolved: how much of it, in absolute terms, was spread evenly over a node that was not split further.
+        squared_errors: of the values, where they were sampled.
+    """
+
+    values: Float[Tensor, "outputs channels_or_1 height width"]
+    unresolved: Float[Tensor, "outputs height width"]
+    squared_errors: Float[Tensor, "outputs channels_or_1 height width"]
+
+    @classmethod
+    def of(cls, root: Node, image: Shaped[Tensor, "channels height width"], outputs: int) -> Shares:
+        """Empty ones. A tree whose nodes hold whole pixels has one value a pixel, others one a number."""
+        channels, height, width = image.shape
+        if root.size not in (height * width, channels * height * width):
+            raise ExplainerError(
+                f"the tree's root holds {root.size} pixels or numbers, and the image {height * width} pixels"
+            )
+        players = 1 if root.size == height * width else channels
+        kind = torch.float32 if image.device.type == "mps" else torch.float64
+        values = torch.zeros(outputs, players, height, width, dtype=kind, device=image.device)
+        return cls(values, torch.zeros_like(values[:, 0]), torch.zeros_like(values))
+
+    def spread(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
+        """Give a node's share to its pixels, the same to each."""
+        errors = np.broadcast_to(squared_error, share.shape)
+        for output, (amount, error) in enumerate(zip(share.tolist(), errors.tolist(), strict=True)):
+            self.values[output][node.index] += amount / node.size
+            if error:
+                self.squared_errors[output][node.index] += error / node.size**2
+
+    def leave_open(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
+        """The same for a node that could be split further: what it got is unresolved."""
+        self.spread(node, share, squared_error)
+        if node.halves() is None:
+            return
+        per_number = np.abs(share) / node.size
+        for output, amount in enumerate(per_number.tolist()):
+            part = torch.zeros_like(self.values[output])
+            part[node.index] = amount
+            self.unresolved[output] += part.sum(0)
+
+
+def painted(
+    contexts: list[Context], image: Shaped[Tensor, "channels height width"]
+) -> Bool[Tensor, "coalitions channels_or_1 height width"]:
+    """The masks of some coalitions, with one channel where no node in them tells channels apart."""
+    channels, height, width = image.shape
+    whole = all(_holds_whole_pixels(node, channels) for context in contexts for node in context)
+    masks = torch.zeros(
+        len(contexts), 1 if whole else channels, height, width, dtype=torch.bool, device=image.device
+    )
+    for mask, context in zip(masks, contexts, strict=True):
+        for node in context:
+            mask[node.index] = True
+    return masks
+
+
+def _holds_whole_pixels(node: Node, channels: int) -> bool:
+    first = node.index[0]
+    return isinstance(first, slice) and first.indices(channels) == (0, channels, 1)

@@ -1,0 +1,10 @@
+"""Trees of pixels: `axis` halves rectangles, `regions` keeps together what looks alike and lies together."""
+
+from __future__ import annotations
+
+from shapsight.attribution.trees.choice import as_tree
+from shapsight.attribution.trees.node import Node, Tree
+from shapsight.attribution.trees.rectangle import Rectangle, axis
+from shapsight.attribution.trees.region import Region, regions
+
+__all__ = ["Node", "Rectangle", "Region", "Tree", "as_tree", "axis", "regions"]

@@ -1,0 +1,70 @@
+"""The region tree: what looks alike and lies together stays together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+from shapsight.attribution.trees.merging import Merges, merge_pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The pixels of an image in an order in which every node of its tree is one stretch."""
+
+    merges: Merges
+    rows: Int[Tensor, "pixels"]
+    columns: Int[Tensor, "pixels"]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The pixels of one node of a region tree, all channels together: a stretch of the layout's order."""
+
+    layout: Layout
+    number: int
+
+    @cached_property
+    def index(self) -> tuple[Any, ...]:
+        """All channels, and the rows and columns of its pixels."""
+        start = int(self.layout.merges.starts[self.number])
+        stretch = slice(start, start + int(self.layout.merges.sizes[self.number]))
+        return slice(None), self.layout.rows[stretch], self.layout.columns[stretch]
+
+    @property
+    def size(self) -> int:
+        """How many pixels it holds."""
+        return int(self.layout.merges.sizes[self.number])
+
+    def halves(self) -> tuple[Region, Region] | None:
+        """The two regions that were merged into this one; None for a single pixel."""
+        pixels = len(self.layout.rows)
+        if self.number < pixels:
+            return None
+        first, second = self.layout.merges.pairs[self.number - pixels].tolist()
+        return Region(self.layout, first), Region(self.layout, second)
+
+
+def regions(image: Shaped[Tensor, "channels height width"]) -> Region:
+    """The region tree of an image: a binary partition tree built from its pixels upwards.
+
+        root = trees.regions(image)
+        whole, halves = root.size, root.halves()
+
+    Regions merge in the order in which the Mumford-Shah functional gives them up: similar colour, a long shared
+    border and small size first. Colours count relative to the image's range, so any scale of the image will do.
+    224 × 224 takes some 0.2 s and 1024 × 1024 some 5 s on one core.
+
+    Sources: Salembier and Garrido 2000 (binary partition trees); Koepfler, Lopez and Morel 1994, equation 9 (the
+    merging criterion); Rashid et al. 2026 (ShapBPT: why explanations gain from such a tree).
+    """
+    merges = merge_pixels(image.detach().cpu().double().numpy())
+    width, device = image.shape[2], image.device
+    order = torch.from_numpy(merges.order)
+    layout = Layout(merges, (order // width).to(device), (order % width).to(device))
+    return Region(layout, len(order) + len(merges.pairs) - 1)
