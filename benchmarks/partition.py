@@ -1,4 +1,4 @@
-"""Owen values of images: ours against shap and against the bare model, in turn, in one process.
+"""PartitionShap against shap and against the bare model, in turn, in one process.
 
     python benchmarks/partition.py                                     # both models, three maskers, 500 evaluations
     python benchmarks/partition.py --models squeezenet1_1 --weights squeezenet1_1_imagenet.safetensors
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import ctypes.util
-import heapq
 import itertools
 import os
 import time
@@ -37,12 +36,14 @@ from torch.nn import functional as F
 
 from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import as_masker
+from shapsight.attribution.partition import PartitionShap
 from shapsight.attribution.predictor import Predictor
 
 MODELS = ("resnet50", "squeezenet1_1")
 MASKERS = ("blur(128,128)", "inpaint_telea", "inpaint_diffuse")
 SHAP_MASKERS = ("blur", "inpaint_telea", "inpaint_ns")  # those that shap has, too
 BATCH = 50
+OUTPUTS = [0, 1, 2, 3]
 
 
 class Pixels(nn.Module):
@@ -133,56 +134,11 @@ def bare(model: nn.Module, image: Tensor, count: int, batch: int, layout: torch.
             model(images[: count - first])
 
 
-def ours(model: nn.Module, masker: str, image: Tensor, count: int, precision: str | None = None) -> int:
-    game = Game(Predictor(model, precision=precision), as_masker(masker), image, batch_size=BATCH)
-    with warnings.catch_warnings(action="ignore"):
-        descend(game, count)
-    return game.evaluations
-
-
-def descend(game: Game, count: int) -> None:
-    """Evaluate the coalitions of an axis tree, the largest changes first, as Owen values need them."""
-    height, width = game.image.shape[1:]
-    root = torch.zeros(1, height, width, dtype=torch.bool)
-    numbers = itertools.count()
-    queue = [(0.0, next(numbers), root, game.empty(), game.full(), (0, height, 0, width), 1.0)]
-    while game.evaluations < count:
-        taken = []
-        while queue and 2 * len(taken) < min(BATCH, count - game.evaluations):
-            taken.append(heapq.heappop(queue))
-        halves = [halved(box) for *_, box, _ in taken]
-        contexts = [[shown(node[2], box) for box in boxes] for node, boxes in zip(taken, halves, strict=True)]
-        values = game.values(torch.stack([mask for pair in contexts for mask in pair]))
-        for number, (_, _, mask, low, high, _, weight) in enumerate(taken):
-            left, right = values[2 * number], values[2 * number + 1]
-            one, other = halves[number]
-            with_left, with_right = contexts[number]
-            for context, start, end, box in (
-                (mask, low, left, one),
-                (mask, low, right, other),
-                (with_right, right, high, one),
-                (with_left, left, high, other),
-            ):
-                change = (end - start).abs().max().item() * weight / 2
-                heapq.heappush(queue, (-change, next(numbers), context, start, end, box, weight / 2))
-
-
-Box = tuple[int, int, int, int]
-
-
-def halved(box: Box) -> tuple[Box, Box]:
-    top, bottom, left, right = box
-    if bottom - top >= right - left:
-        middle = top + (bottom - top) // 2
-        return (top, middle, left, right), (middle, bottom, left, right)
-    middle = left + (right - left) // 2
-    return (top, bottom, left, middle), (top, bottom, middle, right)
-
-
-def shown(mask: Tensor, box: Box) -> Tensor:
-    more = mask.clone()
-    more[:, box[0] : box[1], box[2] : box[3]] = True
-    return more
+def ours(model: nn.Module, masker: str, image: Tensor, count: int, precision: str | None = None) -> None:
+    explainer = PartitionShap(
+        model, masker, max_evals=count, batch_size=BATCH, contexts="both", precision=precision
+    )
+    explainer(image.unsqueeze(0), OUTPUTS)
 
 
 def by_shap(model: nn.Module, masker: str, image: Tensor, count: int, cost: Cost) -> None:
@@ -197,8 +153,7 @@ def by_shap(model: nn.Module, masker: str, image: Tensor, count: int, cost: Cost
     explainer = shap.PartitionExplainer(predict, shap.maskers.Image(masker, array[0].shape))
     set_up = time.perf_counter() - start
     cost.set_up = max(cost.set_up, set_up)
-    outputs = torch.arange(4).tolist()
-    explainer(array, max_evals=count, batch_size=BATCH, outputs=outputs, silent=True)
+    explainer(array, max_evals=count, batch_size=BATCH, outputs=OUTPUTS, silent=True)
     cost.seconds -= set_up
     cost.processor -= set_up
 

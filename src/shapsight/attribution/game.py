@@ -90,11 +90,11 @@ class Game:
         """
         self._check(visible)
         first, which = distinct(visible)
-        asked = visible.to(self.image.device)[first]
+        asked = visible if len(first) == len(visible) else visible[first]
         of = f"coalitions {self.evaluations} to {self.evaluations + len(first) - 1}"
-        answers = self._ask(asked, of)
+        answers = self._ask(asked.to(self.image.device), of)
         self.evaluations += len(first)
-        return answers[which]
+        return answers[which.to(answers.device)]
 
     def precision_difference(self, visible: Bool[Tensor, "coalitions channels_or_1 height width"]) -> float:
         """How far the predictor's precision moves the values of some coalitions, as a share of their spread.
