@@ -149,13 +149,13 @@ def by_shap(model: nn.Module, masker: str, image: Tensor, count: int, cost: Cost
             return model(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 
     array = image.permute(1, 2, 0).contiguous().numpy()[None]
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     explainer = shap.PartitionExplainer(predict, shap.maskers.Image(masker, array[0].shape))
     set_up = time.perf_counter() - start
     cost.set_up = max(cost.set_up, set_up)
+    cost.processor -= time.process_time() - processor
     explainer(array, max_evals=count, batch_size=BATCH, outputs=OUTPUTS, silent=True)
     cost.seconds -= set_up
-    cost.processor -= set_up
 
 
 def compare(name: str, masker: str, options: argparse.Namespace) -> None:
