@@ -58,7 +58,7 @@ class Game:
             raise ExplainerError(f"batch_size={batch_size}: the model must get at least one image at a time")
         self.predictor = predictor
         self.masker = masker
-        self.image = image.to(predictor.device or image.device)
+        self.image = image.detach().to(predictor.device or image.device)
         self.batch_size = batch_size
         self.evaluations = 0
         self._hide = masker.for_image(self.image)
@@ -90,11 +90,11 @@ class Game:
         """
         self._check(visible)
         first, which = distinct(visible)
-        asked = visible.to(self.image.device)[first]
+        asked = visible if len(first) == len(visible) else visible[first]
         of = f"coalitions {self.evaluations} to {self.evaluations + len(first) - 1}"
-        answers = self._ask(asked, of)
+        answers = self._ask(asked.to(self.image.device), of)
         self.evaluations += len(first)
-        return answers[which]
+        return answers[which.to(answers.device)]
 
     def precision_difference(self, visible: Bool[Tensor, "coalitions channels_or_1 height width"]) -> float:
         """How far the predictor's precision moves the values of some coalitions, as a share of their spread.
@@ -127,9 +127,10 @@ class Game:
         """The model's mean answer over each coalition's variants."""
         variants = self.masker.variants
         parts = []
-        for shown in self._masked(visible, max(1, self.batch_size // variants)):
-            answers = torch.cat([self._answers(batch, of) for batch in torch.split(shown, self._batch())])
-            parts.append(answers.reshape(-1, variants, answers.shape[1]).mean(1))
+        with self.predictor.held():
+            for shown in self._masked(visible, max(1, self._group() // variants)):
+                answers = torch.cat([self._answers(batch, of) for batch in torch.split(shown, self._batch())])
+                parts.append(answers.reshape(-1, variants, answers.shape[1]).mean(1))
         return torch.cat(parts)
 
     def _masked(self, visible: Tensor, step: int) -> Iterator[Tensor]:
@@ -164,6 +165,10 @@ class Game:
         if not self.predictor.is_module or self.image.device.type != "cpu":
             return self.batch_size
         return max(1, min(self.batch_size, CACHED_PIXELS // self.image.shape[1:].numel()))
+
+    def _group(self) -> int:
+        """How many images are masked at a time: while they are in the caches, but enough for all threads."""
+        return min(self.batch_size, max(self._batch(), 4 * torch.get_num_threads()))
 
     def _answers(self, images: Tensor, of: str) -> Tensor:
         """The model's outputs; where memory runs out, half of the images at a time."""
