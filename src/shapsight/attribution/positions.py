@@ -3,7 +3,7 @@
 Averaging over references and positions is an integral, and random points are the slow way to take it. Here every
 reference is used equally often, its positions are evenly spaced, and their offsets differ evenly from reference to
 reference. Measured on networks with 25 to 50 references, 4 to 8 positions for each leave a third to a half of the
-error of as many random points, and a tenth to a quarter of their completeness gap.
+error of as many random points, and a tenth to a third of their completeness gap.
 """
 
 from __future__ import annotations

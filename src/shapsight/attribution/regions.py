@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shapsight.attribution.explanation import Explanation
@@ -179,30 +179,19 @@ class RegionShap:
         self, images: Any, outputs: Outputs = None, *, progress: bool | Report = False
     ) -> RegionValues:
         """One value for each region. Arguments as for calling the explainer."""
-        table = list(self._tables(images))
-        chosen = self._choose(table, outputs)
+        tables = self._tables(images, outputs)
         with reporting(progress) as report:
-            shares = _every(table, report, self._evaluations, self._estimate)
-        own_columns = list(chosen.cpu())
-        columns = [share.values.T[own] for share, own in zip(shares, own_columns, strict=True)]
-        sampled = [
-            s.std_errors.T[own]
-            for s, own in zip(shares, own_columns, strict=True)
-            if s.std_errors is not None
-        ]
-        ends = [
-            torch.stack([t.game.empty()[own], t.game.full()[own]])
-            for t, own in zip(table, chosen, strict=True)
-        ]
-        values = _padded(columns).to(ends[0])
+            shares = _every(tables, report, self._evaluations, self._estimate)
+        ends = torch.stack([torch.stack(table.ends()) for table in tables])
+        sampled = [share.std_errors.T for share in shares if share.std_errors is not None]
         return RegionValues(
-            values=values,
-            std_errors=_padded(sampled).to(values) if sampled else None,
-            labels=torch.stack([t.labels for t in table]),
-            base_values=torch.stack([end[0] for end in ends]),
-            predictions=torch.stack([end[1] for end in ends]),
-            output_index=chosen,
-            evaluations=sum(t.game.evaluations for t in table),
+            values=_padded([share.values.T for share in shares]).to(ends),
+            std_errors=_padded(sampled).to(ends) if sampled else None,
+            labels=torch.stack([table.labels for table in tables]),
+            base_values=ends[:, 0],
+            predictions=ends[:, 1],
+            output_index=torch.stack([table.columns for table in tables]),
+            evaluations=sum(table.game.evaluations for table in tables),
         )
 
     def interactions(
@@ -213,25 +202,25 @@ class RegionShap:
         With regions curve, poster and the rest, a value of 0.3 for curve and poster says that together they move the
         output by 0.3 more than the two alone do (on average over what else is visible).
         """
-        table = list(self._tables(images))
-        chosen = self._choose(table, outputs)
+        tables = self._tables(images, outputs)
         with reporting(progress) as report:
             found = _every(
-                table, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
+                tables, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
             )
-        values = [pairs.movedim(-1, 0)[own] for pairs, own in zip(found, chosen.cpu(), strict=True)]
-        labels = torch.stack([t.labels for t in table])
-        return Interactions(_padded(values, 2).to(table[0].game.full()), labels, chosen)
+        return Interactions(
+            values=_padded([pairs.movedim(-1, 0) for pairs in found], 2).to(tables[0].game.full()),
+            labels=torch.stack([table.labels for table in tables]),
+            output_index=torch.stack([table.columns for table in tables]),
+        )
 
-    def _tables(self, images: Any) -> Iterator[_Table]:
+    def _tables(self, images: Any, outputs: Outputs) -> list[_Table]:
+        """The game of each image for the outputs asked for."""
         given = as_images(images, self.predictor)
-        for number, image in enumerate(given):
-            labels = label_map(self.regions, image, number, len(given))
-            yield _Table(Game(self.predictor, self.masker, image, batch_size=self.batch_size), labels)
-
-    def _choose(self, tables: Sequence[_Table], outputs: Outputs) -> Int[Tensor, "images outputs"]:
-        predictions = torch.stack([table.game.full() for table in tables])
-        return choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
+        games = [Game(self.predictor, self.masker, image, batch_size=self.batch_size) for image in given]
+        labels = [label_map(self.regions, image, number, len(given)) for number, image in enumerate(given)]
+        predictions = torch.stack([game.full() for game in games])
+        chosen = choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
+        return [_Table(*one) for one in zip(games, labels, chosen, strict=True)]
 
     def _evaluations(self, players: int) -> int:
         """How many coalitions an image takes."""
@@ -251,10 +240,11 @@ class RegionShap:
 
 @dataclass
 class _Table:
-    """The game of an image, played by its regions."""
+    """The game of an image, played by its regions for some outputs."""
 
     game: Game
     labels: Int[Tensor, "height width"]
+    columns: Int[Tensor, "outputs"]
     report: Report = lambda _done, _total: None
     asked: int = 0
     before: int = 0
@@ -264,17 +254,19 @@ class _Table:
     def players(self) -> int:
         return int(self.labels.max()) + 1
 
-    def __call__(
-        self, coalitions: Bool[Tensor, "coalitions players"]
-    ) -> Shaped[Tensor, "coalitions outputs"]:
+    def ends(self) -> tuple[Float[Tensor, "outputs"], Float[Tensor, "outputs"]]:
+        """What no region and what all of them are worth."""
+        return self.game.empty()[self.columns], self.game.full()[self.columns]
+
+    def __call__(self, coalitions: Bool[Tensor, "coalitions players"]) -> Float[Tensor, "coalitions outputs"]:
         """What coalitions of regions are worth, on the processor; no and all regions are asked about once."""
-        empty, full = self.game.empty(), self.game.full()
+        empty, full = self.ends()
         values = empty.expand(len(coalitions), -1).clone()
         values[coalitions.all(1).to(values.device)] = full
         inner = (coalitions.any(1) & ~coalitions.all(1)).nonzero().flatten()
         for numbers in torch.split(inner, AT_A_TIME) if len(inner) else ():
             visible = coalitions[numbers].to(self.labels.device)[:, self.labels]
-            values[numbers.to(values.device)] = self.game.values(visible.unsqueeze(1)).to(values)
+            values[numbers.to(values.device)] = self.game.values(visible.unsqueeze(1))[:, self.columns]
             self.asked += len(numbers)
             self.report(self.before + self.asked, self.total)
         return values.cpu()

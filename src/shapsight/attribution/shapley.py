@@ -165,7 +165,8 @@ def kernel(worth: Worth, players: int, max_evals: int, generator: torch.Generato
 
     Coalitions come in pairs with their complements, spread over sizes in fixed numbers, without replacement
     (Lundberg & Lee 2017, theorem 2; Covert & Lee 2021, sections 3 and 4). If all can be asked about, the values are
-    exact. Standard errors are of the fit's residuals, pair by pair within each size (a sandwich estimator).
+    exact. Standard errors are of the fit's residuals, pair by pair within each size (a sandwich estimator with HC1's
+    correction for what was fitted: MacKinnon & White 1985).
     """
     ends = torch.tensor([[False], [True]]).expand(2, players)
     empty, full = worth(ends).double()
@@ -182,17 +183,24 @@ def kernel(worth: Worth, players: int, max_evals: int, generator: torch.Generato
     project = inverse - torch.outer(ones, ones) / ones.sum()
     values = project @ (member.T @ (weight[:, None] * gains)) + torch.outer(ones / ones.sum(), full - empty)
     residual = weight[:, None] * (gains - member @ values)
-    variance = torch.zeros_like(values)
+    pulls = torch.einsum("ij,pj,po->pio", project, member, residual)
+    return Shares(values, _variance(layers, pulls, players - 1).sqrt())
+
+
+def _variance(
+    layers: list[Stratum], pulls: Float[Tensor, "coalitions players outputs"], fitted: int
+) -> Float[Tensor, "players outputs"]:
+    """Of a sum over pairs drawn in strata: what each coalition pulls at the values, its pair's together."""
+    variance = torch.zeros_like(pulls[0])
     start = 0
     for layer in layers:
-        sides = [slice(start + k * layer.pairs, start + (k + 1) * layer.pairs) for k in (0, 1)]
+        one, other = pulls[start : start + 2 * layer.pairs].chunk(2)
         start += 2 * layer.pairs
         if not layer.is_complete:
-            pulls = torch.stack([member[s].unsqueeze(2) * residual[s].unsqueeze(1) for s in sides]).sum(0)
-            moved = torch.einsum("ij,pjo->pio", project, pulls)
             unseen = 1 - layer.pairs / layer.population
-            variance += unseen * layer.pairs * moved.var(0)
-    return Shares(values, variance.sqrt())
+            variance += unseen * layer.pairs * (one + other).var(0)
+    pairs = start // 2
+    return variance * (pairs / max(1, pairs - fitted))  # residuals are too small by what was fitted
 
 
 def _pairs(layer: Stratum, players: int, generator: torch.Generator) -> Bool[Tensor, "pairs players"]:
