@@ -67,6 +67,13 @@ def test_other_convolutions_stay_with_autograd(options: dict[str, object]) -> No
     torch.testing.assert_close(found, F.conv2d(images, weight, None, **settings))
 
 
+def test_filters_made_from_the_input_stay_with_autograd() -> None:
+    images, weight = torch.randn(1, 3, 12, 12).requires_grad_(), torch.randn(6, 3, 3, 3).requires_grad_()
+    found = convolve(images, weight, None, 2)
+    expected = torch.autograd.grad(F.conv2d(images, weight, None, 2).square().sum(), weight)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), weight), expected)
+
+
 def _pair(x: Tensor, b: Tensor, rule: object) -> Pair:
     (_, notes_x), (y_b, notes_b) = rule.run(x), rule.run(b)
     return Pair(

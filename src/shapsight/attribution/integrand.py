@@ -6,15 +6,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.modules import left_as_found
 from shapsight.attribution.deep.runs import farthest, pick, refuse_mixing
+from shapsight.attribution.deep.strided import convolve
 from shapsight.attribution.deep.suitability import first_non_finite
 from shapsight.errors import ExplainerError
 
@@ -29,6 +33,15 @@ class PlacedInput(LayerInput):
     def _catch(self, value: Tensor) -> Tensor:
         self.caught.append(value)
         return self.point.clone()
+
+
+class QuickConvolutions(TorchFunctionMode):
+    """Strided convolutions over few channels get a quicker gradient to their input; see `deep/strided.py`."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.conv2d:
+            return convolve(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
@@ -91,7 +104,8 @@ class Integrand:
         """
         leaves = tuple(point.detach().requires_grad_() for point in points)
         rough = torch.autocast(leaves[0].device.type, torch.bfloat16, enabled=self.precision is not None)
-        with torch.enable_grad(), rough:
+        quick = QuickConvolutions() if self.precision is None else nullcontext()
+        with torch.enable_grad(), rough, quick:
             if self.layer is None:
                 predictions = self._columns(tuple(leaf.clone() for leaf in leaves))
             else:

@@ -78,6 +78,7 @@ def convolve(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: A
         and stride[0] == stride[1] > 1
         and dilation == (1, 1)
         and not isinstance(padding, str)
+        and not weight.requires_grad  # made from the input: dynamic filters
         and (bias is None or not bias.requires_grad)
     )
     if not is_quicker:
