@@ -25,7 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torchvision
@@ -253,6 +253,7 @@ def main() -> None:
     parser.add_argument("--case", nargs="+", choices=CASES, default=["steering"])
     parser.add_argument("--skip", nargs="+", choices=CONTESTANTS, default=[])
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves its own choice")
+    parser.add_argument("--references", type=int, default=0, help="instead of the case's own number")
     parser.add_argument("--one", nargs=2, metavar=("CONTESTANT", "CASE"), help=argparse.SUPPRESS)
     parser.add_argument("--scaling", action="store_true", help="one image, 16 to 256 references, ResNet-18")
     options = parser.parse_args()
@@ -264,7 +265,10 @@ def main() -> None:
         if contestant == "scaling":
             result = run_scaling(Case("resnet18", images=1, outputs=1, references=int(case)))
         else:
-            result = CONTESTANTS[contestant](CASES[case])
+            chosen = CASES[case]
+            if options.references:
+                chosen = replace(chosen, references=options.references)
+            result = CONTESTANTS[contestant](chosen)
         print(json.dumps(result))
         return
     if options.scaling:
@@ -278,7 +282,8 @@ def main() -> None:
 def compare(name: str, options: argparse.Namespace) -> None:
     ours: dict[str, float] = {}
     for contestant in (c for c in CONTESTANTS if c not in options.skip):
-        command = [sys.executable, __file__, "--one", contestant, name, "--threads", str(options.threads)]
+        command = [sys.executable, __file__, "--one", contestant, name]
+        command += ["--threads", str(options.threads), "--references", str(options.references)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             print(f"{contestant:10} failed: {result.stderr.strip().splitlines()[-1]}")

@@ -21,7 +21,7 @@ COLUMNS = [132, 131, 135]
 
 
 def both_ways(predict, image, masker, budget, contexts="both", batch=20, columns=COLUMNS):
-    """Values of shap and of ours for one image, channels last: two arrays (outputs, channels, height, width)."""
+    """Values of shap and of ours, each (outputs, channels, height, width)."""
     explainer = shap.PartitionExplainer(predict, shap.maskers.Image(masker, image.shape))
     fixed = {} if contexts == "both" else {"fixed_context": contexts}
     with warnings.catch_warnings(action="ignore"):

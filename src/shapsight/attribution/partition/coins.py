@@ -63,7 +63,8 @@ class Coins:
                 self._worth_both = max(SECOND * largest / asking.budget, 2 * asking.threshold)
         for *_, item in self._heap:
             item.place.open_share = item.place.open_share + item.share
-        return float(settle(root, shares).max())
+        settle(root, shares)
+        return -self._heap[0][0] if self._heap else 0.0
 
     def _push(self, item: _Open) -> None:
         self._count += 1

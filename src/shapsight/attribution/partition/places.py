@@ -54,30 +54,27 @@ class Place:
         return bool(((number & pattern).bit_count() ^ sign) & 1)
 
 
-def settle(root: Place, shares: Shares) -> Scores:
-    """Give every place's open share to its pixels, from the root down; returns the largest that is left open.
+def settle(root: Place, shares: Shares) -> None:
+    """Give every place's open share to its pixels, from the root down.
 
     Where some contexts of a place were split and others not, those left follow the split that was seen, moved towards
     half each while it rests on few contexts. A place without any split is spread evenly.
     """
     noise = _noise(root)
-    largest = np.zeros(len(shares.values))
+    outputs = len(shares.values)
     waiting: list[tuple[Place, Scores | float, Scores | float]] = [(root, 0.0, 0.0)]
     while waiting:
         place, inherited, variance = waiting.pop()
         share = np.asarray(place.open_share + inherited)
         if not place.splits or place.halves is None:
             if share.any() or np.any(variance):
-                shares.leave_open(place.node, np.broadcast_to(share, largest.shape), variance)
-            if place.node.halves() is not None:
-                largest = np.maximum(largest, np.abs(share))
+                shares.leave_open(place.node, np.broadcast_to(share, (outputs,)), variance)
             continue
         tilt = _tilt(place)
         below = (np.asarray(variance) + _variance(place, noise)) / 4
         first, second = place.halves
         waiting.append((first, share * (1 + tilt) / 2, below))
         waiting.append((second, share * (1 - tilt) / 2, below))
-    return largest
 
 
 def _tilt(place: Place) -> Scores:

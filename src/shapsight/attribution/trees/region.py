@@ -58,7 +58,7 @@ def regions(image: Shaped[Tensor, "channels height width"]) -> Region:
 
     Regions merge in the order in which the Mumford-Shah functional gives them up: similar colour, a long shared
     border and small size first. Colours count relative to the image's range, so any scale of the image will do.
-    224 × 224 takes some 0.2 s and 1024 × 1024 some 5 s on one core.
+    224 × 224 takes some 0.2 s and 1024 × 1024 some 3 s of a processor core.
 
     Sources: Salembier and Garrido 2000 (binary partition trees); Koepfler, Lopez and Morel 1994, equation 9 (the
     merging criterion); Rashid et al. 2026 (ShapBPT: why explanations gain from such a tree).
