@@ -92,6 +92,9 @@ def build(case: Case) -> nn.Module:
     if case.arch == "fashion_cnn":
         return FashionCnn().eval()
     model = torchvision.models.get_model(case.arch, weights=None, num_classes=max(case.outputs, 10)).eval()
+    for module in model.modules():  # torchvision's ViT starts with a head of zeros
+        if isinstance(module, nn.Linear) and not module.weight.any():
+            nn.init.normal_(module.weight, std=0.02)
     return model
 
 
