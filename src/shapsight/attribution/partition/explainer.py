@@ -121,7 +121,7 @@ class PartitionShap:
             show: what to draw under the heatmaps, where `images` are normalised.
         """
         batch = as_images(images, self.predictor)
-        with reporting(progress) as report:
+        with reporting(progress) as report, self.predictor.held():
             results = [self._explain(batch, number, outputs, report) for number in range(len(batch))]
         return self._explanation(batch, results, show)
 
@@ -184,7 +184,7 @@ class PartitionShap:
             images=drawable(images if show is None else show),
             output_names=self.output_names,
             std_errors=errors if self.contexts == "auto" else None,
-            unresolved=gathered([one.shares.unresolved for one in results]),
+            unresolved=gathered([one.shares.unresolved.sum(1) for one in results]),
             method=self.method,
             settings=self._settings(results),
         )

@@ -28,7 +28,7 @@ class Shares:
     """
 
     values: Float[Tensor, "outputs channels_or_1 height width"]
-    unresolved: Float[Tensor, "outputs height width"]
+    unresolved: Float[Tensor, "outputs channels_or_1 height width"]
     squared_errors: Float[Tensor, "outputs channels_or_1 height width"]
 
     @classmethod
@@ -42,7 +42,7 @@ class Shares:
         players = 1 if root.size == height * width else channels
         kind = torch.float32 if image.device.type == "mps" else torch.float64
         values = torch.zeros(outputs, players, height, width, dtype=kind, device=image.device)
-        return cls(values, torch.zeros_like(values[:, 0]), torch.zeros_like(values))
+        return cls(values, torch.zeros_like(values), torch.zeros_like(values))
 
     def spread(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
         """Give a node's share to its pixels, the same to each."""
@@ -59,9 +59,7 @@ class Shares:
             return
         per_number = np.abs(share) / node.size
         for output, amount in enumerate(per_number.tolist()):
-            part = torch.zeros_like(self.values[output])
-            part[node.index] = amount
-            self.unresolved[output] += part.sum(0)
+            self.unresolved[output][node.index] += amount
 
 
 def painted(
