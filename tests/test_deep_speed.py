@@ -137,3 +137,20 @@ def test_a_patch_embedding_whose_last_pixels_are_under_no_window_is_exact() -> N
     assert explanation.completeness_gap.abs().max() < 1e-9
     assert not explanation.values[..., 12:, :].any()
     assert not explanation.values[..., 12:].any()
+
+
+def test_constants_that_differ_by_channel_stay_with_their_channel_where_image_and_reference_agree() -> None:
+    class Floor(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lowest = torch.nn.Parameter(torch.tensor([-0.5, 0.0, 0.5]).double().reshape(1, 3, 1, 1))
+            self.slopes = torch.nn.PReLU(3).double()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.maximum(self.slopes(images), self.lowest).square().sum((2, 3))
+
+    references, images = torch.randn(4, 3, 5, 5).double(), torch.randn(1, 3, 5, 5).double()
+    references[:, :, 1:3] = images[:, :, 1:3]
+    explanation = DeepShap(Floor(), references)(images)
+    assert explanation.completeness_gap.abs().max() < 1e-9
+    assert not explanation.values[..., 1:3, :].any()

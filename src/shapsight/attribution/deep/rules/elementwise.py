@@ -56,6 +56,25 @@ class Elementwise(PairedRule):
 
 
 @dataclass(frozen=True, eq=False)
+class ElementwiseByPlace(Elementwise):
+    """An elementwise function whose constants differ from place to place, such as a PReLU's slopes by channel."""
+
+    def slope(self, pair: Pair) -> Tensor:
+        """The same on whole tensors, since a place taken out has lost its constant."""
+        (x,), (b,) = pair.x, pair.b
+        y_b = self.function(b) if pair.y_b is None else pair.y_b
+        difference = b - x
+        is_close = difference.abs() <= (x.abs() + b.abs()).mul_(CLOSE)
+        slope = (y_b - self.function(x)).div_(difference.masked_fill_(is_close, 1.0))
+        if is_close.any():
+            middle = (x + b) / 2
+            slope = torch.where(
+                is_close, gradient_at(self.function, (middle,), torch.ones_like(middle))[0], slope
+            )
+        return slope
+
+
+@dataclass(frozen=True, eq=False)
 class ClosedForm(Elementwise):
     """An elementwise function whose chord has a slope without cancellation: `closed(x, b)`."""
 
@@ -159,7 +178,7 @@ def prelu(call: Call, input: Tensor, weight: Tensor) -> Any:
     """A leaky ReLU with a learned slope."""
     if call.depends(weight):
         return NotImplemented
-    return call.pair(Elementwise(lambda tensor: F.prelu(tensor, weight)), input)
+    return call.pair(ElementwiseByPlace(lambda tensor: F.prelu(tensor, weight)), input)
 
 
 @paired("rrelu")
@@ -179,7 +198,7 @@ def power(call: Call, input: Any, exponent: Any) -> Any:
     if isinstance(exponent, Tensor):
         if exponent.numel() > 1:
             return (
-                call.pair(Elementwise(lambda tensor: tensor**exponent), input)
+                call.pair(ElementwiseByPlace(lambda tensor: tensor**exponent), input)
                 if (exponent.dim() <= input.dim() and exponent.shape[:1] != input.shape[:1])
                 else NotImplemented
             )

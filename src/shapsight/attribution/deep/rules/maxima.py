@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from shapsight.attribution.deep.rules.elementwise import Elementwise
+from shapsight.attribution.deep.rules.elementwise import Elementwise, ElementwiseByPlace
 from shapsight.attribution.deep.rules.pooling import Maximum
 from shapsight.attribution.deep.rules.rule import paired
 
@@ -62,7 +62,7 @@ def _of_two(call: Call, a: Any, c: Any, is_minimum: bool) -> Tensor:
         a, c = c, a
     constant = torch.as_tensor(c, dtype=a.dtype, device=a.device)
     wide = a.expand(function(a.detach(), constant).shape)
-    return call.pair(Elementwise(lambda x: function(x, constant)), wide)
+    return call.pair(ElementwiseByPlace(lambda x: function(x, constant)), wide)
 
 
 @paired("maximum", "minimum", "fmax", "fmin")
