@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from shapsight.errors import ExplainerError
 
 LARGEST_CHUNK = 16  # more references at a time leave the processor's caches and are slower
-# A larger block of main memory goes back to the system as soon as it is freed, and comes back page by page, which
-# takes longer than the arithmetic; with fewer references at a time than this, convolutions lose what that gains.
-LARGEST_BLOCK, SMALLEST_CHUNK = 32 << 20, 4
+# Memory in larger blocks goes back to the system when a few are freed, and comes back page by page, which takes
+# longer than the arithmetic; with fewer references at a time than this, convolutions lose what that gains.
+LARGEST_BLOCK, SMALLEST_CHUNK = 20 << 20, 4
 SAFE_SHARE = 0.4  # of the memory that is free: the rest is for whatever else runs
 
 

@@ -107,11 +107,12 @@ class Runs:
         """Run one image, making the calls of the plan."""
         tape = Record(self.model, plan.log, self.on_unsupported)
         tape.folding = plan.folding
+        given = tuple(_laid_out(part, plan.memory_format) for part in image)
         with torch.no_grad():
-            caught, prediction = self._run(tape, tuple(_laid_out(part, plan.memory_format) for part in image))
+            caught, prediction = self._run(tape, tuple(part.clone() for part in given))
         tape.finish()
         self.refuse_non_finite(prediction, image, [name])
-        return Image(tape, caught or image, prediction)
+        return Image(tape, caught or given, prediction)
 
     def refuse_non_finite(self, predictions: Tensor, inputs: Parts, names: Sequence[str]) -> None:
         """Raise for NaN or infinite predictions, with the first that has one and the module where it begins."""
@@ -140,10 +141,14 @@ class Runs:
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
         plan = Plan(pair.tape.log, {}, pair.tape.unsupported, need)
-        first, second = (
-            self.record(tuple(part[i : i + 1] for part in both), plan, name)
-            for i, name in enumerate(("image 0", f"reference {number}"))
-        )
+        plan = replace(plan, memory_format=_fastest_layout(both, plan))
+        alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
+        try:
+            first = self.record(alone[0], plan, "image 0")
+        except RuntimeError:  # a .view() that only contiguous memory allows
+            plan = replace(plan, memory_format=torch.preserve_format)
+            first = self.record(alone[0], plan, "image 0")
+        second = self.record(alone[1], plan, f"reference {number}")
         refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
         for call, kept in enumerate(pair.tape.kept):
             for position, tensor in enumerate(kept.x):
@@ -151,24 +156,16 @@ class Runs:
                 if (fold := find_fold(one, other, tensor)) is not None:
                     plan.folds[call, position] = fold
         folding = Folding() if finder is None else finder.folding()
-        return replace(plan, folding=folding, memory_format=self._fastest_layout(both, plan))
+        return replace(plan, folding=folding)
 
-    def _fastest_layout(self, images: Parts, plan: Plan) -> torch.memory_format:
-        """Channels last where a processor's convolutions are the work, and the model does not mind the strides."""
-        names = {call.name for call in plan.log}
-        if (
-            images[0].dim() != 4
-            or images[0].device.type != "cpu"
-            or "conv2d" not in names
-            or "as_strided" in names
-        ):
-            return torch.preserve_format
-        channels_last = replace(plan, memory_format=torch.channels_last)
-        try:
-            self.record(tuple(part[:1] for part in images), channels_last, "image 0")
-        except RuntimeError:  # a .view() that only contiguous memory allows
-            return torch.preserve_format
-        return torch.channels_last
+
+def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
+    """Channels last where a processor's convolutions are the work, and the model does not mind the strides."""
+    names = {call.name for call in plan.log}
+    is_flat = images[0].dim() != 4 or images[0].device.type != "cpu"
+    if is_flat or "conv2d" not in names or "as_strided" in names:
+        return torch.preserve_format
+    return torch.channels_last
 
 
 def _laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:

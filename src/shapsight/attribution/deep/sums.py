@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapsight.attribution.deep.inputs import Parts
+from shapsight.attribution.deep.rules.pieces import one_by_one
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.runs import Image
@@ -42,24 +43,28 @@ class WeightedSums:
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...], like: Tensor, is_weighted: bool) -> WeightedSums:
-        """Nothing added up yet."""
-        zeros = like.new_zeros
-        return cls(zeros(shape), zeros(shape), zeros(shape) if is_weighted else None)
+        """Nothing added up yet; in the layout of `like`, so that adding runs straight through memory."""
+
+        def zeros() -> Tensor:
+            images, outputs, *rest = shape
+            flat = like.new_zeros(images * outputs, *rest)
+            if flat.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
+                flat = flat.to(memory_format=torch.channels_last)
+            return flat.view(images, outputs, *rest)
+
+        return cls(zeros(), zeros(), zeros() if is_weighted else None)
 
     def add(self, place: tuple[int, ...], shares: Tensor, weights: Tensor | None) -> None:
         """Add the shares of some references, `(references, ...)`; they are overwritten."""
-        if weights is None or self.linear is None:
-            self.values[place] += shares.sum(0)
-            self.squares[place] += shares.square_().sum(0)
-            return
-        shares.mul_(weights.reshape(-1, *[1] * (shares.dim() - 1)))
+        if weights is not None and self.linear is not None:
+            shares.mul_(weights.reshape(-1, *[1] * (shares.dim() - 1)))
+            self.linear[place] += torch.tensordot(weights, shares, 1)
         self.values[place] += shares.sum(0)
-        self.linear[place] += torch.tensordot(weights, shares, 1)
-        self.squares[place] += shares.square_().sum(0)
+        self.squares[place] += shares.mul_(shares).sum(0)
 
     def mean(self, total: float) -> Tensor:
         """The weighted mean over the references, whose weights sum to `total`."""
-        return self.values / total
+        return (self.values / total).contiguous()
 
     def std_errors(self, total: float, total_squares: float) -> Tensor:
         """Standard error of the weighted mean; infinite for a single reference.
@@ -123,11 +128,16 @@ class GroupSums:
     def add(
         self, place: tuple[int, int], multipliers: Parts, x: Parts, b: Parts, weights: Tensor | None
     ) -> None:
+        """Add multipliers times differences, a few references at a time: these stay in a processor's caches."""
         for number, (m, image, reference) in enumerate(zip(multipliers, x, b, strict=True)):
-            shares = m * (image - reference.detach())
-            if self.regions is not None and number == 0:
-                self.regions.add(place, cell_sums(shares), weights)
-            self.sums[number].add(place, shares, weights)
+            cells = []
+            for rows in one_by_one(m):
+                shares = (image - reference.detach()[rows]).mul_(m[rows])
+                if self.regions is not None and number == 0:
+                    cells.append(cell_sums(shares))
+                self.sums[number].add(place, shares, None if weights is None else weights[rows])
+            if self.regions is not None and cells:
+                self.regions.add(place, torch.cat(cells), weights)
 
     def base_values(self) -> Float[Tensor, "columns"]:
         return torch.as_tensor(self.predictions) / self.weight

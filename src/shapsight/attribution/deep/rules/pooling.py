@@ -2,7 +2,7 @@
 
 With `c = max(y_x, y_b)`: `g (c - y_b)` goes to the places that win for the image, `g (y_x - c)` to those that win
 for the reference; what has gathered at a pixel is divided by its `Δx`. In every window the two parts add up to
-`g Δy`, and each is at most `|g Δx|` of its own pixel, so the division is safe.
+`g Δy`, and each is at most `|g Δx|` of its own pixel, so the division is safe, before or after the gathering.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shapsight.attribution.deep.rules.pieces import by_pieces
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, gradient_at, paired
 
 if TYPE_CHECKING:
@@ -71,23 +70,29 @@ class MaxPooling2d(PairedRule):
         return y, (y.detach().clone(), places)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
-        """Gather the shares of every window at its winners, then divide by `Δx`."""
-        change, places, inverse = pair.cached("shares", lambda: self._shares(pair))
+        """Hand every window's multiplier, times the share `Δy/Δx` of its winner, to that winner."""
+        share, places = pair.cached("shares", lambda: self._shares(pair))
         scatter = torch.ops.aten.max_pool2d_with_indices_backward
-        gathered: Tensor = scatter(g * change, pair.b[0], *self._window, places)
-        return (gathered.mul_(inverse),)
+        gathered: Tensor = scatter(g * share, pair.b[0], *self._window, places)
+        return (gathered,)
 
-    def _shares(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the two shares of a window one is 0 and the other is `g Δy`: it goes to the higher one's winner."""
+    def _shares(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """Of the two shares of a window one is 0 and the other is `g Δy`: it goes to the higher one's winner.
+
+        The winner's own `Δx` has its sign and is at least as large, so that the quotient lies between 0 and 1.
+        """
         (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
         change = y_x - y_b
-        inverse = by_pieces(_inverse_difference, torch.empty_like(pair.b[0]), pair.x, pair.b)
-        return change, torch.where(change > 0, places_x, places_b), inverse
+        places = torch.where(change > 0, places_x, places_b)
+        difference = _at(pair.x[0] - pair.b[0], places)
+        return change.div_(difference.masked_fill_(difference == 0, 1.0)), places
 
 
-def _inverse_difference(inverse: Tensor, x: Tensor, b: Tensor) -> None:
-    torch.sub(x, b, out=inverse)
-    inverse.div_(inverse.square().clamp_min_(torch.finfo(b.dtype).tiny))  # 0 where there is no difference
+def _at(images: Tensor, places: Tensor) -> Tensor:
+    """The values of each channel at places numbered row by row."""
+    pixels, numbers = (tensor.permute(0, 2, 3, 1).flatten(1, 2) for tensor in (images, places))
+    rows, columns = places.shape[2:]
+    return pixels.gather(1, numbers).view(len(places), rows, columns, -1).permute(0, 3, 1, 2)
 
 
 POOLINGS = [f"{kind}{size}d" for kind in ("max_pool", "adaptive_max_pool") for size in "123"]
