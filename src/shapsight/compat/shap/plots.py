@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation as OurExplanation
-from shapsight.compat.shap.explanation import OUTPUTS, Explanation
+from shapsight.compat.shap.explanation import Explanation
 from shapsight.compat.shap.not_offered import not_offered
 from shapsight.errors import ExplainerError
 
@@ -127,11 +127,10 @@ def _of_explanation(explanation: Any) -> tuple[list[Array], Array | None]:
     values = explanation.values
     if isinstance(values, list):  # some scripts take them apart
         return _of_arrays(values, explanation.data), None
-    if isinstance(explanation, Explanation):
-        has_outputs = OUTPUTS in explanation._axes
-    else:
-        has_outputs = len(explanation.output_dims) > 0
     array = _numbers(values)
+    has_outputs = array.ndim == np.ndim(explanation.data) + 1
+    if explanation.data is None:
+        has_outputs = explanation.has_outputs if isinstance(explanation, Explanation) else array.ndim == 5
     arrays = [array[..., output] for output in range(array.shape[-1])] if has_outputs else [array]
     if np.ndim(arrays[0]) < 2:
         raise ExplainerError(f"values of shape {array.shape} are no images")
