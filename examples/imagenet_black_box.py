@@ -28,12 +28,12 @@ shared = Path(os.environ.get("SHAPSIGHT_SHARED", Path(__file__).parents[2] / "sh
 os.environ.setdefault("SHAPSIGHT_DATA", str(shared))  # where shap.datasets looks before it downloads
 
 # The model and the data.
-weights = load_file(shap.datasets.cache("squeezenet1_1_imagenet.safetensors"))
+weights = load_file(shared / "models" / "squeezenet1_1_imagenet.safetensors")
 model = squeezenet1_1()
 model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
 model.eval()
 X, y = shap.datasets.imagenet50()
-with open(shap.datasets.cache("imagenet_classes.json")) as file:
+with open(shared / "models" / "imagenet_classes.json") as file:
     class_names = json.load(file)
 
 
