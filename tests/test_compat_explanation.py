@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shapsight import Explanation as OurExplanation
 from shapsight.compat import shap as ours
 from shapsight.errors import ExplainerError
 
@@ -160,6 +162,22 @@ def test_outputs_are_numbered_without_names_as_in_shap():
     found, expected = (library.Explanation(VALUES, BASE, DATA) for library in (ours, theirs))
     assert list(found.output_names) == list(expected.output_names)
     assert ours.Explanation(VALUES[..., 0], BASE[:, 0], DATA).output_names is None
+
+
+def test_one_of_shapsights_own_is_taken_over():
+    index = torch.tensor([[2, 0], [2, 1]])
+    own = OurExplanation(
+        torch.randn(2, 2, 3, 4, 5), torch.randn(2, 2), torch.randn(2, 2), torch.zeros(2, 2), index,
+        torch.rand(2, 3, 4, 5), output_names=("a", "b", "c"),
+    )  # fmt: skip
+    found = ours.Explanation(own)
+    assert found.shape == (2, 4, 5, 3, 2) and found.data.shape == (2, 4, 5, 3)
+    assert np.array_equal(found[1][..., 0].values, own.values[1, 0].permute(1, 2, 0).numpy())
+    assert (
+        found.output_names.tolist() == [["c", "a"], ["c", "b"]]
+        and found.output_indexes.tolist() == index.tolist()
+    )
+    assert ours.Explanation(own.select(images=[0])).output_names == ["c", "a"]
 
 
 def test_too_many_indexes_are_refused():

@@ -310,3 +310,19 @@ def test_the_general_explainer_makes_a_deep_one():
     explainer = ours.Explainer(network(), images(3), algorithm="deep")
     assert isinstance(explainer, ours.DeepExplainer) and isinstance(explainer, ours.Explainer)
     assert len(explainer.shap_values(images(1))) == 3
+
+
+@pytest.mark.parametrize("layer", ["first", "head"])
+def test_a_layer_of_a_network_with_several_inputs_gets_the_values_of_shap(layer):
+    model = TwoInputs().eval()
+    references, batch = [images(5, 1), images(5, 2)], [images(2, 1), images(2, 2)]
+    if layer == "first":  # the second input passes it by, which only we say
+        with pytest.raises(CompletenessError, match="pass layer first by"):
+            ours.DeepExplainer((model, model.first), references).shap_values(batch)
+    explainer = theirs.DeepExplainer((model, getattr(model, layer)), references)
+    expected = quietly(explainer.shap_values, batch, check_additivity=False)
+    own = ours.DeepExplainer((model, getattr(model, layer)), references)
+    values = quietly(own.shap_values, batch, check_additivity=False)
+    assert len(values) == 2 and close(np.stack(values, axis=-1), np.asarray(expected).squeeze(0))
+    explanation = ours.GradientExplainer((model, getattr(model, layer)), references)
+    assert quietly(explanation, batch, nsamples=10).shape == (*values[0].shape, 2)

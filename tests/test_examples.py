@@ -66,7 +66,7 @@ def test_the_fashion_mnist_script_runs_to_its_last_line(fashion_mnist, tmp_path)
 
 @pytest.mark.shared
 def test_the_black_box_script_runs_to_its_last_line(shared, tmp_path):
-    said = run("imagenet_black_box", tmp_path, ["--evaluations", "200"], SHAPSIGHT_SHARED=str(shared))
+    said = run("imagenet_black_box", tmp_path, ["--evaluations", "100"], SHAPSIGHT_SHARED=str(shared))
     assert "values (2, 224, 224, 3, 4)" in said
     assert all(is_picture(tmp_path / f"imagenet_{kind}.png") for kind in ("inpaint", "blur"))
 

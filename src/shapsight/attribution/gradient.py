@@ -254,7 +254,8 @@ class GradientShap:
         device = given[0].device
         predicted = result.predictions.cpu().gather(1, result.chosen).to(device)
         base_values = result.base_values.cpu()[result.chosen].to(device, predicted.dtype)
-        parts = [torch.stack([s.values[p] for s in result.sums]).to(device) for p in range(len(given))]
+        explained = range(1 if self.layer else len(given))
+        parts = [torch.stack([s.values[p] for s in result.sums]).to(device) for p in explained]
         attributed = sum(values.double().flatten(2).sum(2) for values in parts)
         gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
         settings = {

@@ -248,7 +248,7 @@ class DeepShap:
         chosen = torch.cat([group.chosen for group in groups])
         predicted = torch.cat([group.predicted.cpu().gather(1, group.chosen) for group in groups]).to(device)
         base_values = torch.cat([group.base_values().cpu()[group.chosen] for group in groups]).to(device)
-        parts = range(len(given))
+        parts = range(1 if self.layer else len(given))
         values = [torch.cat([g.sums[p].mean(g.weight) for g in groups]).to(device) for p in parts]
         attributed = sum(value.double().flatten(2).sum(2) for value in values)
         gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shapsight.attribution.explanation import Explanation as OurExplanation
 from shapsight.compat.shap.operations import OpChain
 from shapsight.errors import ExplainerError
 
@@ -43,6 +44,7 @@ class Explanation(metaclass=ChainsOfClass):
         values[..., 2];  values[..., "egret"]  # one output, by number or name
         values.abs.mean(0);  values[1:3] - values[0:2]
         shap.Explanation.argsort.flip[:4]      # asked of the class: a chain for `outputs=`
+        shap.Explanation(explanation)          # one of shapsight's own
 
     Attributes can be set, as in shap: values, base_values `(images, outputs)`, data (the images as they were given),
     display_data, output_names (one list, or one for each image), feature_names, error_std.
@@ -63,8 +65,10 @@ class Explanation(metaclass=ChainsOfClass):
         compute_time: float | None = None,
     ) -> None:
         if isinstance(values, Explanation):
-            self.__dict__.update(copy.copy(values).__dict__)
+            self.__dict__.update(values.__dict__)
             return
+        if isinstance(values, OurExplanation):
+            values, base_values, data, output_names, output_indexes = _parts_of(values)
         self.values: Any = values
         self.base_values: Any = base_values
         self.data: Any = data
@@ -229,6 +233,20 @@ class Explanation(metaclass=ChainsOfClass):
         elif gone <= {INPUT}:
             result.output_names, result.base_values = self.output_names, self.base_values
         return result
+
+
+def _parts_of(explanation: OurExplanation) -> tuple[Array, Array, Array, Any, Array]:
+    """Values, base values, images, names and numbers of outputs of one of our own, channels and outputs last."""
+    images, outputs = explanation.values.shape[:2]
+    names = [[explanation.name_of(image, output) for output in range(outputs)] for image in range(images)]
+    is_same = all(row == names[0] for row in names)
+    return (
+        explanation.values.detach().cpu().permute(0, 3, 4, 2, 1).numpy(),
+        explanation.base_values.detach().cpu().numpy(),
+        explanation.images.detach().cpu().permute(0, 2, 3, 1).numpy(),
+        names[0] if is_same and names else np.array(names),
+        explanation.output_index.cpu().numpy(),
+    )
 
 
 def _axes(count: int, data: Any, base_values: Any, output_names: Any) -> Axes:
