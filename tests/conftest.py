@@ -1,6 +1,8 @@
 """What all tests share: where the real photographs are, and a machine that downloads nothing."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,39 @@ def shared() -> Path:
     """The folder of real photographs and weights; without it the test skips, except in CI, where it fails."""
     folder = Path(os.environ.get("SHAPSIGHT_SHARED", CHECKOUT.parent / "shared"))
     if not (folder / "data").is_dir():
-        reason = f"no real photographs at {folder.name}/data: set SHAPSIGHT_SHARED to their folder"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        _missing(f"no real photographs at {folder.name}/data: set SHAPSIGHT_SHARED to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> Path:
+    """The folder of Fashion-MNIST's four files; without it the test skips, except in CI, where it fails."""
+    folder = (
+        Path(os.environ["SHAPSIGHT_FASHION_MNIST"])
+        if "SHAPSIGHT_FASHION_MNIST" in os.environ
+        else _installed()
+    )
+    if folder is None or not (folder / "train-images-idx3-ubyte.gz").is_file():
+        _missing(
+            "no Fashion-MNIST: install dataset-fashion-mnist, or set SHAPSIGHT_FASHION_MNIST to its folder"
+        )
+    assert folder is not None
+    return folder
+
+
+def _installed() -> Path | None:
+    """Where Debian's package put the files."""
+    if shutil.which("dpkg") is None:
+        return None
+    listed = subprocess.run(
+        ["dpkg", "-L", "dataset-fashion-mnist"], capture_output=True, text=True, check=False
+    )
+    files = [Path(line) for line in listed.stdout.splitlines() if line.endswith("train-images-idx3-ubyte.gz")]
+    return files[0].parent if files else None
+
+
+def _missing(reason: str) -> None:
+    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

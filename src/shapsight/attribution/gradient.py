@@ -63,6 +63,7 @@ class GradientShap:
         output: which part of a model's dict or tuple is explained: a key or a position.
         layer: a submodule, or its dotted name, whose input is explained; the path is straight there. The sum is
             complete only if nothing passes the layer by.
+        spread_layer: False leaves the values of a layer in its own shape instead of drawing them at the image's size.
         smoothing: standard deviation of noise added to the image, in its unit, new for each point; 0 for none. The
             values then sum to the mean prediction over noisy images, which is not quite the prediction.
         positions: "spread" for evenly spread random positions, with standard errors; "gauss" for equally many
@@ -89,6 +90,7 @@ class GradientShap:
         output_names: Sequence[str] | None = None,
         output: str | int | None = None,
         layer: nn.Module | str | None = None,
+        spread_layer: bool = True,
         smoothing: float = 0.0,
         positions: Literal["spread", "gauss"] = "spread",
         batch_size: int | None = None,
@@ -112,6 +114,7 @@ class GradientShap:
         self.output_names = tuple(output_names or ())
         self.output = output
         self.layer = None if layer is None else path_of(model, layer)
+        self.spread_layer = spread_layer
         self.smoothing = smoothing
         self.positions = positions
         self.seed = seed
@@ -251,7 +254,8 @@ class GradientShap:
         device = given[0].device
         predicted = result.predictions.cpu().gather(1, result.chosen).to(device)
         base_values = result.base_values.cpu()[result.chosen].to(device, predicted.dtype)
-        parts = [torch.stack([s.values[p] for s in result.sums]).to(device) for p in range(len(given))]
+        explained = range(1 if self.layer else len(given))
+        parts = [torch.stack([s.values[p] for s in result.sums]).to(device) for p in explained]
         attributed = sum(values.double().flatten(2).sum(2) for values in parts)
         gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
         settings = {
@@ -273,7 +277,7 @@ class GradientShap:
             explanations.append(
                 Explanation(
                     values=heatmap_of_layer(values, image_size(drawn))
-                    if self.layer
+                    if self.layer and self.spread_layer
                     else image_shaped(values),
                     base_values=base_values,
                     predictions=predicted,

@@ -35,6 +35,7 @@ def choose_outputs(
 
         choose_outputs("x", predictions, names=("x", "y"))        # column 0 for every image
         choose_outputs(TopK(4), predictions, names=())            # each image's own four
+        choose_outputs(torch.tensor([[7, 2], [0, 7]]), predictions, names=())   # two for each of two images
 
     Raises `ExplainerError` for a column or name that is not there, and for `None` above 32 columns.
     """
@@ -42,7 +43,7 @@ def choose_outputs(
     if isinstance(outputs, TopK):
         return predictions.topk(min(outputs.k, columns), dim=1).indices.cpu()
     if isinstance(outputs, Tensor) and outputs.dim() > 0:
-        return _one_per_image(outputs, images, columns)
+        return _for_each_image(outputs, images, columns)
     if outputs is None:
         if columns > MOST_OUTPUTS:
             raise ExplainerError(
@@ -58,15 +59,15 @@ def choose_outputs(
     return torch.tensor(chosen).expand(images, -1)
 
 
-def _one_per_image(outputs: Tensor, images: int, columns: int) -> Int[Tensor, "images 1"]:
-    if outputs.shape != (images,) or outputs.is_floating_point():
+def _for_each_image(outputs: Tensor, images: int, columns: int) -> Int[Tensor, "images outputs"]:
+    if outputs.dim() > 2 or len(outputs) != images or not outputs.numel() or outputs.is_floating_point():
         raise ExplainerError(
-            f"a tensor of outputs holds one column number per image: {images} integers, "
+            f"a tensor of outputs holds one column number per image: {images} integers, or (images, outputs) integers; "
             f"not {outputs.dtype} of shape {tuple(outputs.shape)}"
         )
-    for column in outputs.tolist():
+    for column in outputs.flatten().tolist():
         _column(column, columns, ())
-    return outputs.cpu().long().remainder(columns).unsqueeze(1)
+    return outputs.cpu().long().remainder(columns).reshape(images, -1)
 
 
 def _column(output: int | str, columns: int, names: Sequence[str]) -> int:

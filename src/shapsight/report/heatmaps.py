@@ -26,6 +26,7 @@ def image_plot(
     width: float | None = None,
     cell: int | None = None,
     unit: str = "units of the output",
+    limit: float | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw an explanation: one row an image, first the image, then a heatmap for each output.
@@ -48,10 +49,13 @@ def image_plot(
         cell: SHAP values are summed over cells of this many pixels a side, so that the eye can tell red from blue
             in a fine pattern; by default as small as the print allows, 1 for the pixels themselves.
         unit: what the colour bar says the values are in.
+        limit: the end of the scale of all rows, instead of each row's own percentile.
         figure: an empty figure to draw on, which takes the size that the rows need.
 
     Raises `ExplainerError` where the lengths or shapes of these do not fit the explanation.
     """
+    if limit is not None and not 0 < limit < float("inf"):
+        raise ExplainerError(f"limit={limit} must be a number above 0, the end of the colour scale")
     pictures = _pictures(explanation, pixels)
     names = _output_labels(explanation, labels)
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
@@ -60,7 +64,7 @@ def image_plot(
         Row(pictures[image], str(captions[image]), marks[image], _heats(explanation, image, names[image]))
         for image in range(len(explanation))
     ]
-    return draw_rows(rows, Look(scale_percentile, width, cell, unit), figure)
+    return draw_rows(rows, Look(scale_percentile, width, cell, unit, limit), figure)
 
 
 def compare_plot(

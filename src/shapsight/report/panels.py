@@ -35,7 +35,7 @@ PALENESS = 0.4
 
 @dataclass(frozen=True)
 class Heat:
-    """One heatmap: SHAP values `(height, width)`, and what stands over it."""
+    """One heatmap: SHAP values `(height, width)`, and what stands over it; a prediction of NaN is not known."""
 
     values: Array
     output: str
@@ -45,7 +45,9 @@ class Heat:
     def title(self, width: float) -> list[str]:
         """Heading, output's name and prediction, in lines of at most `width` inches."""
         said = f"{self.output} = {style.number(self.prediction)}"
-        if style.text_width(said, style.LABEL) <= width:
+        if np.isnan(self.prediction):
+            lines = style.wrap(self.output, width, style.LABEL)
+        elif style.text_width(said, style.LABEL) <= width:
             lines = [said]
         else:
             lines = [*style.wrap(self.output, width, style.LABEL), f"= {style.number(self.prediction)}"]
@@ -72,6 +74,7 @@ class Look:
     width: float | None
     cell: int | None
     unit: str
+    limit: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def _draw_row(
 ) -> None:
     top, width, height = place
     cells = [_summed(heat.values, cell) for heat in row.heats]
-    scale = _scale(cells, look.scale_percentile)
+    scale = _scale(cells, look)
     left = GAP
     for column, lines in enumerate(titles):
         axes = _place(figure, left, top, width, height)
@@ -185,11 +188,12 @@ def _summed(values: Array, cell: int) -> Array:
     return np.asarray(np.add.reduceat(np.add.reduceat(values, rows, 0), columns, 1))
 
 
-def _scale(cells: Sequence[Array], percentile: float) -> Scale:
+def _scale(cells: Sequence[Array], look: Look) -> Scale:
     values = np.abs(np.concatenate([c[np.isfinite(c)] for c in cells]))
     largest = float(values.max(initial=0.0))
     # Where nearly all values are zero, the percentile is zero too.
-    limit = (float(np.percentile(values, percentile)) if len(values) else 0.0) or largest
+    percentile = float(np.percentile(values, look.scale_percentile)) if len(values) else 0.0
+    limit = look.limit or percentile or largest
     return Scale(limit or 1.0, is_cut=largest > limit * 1.001, is_flat=not limit)
 
 

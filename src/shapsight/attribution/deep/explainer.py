@@ -55,6 +55,7 @@ class DeepShap:
         output: which part of a model's dict or tuple is explained: a key or a position.
         layer: a submodule, or its dotted name, whose input is explained instead of the image. The sum is complete
             only if nothing passes the layer by, such as a residual connection around it.
+        spread_layer: False leaves the values of a layer in its own shape instead of drawing them at the image's size.
         weights: of the references, `(K,)`; equal by default.
         max_memory: bytes to work in, by default a safe share of what is free. It sets how many references are
             replayed and how many images are kept at a time, never what comes out.
@@ -74,6 +75,7 @@ class DeepShap:
         output_names: Sequence[str] | None = None,
         output: str | int | None = None,
         layer: nn.Module | str | None = None,
+        spread_layer: bool = True,
         weights: Float[Tensor, "references"] | Sequence[float] | None = None,
         max_memory: int | None = None,
         on_unsupported: Literal["raise", "gradient"] = "raise",
@@ -88,6 +90,7 @@ class DeepShap:
         self.output_names = tuple(output_names or ())
         self.output = output
         self.layer = None if layer is None else path_of(model, layer)
+        self.spread_layer = spread_layer
         self.on_unsupported = on_unsupported
         self.max_memory = max_memory
         parts = checked_references(references)
@@ -245,7 +248,7 @@ class DeepShap:
         chosen = torch.cat([group.chosen for group in groups])
         predicted = torch.cat([group.predicted.cpu().gather(1, group.chosen) for group in groups]).to(device)
         base_values = torch.cat([group.base_values().cpu()[group.chosen] for group in groups]).to(device)
-        parts = range(len(given))
+        parts = range(1 if self.layer else len(given))
         values = [torch.cat([g.sums[p].mean(g.weight) for g in groups]).to(device) for p in parts]
         attributed = sum(value.double().flatten(2).sum(2) for value in values)
         gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
@@ -265,7 +268,9 @@ class DeepShap:
                 errors = torch.cat(spread).to(device)
             explanations.append(
                 Explanation(
-                    values=heatmap_of_layer(value, image_size(drawn)) if self.layer else image_shaped(value),
+                    values=heatmap_of_layer(value, image_size(drawn))
+                    if self.layer and self.spread_layer
+                    else image_shaped(value),
                     base_values=base_values,
                     predictions=predicted,
                     completeness_gap=gap,

@@ -1,0 +1,1 @@
+"""Names that users of other libraries know, on top of our explainers."""
