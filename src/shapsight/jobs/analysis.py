@@ -22,7 +22,8 @@ from shapsight.jobs.choice import choose_images
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.models.build import build_model
-from shapsight.models.train import LEARNING_RATE, TrainingResult, fit
+from shapsight.models.plan import LEARNING_RATE
+from shapsight.models.train import TrainingResult, fit
 
 
 @dataclass(frozen=True)
