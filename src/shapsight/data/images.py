@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,12 +24,14 @@ from shapsight.errors import DataError
 
 __all__ = [
     "SUFFIXES",
+    "ImageBatches",
     "ImageTargets",
     "Inspection",
     "cropped_square",
     "decode_image",
     "inspect_images",
     "load_images",
+    "whole_batch",
 ]
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -143,6 +145,22 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         image = self.images[index]
         return image if self.transform is None else self.transform(image), self.targets[index]
+
+
+class ImageBatches(ImageTargets):
+    """The same, handed out by whole batches: `DataLoader(ImageBatches(...), 8, collate_fn=whole_batch)`."""
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """The images and targets of a batch."""
+        images = self.images[indices]
+        if self.transform is not None:
+            images = torch.stack([self.transform(image) for image in images])
+        return images, self.targets[indices]
+
+
+def whole_batch(batch: Any) -> Any:
+    """For a `DataLoader`: `ImageBatches` gives whole batches, so that nothing is left to collate."""
+    return batch
 
 
 def _room_for(shape: tuple[int, ...], memory: float) -> UInt8[Tensor, "..."]:

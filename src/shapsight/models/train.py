@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from shapsight.data.augment import training_transform
-from shapsight.data.images import ImageTargets
+from shapsight.data.images import ImageBatches, whole_batch
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
@@ -222,9 +222,10 @@ def _loaders(
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
     training = DataLoader(
-        Subset(ImageTargets(images, targets, training_transform() if color_jitter else None), rows.tolist()),
+        Subset(ImageBatches(images, targets, training_transform() if color_jitter else None), rows.tolist()),
         batch_size,
         sampler=EpochOrder(len(rows), plan.seed),
+        collate_fn=whole_batch,
         drop_last=len(rows) % batch_size == 1
         and batch_size > 1
         and len(rows) > batch_size,  # the same reason
@@ -232,7 +233,9 @@ def _loaders(
     if not len(held_out):
         return training, None
     return training, DataLoader(
-        Subset(ImageTargets(images, targets), held_out.tolist()), max(batch_size, VALIDATION_BATCH)
+        Subset(ImageBatches(images, targets), held_out.tolist()),
+        max(batch_size, VALIDATION_BATCH),
+        collate_fn=whole_batch,
     )
 
 
