@@ -1,0 +1,45 @@
+"""Noise: what a camera and its files do to a picture: sensor noise, JPEG, blur; region included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+
+def noise(share: float = 0.5) -> v2.Transform:
+    """Blur, sensor noise and JPEG artefacts, in the order in which a camera makes them, each on a share of samples.
+
+    noise()(sample)
+    """
+    return v2.Compose(
+        [
+            v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.6))], share),
+            v2.RandomApply([SensorNoise()], share),
+            v2.RandomApply([v2.JPEG((25, 90))], share),
+        ]
+    )
+
+
+class SensorNoise(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """Shot noise, which grows with the light, and read noise, which does not; of random strength.
+
+    The variance in grey levels is `shot * level + read²`, with shot up to 1.5 and read up to 8.
+    """
+
+    _transformed_types = (tv_tensors.Image,)
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """How strong it is, and the noise of each pixel."""
+        image = flat_inputs[0].as_subclass(Tensor).float()
+        shot, read = 1.5 * torch.rand(()), 8 * torch.rand(())
+        spread = (shot * image + read.square()).sqrt()
+        return {"noise": spread * torch.randn(image.shape)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Add the noise."""
+        changed = (inpt.as_subclass(Tensor).float() + params["noise"]).round().clamp(0, 255)
+        return tv_tensors.wrap(changed.to(torch.uint8), like=inpt)
