@@ -14,7 +14,8 @@ from shapsight.data.remedies.batches import RecipeSamples, recipe_loader
 from shapsight.data.remedies.recipes import Recipe
 from shapsight.data.remedies.sample import Columns
 
-STRENGTH = 1e-2
+# Of the office photographs: at 1 the outputs answer a tenth as much to the scene, at 100 the errors of x double.
+STRENGTH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
