@@ -110,7 +110,7 @@ def recommend(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Recommend
 
     recommend(rank(judged)).reason
     """
-    rows: dict[str, dict[str, Any]] = {row["recipe"]: row for row in ranking.to_dict("records")}
+    rows: dict[str, Any] = {row["recipe"]: row for row in ranking.to_dict("records")}
     best = str(ranking["recipe"].iloc[0])
     first, usual = rows[best], rows[baseline]
     tied = _tied(ranking, best)
