@@ -264,6 +264,8 @@ class Explanation:
 
             shap.image_plot(explanation.to_shap())
 
+        Where `TopK` gave images outputs of different names and there are as many images as channels, shap itself cannot
+        slice it (it mistakes names for another dimension); drawing works.
         Raises `MissingDependency` without the shap package.
         """
         return with_shap.to_shap(self)

@@ -35,16 +35,18 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
         return array
 
     errors = explanation.std_errors
+    names = explanation.names()
+    is_shared = all(row == names[0] for row in names)
     made = shap.Explanation(
         values=outputs_last(explanation.values),
         base_values=explanation.base_values.detach().cpu().numpy(),
         data=explanation.images.detach().cpu().movedim(1, -1).numpy(),
+        output_names=names[0] if names and is_shared else None,
         error_std=None if errors is None else outputs_last(errors),
     )
-    # Set afterwards: from names given to its constructor shap guesses which dimensions are outputs, and takes three
-    # images of three channels for another one.
-    names = np.array(explanation.names(), dtype=object).reshape(explanation.values.shape[:2])
-    made.output_names = Obj(names, [0, 4])
+    if not is_shared:
+        # Set afterwards: the constructor takes a table of names for as many images as channels for another dimension.
+        made.output_names = Obj(np.array(names, dtype=np.str_), [0, 4])
     return made
 
 
