@@ -41,7 +41,7 @@ def test_views_bools_and_settings_that_json_does_not_know_are_saved(tmp_path):
 
 
 @given(st.floats(-30, 30), st.integers(0, 2**31))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_half_precision_is_off_by_no_more_than_it_says_and_its_sum_stays_right(tmp_path, power, seed):
     torch.manual_seed(seed)
     whole = made() * 2.0**power

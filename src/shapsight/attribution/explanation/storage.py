@@ -26,6 +26,7 @@ HALVED = {"values": 2, "std_errors": 2, "unresolved": 2, "images": 1}
 SCALE = "{}.scale"
 # The largest value becomes 2^15: half precision reaches 65504, and small values stay clear of its subnormal ones.
 LARGEST_HALF = 2.0**15
+SMALLEST_SCALE = 1e-37
 
 
 def save(
@@ -139,16 +140,15 @@ def _halved(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, An
     for name, dimensions in HALVED.items():
         if name in tensors and tensors[name].is_floating_point():
             halved[name], halved[SCALE.format(name)] = _in_half(tensors[name], dimensions)
-    values, gaps = tensors["values"], []
+    values, scale = tensors["values"], halved[SCALE.format("values")]
+    change = torch.zeros(values.shape[:2], dtype=torch.float64)
     largest_error = 0.0
     for image in range(len(values)):
-        kept = _restored(halved["values"][image], halved["values.scale"][image], 1)
-        error = (kept - values[image]).flatten(1)
-        size = values[image].flatten(1).nan_to_num(0, 0, 0).abs().amax(1).clamp_min(1e-45)
-        largest_error = max(largest_error, float((error.nan_to_num(0, 0, 0).abs().amax(1) / size).max()))
-        gaps.append(error.double().sum(1))
-    change = (torch.stack(gaps) if gaps else torch.zeros(0, values.shape[1])).to(tensors["completeness_gap"])
-    halved["completeness_gap"] = tensors["completeness_gap"] - change
+        error = (_restored(halved["values"][image], scale[image], 1) - values[image]).flatten(1)
+        change[image] = error.sum(1, dtype=torch.float64)
+        relative = _largest(error) / (LARGEST_HALF * scale[image])
+        largest_error = max(largest_error, float(relative.amax()) if len(relative) else 0.0)
+    halved["completeness_gap"] = tensors["completeness_gap"] - change.to(tensors["completeness_gap"])
     largest_gap = float(change.nan_to_num().abs().max()) if change.numel() else 0.0
     return halved, {
         "dtype": "float16",
@@ -163,11 +163,16 @@ def _in_half(tensor: Tensor, dimensions: int) -> tuple[Tensor, Float[Tensor, "..
     scale = torch.ones(tensor.shape[:dimensions], dtype=tensor.dtype)
     for image in range(len(tensor)):
         pixels = tensor[image].flatten(dimensions - 1)
-        largest = pixels.nan_to_num(0, 0, 0).abs().amax(-1)
-        # A power of two divides without rounding.
-        scale[image] = torch.exp2((largest / LARGEST_HALF).clamp_min(1e-37).log2().ceil())
-        half[image] = (pixels / scale[image].unsqueeze(-1)).reshape(tensor.shape[1:]).half()
+        largest = _largest(pixels)
+        scale[image] = torch.where(largest > 0, (largest / LARGEST_HALF).clamp_min(SMALLEST_SCALE), 1.0)
+        half[image] = (pixels / scale[image].unsqueeze(-1)).reshape(tensor.shape[1:])
     return half, scale
+
+
+def _largest(pixels: Float[Tensor, "... pixels"]) -> Float[Tensor, "..."]:
+    """The largest absolute value that is a number."""
+    largest = pixels.abs().amax(-1)
+    return largest if largest.isfinite().all() else pixels.nan_to_num(0, 0, 0).abs().amax(-1)
 
 
 def _restored(half: Tensor, scale: Tensor, dimensions: int) -> Tensor:
