@@ -80,6 +80,11 @@ def test_nan_zero_and_large_images_survive_half_precision(tmp_path):
     assert again.settings["stored"]["largest_error"] == 0
 
 
+def test_others_may_read_the_file_as_any_other(tmp_path):
+    (tmp_path / "other").touch()
+    assert made().save(tmp_path / "e").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_files_of_version_1_are_read(tmp_path):
     whole = made()
     tensors = {name: getattr(whole, name) for name in ("values", "base_values", "predictions", "images")}

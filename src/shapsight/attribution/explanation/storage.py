@@ -57,7 +57,11 @@ def save(
     metadata = {"format": f"{FAMILY}/{VERSION}", "card": json.dumps(card, default=plain)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        # safetensors makes files that only their owner may read; ours get the usual permissions.
+        temporary.touch()
+        permissions = temporary.stat().st_mode
         save_file(_unshared(tensors), temporary, metadata=metadata)
+        temporary.chmod(permissions)
         temporary.replace(path)
     except Exception as error:
         temporary.unlink(missing_ok=True)
