@@ -28,6 +28,7 @@ def image_plot(
     width: float | None = None,
     cell: int | None = None,
     unit: str = "units of the output",
+    limit: float | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw an explanation: one row an image, first the image, then a heatmap for each output.
@@ -50,10 +51,13 @@ def image_plot(
         cell: SHAP values are summed over cells of this many pixels a side, so that the eye can tell red from blue
             in a fine pattern; by default as small as the print allows, 1 for the pixels themselves.
         unit: what the colour bar says the values are in.
+        limit: the end of the scale of all rows, instead of each row's own percentile.
         figure: an empty figure to draw on, which takes the size that the rows need.
 
     Raises `ExplainerError` where the lengths or shapes of these do not fit the explanation.
     """
+    if limit is not None and not 0 < limit < float("inf"):
+        raise ExplainerError(f"limit={limit} must be a number above 0, the end of the colour scale")
     pictures = _pictures(explanation, pixels)
     names = _output_labels(explanation, labels)
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
@@ -62,7 +66,7 @@ def image_plot(
         Row(pictures[image], str(captions[image]), marks[image], _heats(explanation, image, names[image]))
         for image in range(len(explanation))
     ]
-    return draw_rows(rows, Look(scale_percentile, width, cell, unit), figure)
+    return draw_rows(rows, Look(scale_percentile, width, cell, unit, limit), figure)
 
 
 @in_an_installed_font
@@ -149,10 +153,13 @@ def atlas(
         caption = f"{place}, {count}" if place else count
         rows.append(
             Row(
-                pictures[chosen].mean(0), caption, {}, tuple(Heat(sizes, name, None) for sizes, name in heats)
+                pictures[chosen].mean(0),
+                caption,
+                {},
+                tuple(Heat(sizes, name, np.nan) for sizes, name in heats),
             )
         )
-    return draw_rows(rows, Look(scale_percentile, width, cell, unit, SIZES), figure)
+    return draw_rows(rows, Look(scale_percentile, width, cell, unit, kind=SIZES), figure)
 
 
 def _mean_sizes(explanation: Explanation, chosen: Sequence[int]) -> Array:
@@ -168,7 +175,7 @@ def _mean_sizes(explanation: Explanation, chosen: Sequence[int]) -> Array:
 
 def _heats(explanation: Explanation, image: int, names: Sequence[str], heading: str = "") -> tuple[Heat, ...]:
     values = explanation.values[image].detach().sum(1).double().cpu().numpy()
-    predictions = [None if np.isnan(value) else value for value in explanation.predictions[image].tolist()]
+    predictions = explanation.predictions[image].tolist()
     return tuple(Heat(v, n, p, heading) for v, n, p in zip(values, names, predictions, strict=True))
 
 

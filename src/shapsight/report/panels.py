@@ -36,16 +36,16 @@ PALENESS = 0.4
 
 @dataclass(frozen=True)
 class Heat:
-    """One heatmap: SHAP values `(height, width)`, and what stands over it."""
+    """One heatmap: SHAP values `(height, width)`, and what stands over it; a prediction of NaN is not known."""
 
     values: Array
     output: str
-    prediction: float | None
+    prediction: float
     heading: str = ""
 
     def title(self, width: float) -> list[str]:
-        """Heading, output's name and prediction where it is known, in lines of at most `width` inches."""
-        value = "" if self.prediction is None else f"= {style.number(self.prediction)}"
+        """Heading, output's name and prediction, in lines of at most `width` inches."""
+        value = "" if np.isnan(self.prediction) else f"= {style.number(self.prediction)}"
         said = f"{self.output} {value}".strip()
         if style.text_width(said, style.LABEL) <= width:
             lines = [said]
@@ -93,6 +93,7 @@ class Look:
     width: float | None
     cell: int | None
     unit: str
+    limit: float | None = None
     kind: Kind = SIGNED
 
 
@@ -218,7 +219,8 @@ def _scale(cells: Sequence[Array], look: Look) -> Scale:
     values = np.abs(np.concatenate([c[np.isfinite(c)] for c in cells]))
     largest = float(values.max(initial=0.0))
     # Where nearly all values are zero, the percentile is zero too.
-    limit = (float(np.percentile(values, look.scale_percentile)) if len(values) else 0.0) or largest
+    percentile = float(np.percentile(values, look.scale_percentile)) if len(values) else 0.0
+    limit = look.limit or percentile or largest
     return Scale(limit or 1.0, is_cut=largest > limit * 1.001, is_flat=not limit, kind=look.kind)
 
 
