@@ -38,6 +38,7 @@ def image_plot(
 
     Red raises the output, blue lowers it. All heatmaps of a row share one scale, symmetric around zero, which
     ends at the `scale_percentile` of their absolute values so that one pixel does not wash out the rest.
+    A model that has a name (`Explanation.named`) is named over each heatmap.
 
     Args
         pixels: images to draw instead of `explanation.images`: `(images, channels, height, width)`, channels last,
@@ -63,7 +64,12 @@ def image_plot(
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
     marks = _marks(len(explanation), {"target": targets, "prediction": predictions_xy})
     rows = [
-        Row(pictures[image], str(captions[image]), marks[image], _heats(explanation, image, names[image]))
+        Row(
+            pictures[image],
+            str(captions[image]),
+            marks[image],
+            _heats(explanation, image, names[image], explanation.model_name),
+        )
         for image in range(len(explanation))
     ]
     return draw_rows(rows, Look(scale_percentile, width, cell, unit, limit), figure)

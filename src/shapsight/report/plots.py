@@ -56,16 +56,16 @@ def scatter_panels(predictions: pd.DataFrame, target: str, *, figure: Figure | N
     groups = list(predictions.groupby(["environment", "split"], sort=False))
     values = predictions[[target, predicted]].to_numpy(float)
     limits = _limits(values[np.isfinite(values)])
-    columns = min(4, len(groups))
-    rows = math.ceil(len(groups) / columns)
-    figure = sized(figure, 2.45 * columns + 0.5, 2.7 * rows + 0.25, layout="compressed")
+    rows = math.ceil(len(groups) / 4)
+    columns = math.ceil(len(groups) / rows)
+    figure = sized(figure, 2.45 * columns + 0.5, 2.75 * rows + 0.25, equal_axes=True)
     for place, ((environment, split), group) in enumerate(groups, start=1):
         axes = figure.add_subplot(rows, columns, place, aspect="equal", xlim=limits, ylim=limits)
         is_few = len(group) < 300
         actual, said = group[target].to_numpy(float), group[predicted].to_numpy(float)
         axes.plot(limits, limits, color=style.RAISES, linewidth=1.2, zorder=3)
         axes.scatter(
-            actual, said, s=16 if is_few else 7, color=style.SERIES[0], alpha=0.75 if is_few else 0.4, linewidths=0,
+            actual, said, s=16 if is_few else 7, color=style.SERIES[0], alpha=0.75 if is_few else 0.5, linewidths=0,
             zorder=2, rasterized=len(group) > 2000,
         )  # fmt: skip
         mse = style.number(float(np.mean((said - actual) ** 2)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -70,7 +70,7 @@ def in_an_installed_font(draw: Callable[Given, Figure]) -> Callable[Given, Figur
     def drawn(*args: Given.args, **options: Given.kwargs) -> Figure:
         installed = {font.name for font in fontManager.ttflist}
         wanted = rcParams["font.family"]
-        settings: Mapping[str, Any] = dict(rcParams)
+        settings: Any = rcParams
         usable = [
             name
             for name in wanted

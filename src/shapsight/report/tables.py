@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from shapsight.errors import DataError
 
@@ -25,11 +25,11 @@ def sized(
     given: Figure | None,
     width: float,
     height: float,
-    layout: Literal["constrained", "compressed"] = "constrained",
+    *,
+    equal_axes: bool = False,
 ) -> Figure:
-    """The figure given, or a new one, of a size in inches."""
-    if given is None:
-        return Figure(figsize=(width, height), layout=layout)
-    given.set_layout_engine(layout)
-    given.set_size_inches(width, height)
-    return given
+    """The figure given, or a new one, of a size in inches; axes of equal aspect move together."""
+    figure = Figure() if given is None else given
+    figure.set_layout_engine(ConstrainedLayoutEngine(compress=equal_axes, h_pad=0.08 if equal_axes else None))
+    figure.set_size_inches(width, height)
+    return figure
