@@ -48,6 +48,7 @@ def read_dataset(
     group: Rule | None = None,
     path_column: str | None = None,
     allow_outside: bool = False,
+    for_training: bool = True,
     progress: Progress | None = None,
 ) -> Manifest:
     """Read any dataset of images into a manifest, one row an image.
@@ -66,6 +67,9 @@ def read_dataset(
     function of the path. By default the environment is the first folder. The environments of `train_on` (all, less
     those of `hold_out`) are trained on, the others are unseen; in each, `validation_share` and `test_share` of the
     images are drawn with `seed`, whole groups at a time, unless the source has splits of its own.
+
+    With `for_training` off, all images are unseen or keep the splits that the source gives them, and nothing is asked
+    of what could be learned from them: that is how a trained model's test data are read.
 
     Images that cannot be used are listed in `Manifest.skipped` with a reason; a table's paths that lead outside its
     folder are among them without `allow_outside`. Every image is decoded once; `progress(done, total)` follows that.
@@ -96,19 +100,27 @@ def read_dataset(
         raise DataError(
             f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {EXPECTED}"
         )
-    held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
-    trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
-    table["split"] = draw_splits(
-        table, trained, validation_share=validation_share, test_share=test_share, seed=seed
-    )
-    classes = _classes(table, listing, tuple(class_names)) if task == "classification" else ()
-    notes = [*listing.notes, *refuse_the_unlearnable(table, tuple(scales_found), classes)]
+    trained: tuple[str, ...] = ()
+    if for_training:
+        held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
+        trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
+        table["split"] = draw_splits(
+            table, trained, validation_share=validation_share, test_share=test_share, seed=seed
+        )
+    elif "split" not in table.columns:
+        table["split"] = "unseen"
+    classes = _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
+    notes = list(listing.notes)
+    if for_training:
+        notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
     final = range_scales(scales_found, table[table["split"] == "train"])
-    notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
+    if for_training:
+        notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
     notes += reading_notes(
         table,
         skipped,
         listing.left_alone,
+        for_training=for_training,
         rotated=sum(i.has_orientation for i in inspections),
         has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
     )
@@ -178,13 +190,17 @@ def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[st
     ]
 
 
-def _classes(table: pd.DataFrame, listing: Listing, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def _classes(
+    table: pd.DataFrame, listing: Listing, wanted: tuple[str, ...], for_training: bool
+) -> tuple[str, ...]:
     """The classes in the order of the model's outputs: as they were given, else sorted."""
     present = sorted(table["label"].unique())
     names = wanted or listing.class_names
     if missing := [name for name in present if names and name not in names]:
         raise DataError(f"the label {missing[0]!r} is none of the class names {', '.join(names[:8])}")
-    if len(present) < 2:
+    if wanted:
+        return wanted
+    if len(present) < 2 and for_training:
         raise DataError(
             f"all images of {listing.root} have the label {present[0]!r}: to tell classes apart takes two or more"
         )
