@@ -83,7 +83,7 @@ def test_there_is_a_row_for_each_group_and_one_for_all_of_a_split_that_spans_sev
     mse = found.set_index("environment")["mse"]
     assert mse["all"] == pytest.approx((5 * mse["a"] + 9 * mse["b"]) / 14)
     assert list(found.columns) == ["environment", "split", "target", "images"] + [
-        f"{name}{end}" for name in ("mse", "mae", "r2") for end in ("", "_low", "_high")
+        f"{name}{end}" for name in ("mse", "mae", "r2", "sign_accuracy") for end in ("", "_low", "_high")
     ]
 
 

@@ -81,8 +81,8 @@ def test_splits_give_rows_and_positions_that_agree(manifest):
 
 
 def test_a_word_that_is_no_split_is_refused_with_the_splits(manifest):
-    with pytest.raises(DataError, match=r"'test' is not a split.*train, validation, unseen"):
-        manifest.split("test")
+    with pytest.raises(DataError, match=r"'exam' is not a split.*train, validation, test, unseen"):
+        manifest.split("exam")
 
 
 def test_a_table_without_its_columns_is_refused(manifest):

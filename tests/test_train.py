@@ -86,7 +86,7 @@ def test_history_has_a_row_for_each_epoch_and_on_epoch_hears_the_same(manifest, 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(manifest, images):
     # this rate overshoots, so that the last epoch is not the best
-    result = fit(tiny(), manifest, images, epochs=6, learning_rate=0.05)
+    result = fit(tiny(), manifest, images, epochs=6, learning_rate=0.1)
     losses = result.history.set_index("epoch")["validation_loss"]
     assert result.best_epoch == losses.idxmin() != 6
     rows = manifest.rows("validation")

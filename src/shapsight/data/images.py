@@ -1,32 +1,42 @@
-"""Decoding images: always 8-bit RGB, whatever the file holds, and the pixels as stored, never rotated."""
+"""The images of a dataset in memory: decoded once, resized, beside their targets."""
 
 from __future__ import annotations
 
 import os
-import warnings
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from shapsight.data.decoded import Decoded
+from shapsight.data.decoding import SUFFIXES, Decoder, UndecodableError, decode_image, quiet_pillow
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+__all__ = [
+    "SUFFIXES",
+    "ImageBatches",
+    "ImageTargets",
+    "Inspection",
+    "cropped_square",
+    "decode_image",
+    "inspect_images",
+    "load_images",
+    "whole_batch",
+]
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-ORIENTATION_TAG = 0x0112  # EXIF; 1 means "as stored"
-SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # how Pillow opens 16-bit grey files
+IN_MEMORY = 0.5  # the share of the free memory that images may take before they lie in a file
 
 
 @dataclass(frozen=True)
@@ -39,47 +49,41 @@ class Inspection:
     reason: str | None = None
 
 
-def decode_image(
-    path: str | os.PathLike[str], *, matte: str = "white"
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode an image file to 8-bit RGB, as it is stored.
-
-        pixels = decode_image("data/room_1/112_98_a.jpg")      # (height, width, 3), uint8
-
-    Greyscale, palette and CMYK files become RGB, 16 bits are scaled down to 8, transparency is laid on
-    `matte` (a colour name), and an EXIF orientation is not applied: targets refer to the stored pixels.
-    Raises `DataError` with the path and the reason if the file cannot be decoded.
-    """
-    with _quiet_pillow():
-        return np.array(_decode(Path(path), matte)[0])
-
-
 def load_images(
     source: Manifest | str | os.PathLike[str],
     paths: Sequence[str],
     size: int,
     *,
     progress: Progress | None = None,
+    memory: int | None = None,
 ) -> UInt8[Tensor, "images 3 size size"]:
     """Decode images once, in threads, and resize each to a square (bilinear, antialiased).
 
         images = load_images(manifest, manifest.table["path"], 224)      # one for each row of the table
         images = load_images("data", ["room_1/112_98_a.jpg"], 224)       # (1, 3, 224, 224), uint8, RGB
 
-    `source` is a manifest or the folder that `paths` are relative to; image sizes may differ.
+    `source` is a manifest or the folder that `paths` are relative to; image sizes may differ. What `read_dataset`
+    decoded already, where it had room, is not decoded again. Above `memory` bytes (by default half of what is
+    free) the pixels lie in a temporary file that is mapped into memory and gone with the tensor.
     `progress(done, total)` is called as images come in. Raises `DataError` for the first bad file.
     """
     root = source.root if isinstance(source, Manifest) else Path(source)
+    decoded = source.decoded if isinstance(source, Manifest) else None
     if size < 1:
         raise DataError(f"images cannot be resized to {size} × {size} pixels: the size must be 1 or more")
-    images = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
+    images = _room_for((len(paths), 3, size, size), _free_memory() * IN_MEMORY if memory is None else memory)
+    decoder = Decoder(root)
 
     def load(path: str) -> UInt8[np.ndarray, "size size 3"]:
-        return np.array(_decode(root / path)[0].resize((size, size), Image.Resampling.BILINEAR))
+        pixels = decoded.take(path) if decoded is not None else None
+        image = decoder.decode(path)[0] if pixels is None else Image.fromarray(pixels)
+        if image.size == (size, size):
+            return np.asarray(image)
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
-    with _quiet_pillow():
+    with quiet_pillow():
         for row, pixels in enumerate(_in_threads(load, paths, progress)):
-            images[row] = torch.from_numpy(pixels).permute(2, 0, 1)
+            images[row] = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     return images
 
 
@@ -92,17 +96,25 @@ def cropped_square(pixels: UInt8[np.ndarray, "height width 3"], size: int) -> UI
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
-def inspect_images(root: Path, paths: Sequence[str], *, progress: Progress | None = None) -> list[Inspection]:
-    """Decode every image once, in threads, and tell its size or the reason why it cannot be used."""
+def inspect_images(
+    root: Path, paths: Sequence[str], *, progress: Progress | None = None, keep: Decoded | None = None
+) -> list[Inspection]:
+    """Decode every image once, in threads, and tell its size or the reason why it cannot be used.
+
+    The pixels go into `keep`, as long as it has room.
+    """
+    decoder = Decoder(root)
 
     def inspect(path: str) -> Inspection:
         try:
-            image, has_orientation = _decode(root / path)
-        except _UndecodableError as error:
+            image, has_orientation = decoder.decode(path)
+        except UndecodableError as error:
             return Inspection(reason=error.reason)
+        if keep is not None:
+            keep.put(path, image)
         return Inspection(image.width, image.height, has_orientation)
 
-    with _quiet_pillow():
+    with quiet_pillow():
         return list(_in_threads(inspect, paths, progress))
 
 
@@ -110,7 +122,7 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
     """Images held in memory beside their targets, for a `DataLoader`.
 
         dataset = ImageTargets(images, targets, training_transform())
-        image, target = dataset[0]      # (3, size, size) uint8, (outputs,) float32
+        image, target = dataset[0]      # (3, size, size) uint8, (outputs,) float32; a class number stays int64
 
     `transform` is called on each image every time it is asked for. Raises `DataError` if the lengths differ.
     """
@@ -118,13 +130,13 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
     def __init__(
         self,
         images: UInt8[Tensor, "images 3 size size"],
-        targets: Float[Tensor, "images outputs"],
+        targets: Float[Tensor, "images outputs"] | Int[Tensor, "images"],
         transform: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if len(images) != len(targets):
             raise DataError(f"{len(images)} images came with {len(targets)} rows of targets")
         self.images = images
-        self.targets = targets.float()
+        self.targets = targets.float() if targets.is_floating_point() else targets
         self.transform = transform
 
     def __len__(self) -> int:
@@ -135,47 +147,37 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
         return image if self.transform is None else self.transform(image), self.targets[index]
 
 
-class _UndecodableError(DataError):
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be used: {reason}")
-        self.reason = reason
+class ImageBatches(ImageTargets):
+    """The same, handed out by whole batches: `DataLoader(ImageBatches(...), 8, collate_fn=whole_batch)`."""
+
+    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        """The images and targets of a batch."""
+        images = self.images[indices]
+        if self.transform is not None:
+            images = torch.stack([self.transform(image) for image in images])
+        return images, self.targets[indices]
 
 
-def _decode(path: Path, matte: str = "white") -> tuple[Image.Image, bool]:
-    """The image in RGB, and whether its EXIF data ask for an orientation other than the stored one."""
+def whole_batch(batch: Any) -> Any:
+    """For a `DataLoader`: `ImageBatches` gives whole batches, so that nothing is left to collate."""
+    return batch
+
+
+def _room_for(shape: tuple[int, ...], memory: float) -> UInt8[Tensor, "..."]:
+    count = int(np.prod(shape))
+    if count <= memory:
+        return torch.empty(shape, dtype=torch.uint8)
+    with tempfile.TemporaryFile(
+        prefix="shapsight-images-"
+    ) as file:  # the map outlives the name and the handle
+        return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))
+
+
+def _free_memory() -> int:
     try:
-        with Image.open(path) as image:
-            image.load()
-            has_orientation = image.getexif().get(ORIENTATION_TAG, 1) != 1
-            return _to_rgb(image, matte), has_orientation
-    except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
-        raise _UndecodableError(path, _reason(path, error)) from error
-
-
-def _to_rgb(image: Image.Image, matte: str) -> Image.Image:
-    if image.mode in SIXTEEN_BIT_MODES:
-        values = np.asarray(image).clip(0, 65535)
-        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, matte), rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, OSError) and error.strerror:
-        return f"it cannot be opened: {error.strerror.lower()}"
-    if path.stat().st_size == 0:
-        return "the file is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image, or not of a kind that can be read"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it is too large to be a photograph: {error}"
-    if "truncated" in str(error).lower():
-        return f"the file is cut off: {error}"
-    return f"it is damaged: {error}"
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return 4 << 30
 
 
 def _in_threads(
@@ -187,14 +189,3 @@ def _in_threads(
             yield result
             if progress is not None:
                 progress(done, len(items))
-
-
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """Pillow's warnings (odd EXIF, large images) are no concern of somebody who reads ten thousand files.
-
-    Entered in the calling thread only: filters are shared by all threads, so workers must not touch them.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

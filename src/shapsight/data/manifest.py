@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from shapsight.data.decoded import Decoded
+from shapsight.data.scale import PIXELS, Scale
 from shapsight.errors import DataError
 
 FORMAT = "shapsight.manifest/1"
-SPLITS = ("train", "validation", "unseen")
+SPLITS = ("train", "validation", "test", "unseen")
 COLUMNS = ("path", "environment", "split", "width", "height")
 
 
@@ -29,17 +32,22 @@ class Manifest:
         manifest = read_dataset("data", train_on="room_1")
         manifest.table                     # path, environment, split, width, height, x, y
         manifest.split("train")            # the rows to train on
-        manifest.target_values()           # (images, targets), float32, in [-1, 1]
+        manifest.target_values()           # (images, targets), float32, each in its own unit
+        manifest.label_numbers()           # (images,), for a classification
         manifest.save("run");  Manifest.load("run")
 
     Attributes
         root: the folder that paths are relative to.
-        table: `path` (posix), `environment`, `split` ("train", "validation" or "unseen"), `width` and
-            `height` (stored pixels), and a float column in [-1, 1] for each target.
+        table: `path` (posix; `FILE#NUMBER` inside a file of many images), `environment`, `split` ("train",
+            "validation", "test" or "unseen"), `width` and `height` (stored pixels), a float column for each target or
+            `label` for a classification, and `group` and `roi` where they were given. See docs/data.md.
         targets: the names of the target columns. `x`: -1 left edge, +1 right; `y`: -1 top edge, +1 bottom.
         skipped: `path` and `reason` of every image that was left out.
         notes: sentences that a user should read.
         train_on: the environments that are trained on; the others are unseen.
+        class_names: of a classification, in the order of the model's outputs; empty for a regression.
+        scales: of each target; those that are not named run from -1 to +1.
+        decoded: pixels that were decoded while reading, as far as they fit; never saved.
     """
 
     root: Path
@@ -48,11 +56,28 @@ class Manifest:
     skipped: pd.DataFrame
     notes: tuple[str, ...] = ()
     train_on: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    decoded: Decoded | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        missing = [name for name in (*COLUMNS, *self.targets) if name not in self.table.columns]
+        needed = (*COLUMNS, *self.targets, *(("label",) if self.class_names else ()))
+        missing = [name for name in needed if name not in self.table.columns]
         if missing:
             raise DataError(f"a manifest's table needs the columns {', '.join(missing)}")
+        usual = dict(zip(("x", "y"), PIXELS.values(), strict=True))
+        scales = {name: self.scales.get(name) or usual.get(name, Scale()) for name in self.targets}
+        object.__setattr__(self, "scales", scales)
+
+    @property
+    def task(self) -> str:
+        """What is learned: "regression" or "classification"."""
+        return "classification" if self.class_names else "regression"
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What a model of this dataset predicts: a number for each target, or a logit for each class."""
+        return self.class_names or self.targets
 
     def __len__(self) -> int:
         return len(self.table)
@@ -71,8 +96,16 @@ class Manifest:
         return np.flatnonzero(self._is_in(split))
 
     def target_values(self) -> Float[Tensor, "images targets"]:
-        """The targets of every row, in the table's order."""
+        """The targets of every row, in the table's order, each in its own unit."""
         return torch.from_numpy(self.table[list(self.targets)].to_numpy(np.float32, copy=True))
+
+    def label_numbers(self) -> Int[Tensor, "images"]:
+        """The number of each row's class. Raises `DataError` for a label that is no class."""
+        numbers = self.table["label"].map({name: number for number, name in enumerate(self.class_names)})
+        if numbers.isna().any():
+            unknown = self.table["label"][numbers.isna()].iloc[0]
+            raise DataError(f"the label {unknown!r} is none of the classes {', '.join(self.class_names[:8])}")
+        return torch.from_numpy(numbers.to_numpy(np.int64, copy=True))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write manifest.parquet, with manifest.csv and skipped.csv for people; each complete or not at all."""
@@ -84,6 +117,8 @@ class Manifest:
             "targets": self.targets,
             "notes": self.notes,
             "train_on": self.train_on,
+            "class_names": self.class_names,
+            "scales": {name: asdict(scale) for name, scale in self.scales.items()},
         }
         table = pa.Table.from_pandas(self.table, preserve_index=False)
         table = table.replace_schema_metadata(
@@ -119,6 +154,8 @@ class Manifest:
             skipped=pd.read_csv(skipped, dtype=str) if skipped.is_file() else no_skipped(),
             notes=tuple(card["notes"]),
             train_on=tuple(card["train_on"]),
+            class_names=tuple(card.get("class_names", ())),
+            scales={name: Scale(**scale) for name, scale in card.get("scales", {}).items()},
         )
 
     def _is_in(self, split: str) -> np.ndarray:

@@ -1,209 +1,213 @@
-"""Reading datasets: a folder of environment folders of X_Y_anything.jpg becomes a manifest."""
+"""Reading datasets of any kind into one manifest."""
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from shapsight.data.images import SUFFIXES, Inspection, Progress, inspect_images
-from shapsight.data.manifest import Manifest, no_skipped
+from shapsight.data.columns import label_column, range_scales, target_columns
+from shapsight.data.decoded import Decoded
+from shapsight.data.images import Progress, inspect_images
+from shapsight.data.manifest import COLUMNS, Manifest, no_skipped
+from shapsight.data.reading_notes import reading_notes, refuse_the_unlearnable, scale_notes, tally
+from shapsight.data.rules import Rule, column_by_rule
+from shapsight.data.scale import PIXELS, Scale
+from shapsight.data.sources.folder import EXPECTED, are_classes, list_classes, list_names
+from shapsight.data.sources.huggingface import is_saved_dataset, list_saved
+from shapsight.data.sources.idx import is_idx, list_idx
+from shapsight.data.sources.listing import Listing
+from shapsight.data.sources.table_file import SUFFIXES as TABLES
+from shapsight.data.sources.table_file import list_table
+from shapsight.data.splits import draw_splits, environments_to_train_on, known_splits
 from shapsight.errors import DataError
 
-NUMBER = r"[-+]?\d+(?:\.\d+)?"
-NAME = re.compile(rf"({NUMBER})_({NUMBER})(?:[_\-. ].*)?", re.ASCII | re.DOTALL)
-EXPECTED = (
-    "Expected: a folder of environments, each a folder of images whose names begin with the pixel to drive "
-    "to, X_Y_anything.jpg, such as DATA/room_1/112_98_a.jpg (also .jpeg, .png, .bmp, .webp)."
-)
+Task = Literal["regression", "classification"]
+KEPT_IN_MEMORY = 1 << 30  # bytes of decoded pixels that a manifest may carry until they are used
 
 
 def read_dataset(
     source: str | os.PathLike[str],
     *,
     train_on: str | Sequence[str] = "all",
+    hold_out: str | Sequence[str] = (),
     validation_share: float = 0.2,
+    test_share: float = 0.0,
     seed: int = 0,
+    task: Task | None = None,
+    pattern: str | None = None,
+    targets: Sequence[str] | None = None,
+    scales: Mapping[str, Scale | str] | None = None,
+    label: Rule | None = None,
+    class_names: Sequence[str] = (),
+    environment: Rule | None = None,
+    split: Rule | None = None,
+    group: Rule | None = None,
+    path_column: str | None = None,
+    allow_outside: bool = False,
+    for_training: bool = True,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Read a folder of environments, each a folder of images named `X_Y_anything.jpg`.
+    """Read any dataset of images into a manifest, one row an image.
 
-        manifest = read_dataset("data")                            # trains on every environment
-        manifest = read_dataset("data", train_on="room_1")         # the other environments stay unseen
-        manifest.table[["path", "environment", "split", "x", "y"]]
+        read_dataset("data", train_on="room_1")                    # folders of X_Y_anything.jpg
+        read_dataset("data", pattern="{speed}_{angle}_{id}", scales={"speed": "0:30:km/h"})
+        read_dataset("drives.csv", targets=["steering"], group="column:drive")
+        read_dataset("birds", task="classification")               # a folder for each class
+        read_dataset("idx:/usr/share/datasets/fashion-mnist")      # or a folder of Hugging Face datasets
 
-    X and Y are the target in pixels of the stored image: `x = 2 X / width - 1` (-1 left edge, +1 right),
-    `y = 2 Y / height - 1` (-1 top edge, +1 bottom); `0 <= X <= width` is inside. Images directly in `source`
-    form one environment named after it. In each environment of `train_on`, `validation_share` of the images
-    (at least one, where there are two) is drawn for validation with `seed`; the draw in one environment does
-    not depend on the others. Every image is decoded once; `progress(done, total)` follows that.
+    A target called `x` or `y` that is a pixel of the stored image becomes `2 X / width - 1` (-1 left edge, +1 right)
+    or `2 Y / height - 1`; `0 <= X <= width` is inside. Other targets keep their unit, and their scale runs over the
+    training images' range unless `scales` says otherwise (see `Scale`; "width" and "height" for pixels).
 
-    Images that cannot be used are listed in `Manifest.skipped` with a reason. Raises `DataError` if there is
-    no folder, no usable image, or no environment of that name.
+    `environment`, `split`, `group` and `label` are rules: "folder:1", "column:NAME", "name:REGEX", "block:50", or a
+    function of the path. By default the environment is the first folder. The environments of `train_on` (all, less
+    those of `hold_out`) are trained on, the others are unseen; in each, `validation_share` and `test_share` of the
+    images are drawn with `seed`, whole groups at a time, unless the source has splits of its own.
+
+    With `for_training` off, all images are unseen or keep the splits that the source gives them, and nothing is asked
+    of what could be learned from them: that is how a trained model's test data are read.
+
+    Images that cannot be used are listed in `Manifest.skipped` with a reason; a table's paths that lead outside its
+    folder are among them without `allow_outside`. Every image is decoded once; `progress(done, total)` follows that.
+    Raises `DataError` if there is nothing usable, and for a rule, column or environment that is not there.
     """
-    root = Path(source)
-    if not 0 <= validation_share < 1:
+    for name, share in {"validation_share": validation_share, "test_share": test_share}.items():
+        if not 0 <= share < 1:
+            raise DataError(f"{name}={share} is not a share: it must be 0 or more and below 1")
+    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names))
+    task = task or _task(listing, targets, label)
+    table = _with_columns(listing, environment, split, group)
+    known = set(table["environment"])
+    decoded = Decoded(KEPT_IN_MEMORY)
+    inspections = inspect_images(listing.root, list(table["path"]), progress=progress, keep=decoded)
+    table = table.assign(width=[i.width for i in inspections], height=[i.height for i in inspections])
+    scales_found: dict[str, Scale | None] = {}
+    if task == "classification":
+        table["label"], reasons = label_column(table, label or listing.label, listing)
+    else:
+        scales_found, reasons = target_columns(table, targets, scales or {}, listing)
+    reasons = [i.reason or reason for i, reason in zip(inspections, reasons, strict=True)]
+    skipped = list(listing.skipped) + _skipped(table, reasons)
+    for path in (entry["path"] for entry in skipped):
+        decoded.take(path)
+    is_usable = [reason is None for reason in reasons]
+    table = table[is_usable].reset_index(drop=True)
+    if table.empty:
         raise DataError(
-            f"validation_share={validation_share} is not a share: it must be 0 or more and below 1"
+            f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {EXPECTED}"
         )
-    found, left_alone = _find_images(root)
-    if not found:
-        raise DataError(f"there is no image in {root}{_kinds(left_alone, ' (only {})')}. {EXPECTED}")
-    inspections = inspect_images(root, [path for path, _ in found], progress=progress)
-    rows, skipped = [], []
-    for (path, environment), inspection in zip(found, inspections, strict=True):
-        target = _target(path, inspection)
-        if isinstance(target, str):
-            printable = path.encode(errors="backslashreplace").decode()
-            skipped.append({"path": printable, "reason": target})
-        else:
-            rows.append((path, environment, "unseen", inspection.width, inspection.height, *target))
-    if not rows:
-        raise DataError(
-            f"none of the {len(found)} images in {root} can be used: {_tally(skipped)}. {EXPECTED}"
+    trained: tuple[str, ...] = ()
+    if for_training:
+        held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
+        trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
+        table["split"] = draw_splits(
+            table, trained, validation_share=validation_share, test_share=test_share, seed=seed
         )
-    table = pd.DataFrame(rows, columns=["path", "environment", "split", "width", "height", "x", "y"])
-    trained = _environments_to_train_on(train_on, table, {environment for _, environment in found})
-    table["split"] = _split(table["environment"].to_numpy(), trained, validation_share, seed)
+    elif "split" not in table.columns:
+        table["split"] = "unseen"
+    classes = _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
+    notes = list(listing.notes)
+    if for_training:
+        notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
+    final = range_scales(scales_found, table[table["split"] == "train"])
+    if for_training:
+        notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
+    notes += reading_notes(
+        table,
+        skipped,
+        listing.left_alone,
+        for_training=for_training,
+        rotated=sum(i.has_orientation for i in inspections),
+        has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
+    )
     return Manifest(
-        root=root,
-        table=table,
-        targets=("x", "y"),
+        root=listing.root,
+        table=_ordered(table, tuple(final)),
+        targets=tuple(final),
         skipped=pd.DataFrame(skipped) if skipped else no_skipped(),
-        notes=tuple(_notes(table, inspections, skipped, left_alone)),
+        notes=tuple(notes),
         train_on=trained,
+        class_names=classes,
+        scales=final,
+        decoded=decoded,
     )
 
 
-def _find_images(root: Path) -> tuple[list[tuple[str, str]], Counter[str]]:
-    """Each image's path with its environment, sorted, and how many other files there are by suffix."""
-    if not root.exists():
-        raise DataError(f"there is nothing at {root}. {EXPECTED}")
-    if not root.is_dir():
-        raise DataError(f"{root} is a file, not a folder. {EXPECTED}")
-    found, left_alone = [], Counter[str]()
-    for folder, environment in _folders(root):
-        for file in folder.iterdir():
-            if file.name.startswith(".") or file.is_dir():  # hidden: .DS_Store, ._112_98_a.jpg are no images
-                continue
-            if file.suffix.lower() in SUFFIXES:
-                found.append((file.relative_to(root).as_posix(), environment))
-            else:
-                left_alone[file.suffix.lower() or "without a suffix"] += 1
-    return sorted(found), left_alone
+def _list(
+    source: str | os.PathLike[str],
+    task: Task | None,
+    pattern: str | None,
+    path_column: str | None,
+    allow_outside: bool,
+    class_names: tuple[str, ...],
+) -> Listing:
+    """What the source names, by the kind of source that it is."""
+    text = os.fspath(source)
+    path = Path(text.removeprefix("idx:"))
+    if text.startswith("idx:") or (path.exists() and is_idx(path)):
+        return list_idx(path, class_names)
+    if path.suffix in TABLES and path.is_file():
+        return list_table(path, path_column=path_column, allow_outside=allow_outside)
+    if path.is_dir() and is_saved_dataset(path):
+        return list_saved(path)
+    if pattern is not None or task == "regression":
+        return list_names(path, pattern)
+    if task == "classification" or (path.is_dir() and are_classes(path)):
+        return list_classes(path)
+    return list_names(path, pattern)
 
 
-def _folders(root: Path) -> Iterator[tuple[Path, str]]:
-    """Every folder to look into, with the environment that its images belong to."""
-    yield root, root.resolve().name
-    for entry in root.iterdir():  # may be links to folders elsewhere; deeper links are not followed
-        if entry.is_dir() and not entry.name.startswith("."):
-            for folder, subfolders, _ in os.walk(entry):
-                subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-                yield Path(folder), entry.name
+def _task(listing: Listing, targets: Sequence[str] | None, label: Rule | None) -> Task:
+    """A label without named targets is a class; named targets are numbers."""
+    has_label = label is not None or listing.label is not None
+    return "classification" if has_label and not targets else "regression"
 
 
-def _target(path: str, inspection: Inspection) -> tuple[float, float] | str:
-    """The scaled target that the name gives, or why the image cannot be used."""
-    if inspection.reason is not None:
-        return inspection.reason
-    if path.encode(errors="replace").decode() != path:  # undecodable bytes cannot be written to a table
-        return "the file name is not valid UTF-8"
-    match = NAME.fullmatch(Path(path).stem)
-    if match is None:
-        return "the name does not begin with two numbers, X_Y_, such as 112_98_a.jpg"
-    scaled = []
-    for axis, number, extent in zip("XY", match.groups(), (inspection.width, inspection.height), strict=True):
-        if not 0 <= float(number) <= extent:
-            side = "wide" if axis == "X" else "high"
-            return f"{axis} = {number} lies outside the image, which is {extent} pixels {side}"
-        scaled.append(2 * float(number) / extent - 1)
-    return scaled[0], scaled[1]
+def _with_columns(
+    listing: Listing, environment: Rule | None, split: Rule | None, group: Rule | None
+) -> pd.DataFrame:
+    """The listing's table with its environments, and splits and groups where there are rules for them."""
+    table = listing.table.copy()
+    group = group or ("column:group" if "group" in table.columns else None)
+    found = {"environment": column_by_rule(environment or listing.environment, table, listing.outermost)}
+    if group is not None:
+        found["group"] = column_by_rule(group, table, listing.outermost)
+    if split is not None or listing.split is not None:
+        found["split"] = known_splits(column_by_rule(split or listing.split or "", table, listing.outermost))
+    table = table.drop(columns=[name for name in ("environment", "split", "group") if name in table.columns])
+    return table.assign(**found)
 
 
-def _environments_to_train_on(
-    train_on: str | Sequence[str], table: pd.DataFrame, folders: set[str]
+def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[str, str]]:
+    return [
+        {"path": path, "reason": reason}
+        for path, reason in zip(table["path"], reasons, strict=True)
+        if reason is not None
+    ]
+
+
+def _classes(
+    table: pd.DataFrame, listing: Listing, wanted: tuple[str, ...], for_training: bool
 ) -> tuple[str, ...]:
-    usable = sorted(table["environment"].unique())
-    if "all" in usable:
-        raise DataError('no environment can be called "all", the word for every one: rename that folder')
-    if train_on == "all":
-        return tuple(usable)
-    wanted = [train_on] if isinstance(train_on, str) else list(dict.fromkeys(train_on))
-    if not wanted:
-        raise DataError(f"train_on names no environment; there are {', '.join(usable)}")
-    for name in wanted:
-        if name not in usable:
-            nearest = difflib.get_close_matches(name, usable, n=len(usable), cutoff=0)
-            why = "has no usable image" if name in folders else "does not exist"
-            raise DataError(
-                f"the environment {name!r} to train on {why}; there are {', '.join(nearest)} (or all)"
-            )
-    return tuple(wanted)
-
-
-def _split(environments: np.ndarray, trained: Sequence[str], share: float, seed: int) -> list[str]:
-    splits = np.full(len(environments), "unseen", dtype=object)
-    for environment in trained:
-        rows = np.flatnonzero(environments == environment)
-        held_out = min(max(round(share * len(rows)), int(share > 0)), len(rows) - 1)
-        shuffled = np.random.default_rng([seed, zlib.crc32(environment.encode())]).permutation(rows)
-        splits[shuffled[:held_out]] = "validation"
-        splits[shuffled[held_out:]] = "train"
-    return splits.tolist()
-
-
-def _notes(
-    table: pd.DataFrame,
-    inspections: list[Inspection],
-    skipped: list[dict[str, str]],
-    left_alone: Counter[str],
-) -> list[str]:
-    notes = []
-    if table["environment"].nunique() == 1:
-        name = table["environment"].iloc[0]
-        notes.append(f"There is one environment only ({name}): nothing unseen is left to test on.")
-    elif not (table["split"] == "unseen").any():
-        notes.append("Every environment is trained on: nothing unseen is left to test on.")
-    if not (table["split"] == "validation").any():
-        notes.append("There are no validation images, so the best epoch is judged by the training loss.")
-    if skipped:
-        notes.append(f"{_images(len(skipped))} left out: {_tally(skipped)}.")
-    if rotated := sum(inspection.has_orientation for inspection in inspections):
-        carry = "carries an" if rotated == 1 else "carry an"
-        notes.append(
-            f"{_images(rotated)} {carry} EXIF orientation, which is not applied: "
-            "targets refer to the stored pixels."
+    """The classes in the order of the model's outputs: as they were given, else sorted."""
+    present = sorted(table["label"].unique())
+    names = wanted or listing.class_names
+    if missing := [name for name in present if names and name not in names]:
+        raise DataError(f"the label {missing[0]!r} is none of the class names {', '.join(names[:8])}")
+    if wanted:
+        return wanted
+    if len(present) < 2 and for_training:
+        raise DataError(
+            f"all images of {listing.root} have the label {present[0]!r}: to tell classes apart takes two or more"
         )
-    sizes = Counter(zip(table["width"], table["height"], strict=True))
-    if len(sizes) > 1:
-        several = ", ".join(f"{width} × {height} ({n})" for (width, height), n in sizes.most_common(4))
-        notes.append(
-            f"The images have {len(sizes)} sizes, {several}: each target is scaled by its own image."
-        )
-    if left_alone:
-        notes.append(f"Files that are no images were passed over: {_kinds(left_alone, '{}')}.")
-    return notes
+    return tuple(name for name in names if name in present) if names else tuple(present)
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def _tally(skipped: list[dict[str, str]]) -> str:
-    """Reasons with their number, the commonest first: "3 × the file is empty (0 bytes); 1 × …"."""
-    reasons = Counter(entry["reason"] for entry in skipped).most_common()
-    shown = "; ".join(f"{count} × {reason}" for reason, count in reasons[:3])
-    return shown if len(reasons) <= 3 else f"{shown}; and {len(reasons) - 3} reasons more, see skipped.csv"
-
-
-def _kinds(suffixes: Counter[str], template: str) -> str:
-    listed = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(4))
-    return template.format(listed) if listed else ""
+def _ordered(table: pd.DataFrame, targets: tuple[str, ...]) -> pd.DataFrame:
+    """The columns of the manifest, in its order; what else a source said is left behind."""
+    rest = [name for name in ("label", "group", "roi") if name in table.columns]
+    return table[[*COLUMNS, *targets, *(name for name in rest if name not in targets)]]

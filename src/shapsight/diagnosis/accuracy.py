@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from shapsight.data.manifest import SPLITS, Manifest
+from shapsight.data.manifest import Manifest
+from shapsight.diagnosis.groups import EVERY, check_table, generator_of, groups, interval
+from shapsight.diagnosis.metrics import functional
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 
-MEASURES = ("mse", "mae", "r2")
-EVERY = "all"  # the environment of a row that takes in several
+__all__ = ["EVERY", "MEASURES", "evaluate", "predict_table"]
+MEASURES = ("mse", "mae", "r2", "sign_accuracy")
 CHUNK = 4_000_000  # numbers drawn at a time, so that many images need little memory
 
 
 def predict_table(
     bundle: Bundle, manifest: Manifest, images: UInt8[Tensor, "images 3 size size"]
 ) -> pd.DataFrame:
-    """The manifest's table with a column `predicted_NAME` for each output of the model.
+    """The manifest's table with what the model says of every image.
 
         images = load_images(manifest, manifest.table["path"], bundle.card.input_size)
         predict_table(bundle, manifest, images)      # path, environment, split, ..., x, y, predicted_x, predicted_y
 
-    Predictions are in the unit of the targets, [-1, 1] inside the image. Raises `DataError` if there is not
-    one image for each row.
+    A regression gets a column `predicted_NAME` for each output, in the unit of the target. A classification gets
+    `predicted_label`, `confidence` (the softmax probability of that label) and `probability` (of the true one).
+    Raises `DataError` if there is not one image for each row.
     """
     if len(images) != len(manifest):
         raise DataError(
             f"{len(images)} images came with a manifest of {len(manifest)} rows: load one for each row"
         )
-    predictions = bundle.predict(images).double().numpy()
+    outputs = bundle.predict(images).double()
+    if bundle.card.class_names:
+        return _classes(outputs, manifest, bundle.card.class_names)
+    predictions = outputs.numpy()
     named = {f"predicted_{name}": predictions[:, n] for n, name in enumerate(bundle.card.output_names)}
     return manifest.table.assign(**named)
+
+
+def _classes(
+    logits: Float[Tensor, "images classes"], manifest: Manifest, names: Sequence[str]
+) -> pd.DataFrame:
+    probabilities = logits.softmax(1)
+    confidence, chosen = probabilities.max(1)
+    number = {name: n for n, name in enumerate(names)}
+    actual = manifest.table["label"].map(number)
+    of_label = probabilities[torch.arange(len(logits)), torch.as_tensor(actual.fillna(0).to_numpy(int))]
+    return manifest.table.assign(
+        predicted_label=[names[n] for n in chosen.tolist()],
+        confidence=confidence.numpy(),
+        probability=np.where(actual.isna(), 0.0, of_label.numpy()),
+    )
 
 
 def evaluate(
@@ -47,7 +68,7 @@ def evaluate(
     level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Mean squared error, mean absolute error and R² of each target, environment and split, with intervals.
+    """Mean squared error, mean absolute error, R² and sign accuracy of each target, environment and split.
 
         predictions = predict_table(bundle, manifest, images)
         evaluate(predictions, ["x", "y"])      # environment, split, target, images, mse, mse_low, mse_high, ...
@@ -55,48 +76,30 @@ def evaluate(
     One row for each environment, split and target, and rows of the environment "all" for a split that spans
     several. `mse` is in squared target units, `mae` in target units; `r2 = 1 - Σ(p - t)² / Σ(t - mean t)²` is
     1 for a perfect model, 0 for one that always says the mean, and NaN where the target does not vary.
+    `sign_accuracy` is the share of images, less those whose target is 0, where prediction and target have the same
+    sign ("does it steer to the right side?"); NaN for a target that never changes its sign.
     `_low` and `_high` hold the percentile bootstrap interval of `level` over images (Efron and Tibshirani
     1993, chapter 13); NaN for a single image. A group's draws depend on `seed` and its own name only.
-    Raises `DataError` if a column is missing.
+    All measures are torchmetrics'. Raises `DataError` if a column is missing.
     """
     wanted = ["environment", "split", *targets, *(f"predicted_{name}" for name in targets)]
-    if missing := [name for name in wanted if name not in predictions.columns]:
-        raise DataError(
-            f"the predictions lack the columns {', '.join(missing)}: make them with predict_table"
-        )
-    if not 0 < level < 1 or resamples < 1:
-        raise DataError(f"level={level} must lie between 0 and 1, and resamples={resamples} be 1 or more")
+    check_table(predictions, wanted, resamples, level)
+    is_signed = {name: predictions[name].min() < 0 < predictions[name].max() for name in targets}
     rows = [
         {"environment": environment, "split": split, "target": target, "images": len(group)}
         | _measures_with_intervals(
-            group[target].to_numpy(float),
-            group[f"predicted_{target}"].to_numpy(float),
+            np.array(group[target], float),
+            np.array(group[f"predicted_{target}"], float),
             resamples,
             level,
-            # the same draws for every target of a group
-            np.random.default_rng([seed, zlib.crc32(f"{environment}/{split}".encode())]),
+            generator_of(environment, split, seed),
+            has_sign=is_signed[target],
         )
-        for environment, split, group in _groups(predictions)
+        for environment, split, group in groups(predictions)
         for target in targets
     ]
     columns = [f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["environment", "split", "target", "images", *columns])
-
-
-def _groups(predictions: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Each split's environments in order, then all of them together where there are several."""
-    present = list(predictions["split"].unique())
-    splits = [
-        *(name for name in SPLITS if name in present),
-        *(name for name in present if name not in SPLITS),
-    ]
-    for split in splits:
-        within = predictions[predictions["split"] == split]
-        environments = sorted(within["environment"].unique())
-        for environment in environments:
-            yield environment, split, within[within["environment"] == environment]
-        if len(environments) > 1:
-            yield EVERY, split, within
 
 
 def _measures_with_intervals(
@@ -105,14 +108,16 @@ def _measures_with_intervals(
     resamples: int,
     level: float,
     generator: np.random.Generator,
+    *,
+    has_sign: bool,
 ) -> dict[str, float]:
     """Each measure, and the ends of its percentile bootstrap interval."""
-    draws = _bootstrap(actual, predicted, resamples, generator)
+    values = _measure(actual[:, None], predicted[:, None], has_sign)[:, 0]
+    draws = _bootstrap(actual, predicted, resamples, generator, has_sign)
     found: dict[str, float] = {}
-    for name, value, drawn in zip(MEASURES, _measure(actual, predicted), draws, strict=True):
-        defined = drawn[~np.isnan(drawn)]  # R² of a draw that holds one image many times is not
-        ends = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined.size else [np.nan, np.nan]
-        found |= {name: float(value), f"{name}_low": float(ends[0]), f"{name}_high": float(ends[1])}
+    for name, value, drawn in zip(MEASURES, values, draws, strict=True):
+        low, high = interval(drawn, level)
+        found |= {name: float(value), f"{name}_low": low, f"{name}_high": high}
     return found
 
 
@@ -121,6 +126,7 @@ def _bootstrap(
     predicted: Float[np.ndarray, "images"],
     resamples: int,
     generator: np.random.Generator,
+    has_sign: bool,
 ) -> Float[np.ndarray, "measures resamples"]:
     """The measures of as many images drawn with replacement, again and again; none for a single image."""
     count = len(actual)
@@ -128,19 +134,30 @@ def _bootstrap(
         return np.full((len(MEASURES), 0), np.nan)
     step = max(1, CHUNK // count)
     drawn = (
-        generator.integers(count, size=(min(step, resamples - start), count))
+        generator.integers(count, size=(min(step, resamples - start), count)).T
         for start in range(0, resamples, step)
     )
-    return np.concatenate([_measure(actual[rows], predicted[rows]) for rows in drawn], axis=1)
+    return np.concatenate([_measure(actual[rows], predicted[rows], has_sign) for rows in drawn], axis=1)
 
 
 def _measure(
-    actual: Float[np.ndarray, "... images"], predicted: Float[np.ndarray, "... images"]
-) -> Float[np.ndarray, "measures ..."]:
-    """MSE, MAE and R² over the last dimension."""
-    error = predicted - actual
-    squared = np.square(error).mean(-1)
-    variance = actual.var(-1)
-    varies = np.ptp(actual, axis=-1) > 0
-    r2 = np.where(varies, 1 - squared / np.where(varies, variance, 1.0), np.nan)
-    return np.stack([squared, np.abs(error).mean(-1), r2])
+    actual: Float[np.ndarray, "images draws"], predicted: Float[np.ndarray, "images draws"], has_sign: bool
+) -> Float[np.ndarray, "measures draws"]:
+    """The measures of each draw of images."""
+    functions = functional()
+    draws = actual.shape[1]
+    p, t = torch.from_numpy(predicted), torch.from_numpy(actual)
+    squared = functions.mean_squared_error(p, t, num_outputs=draws).reshape(draws)
+    absolute = functions.mean_absolute_error(p, t, num_outputs=draws).reshape(draws)
+    nothing = torch.full((draws,), torch.nan, dtype=torch.float64)
+    r2 = sign = nothing
+    varies = t.amax(0) > t.amin(0)
+    if varies.any():  # so there are two images
+        r2 = functions.r2_score(p, t, multioutput="raw_values").reshape(draws).where(varies, nothing)
+    if has_sign:
+        side = (t > 0).int().where(t != 0, torch.tensor(-1, dtype=torch.int32))
+        right = functions.classification.binary_accuracy(
+            (p > 0).int().T, side.T, multidim_average="samplewise", ignore_index=-1
+        )
+        sign = right.double().where((t != 0).any(0), nothing)
+    return torch.stack([squared, absolute, r2, sign]).numpy()

@@ -47,7 +47,9 @@ def relevance_per_image(
     chance = masks.mean((1, 2))
     tables = [
         rows[["path", "environment", "split"]].assign(
-            output=explanation.name_of(0, output), share=shares[:, output], chance=chance
+            output=[explanation.name_of(image, output) for image in range(len(rows))],
+            share=shares[:, output],
+            chance=chance,
         )
         for output in range(shares.shape[1])
     ]

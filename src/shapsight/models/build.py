@@ -1,4 +1,4 @@
-"""From a torchvision name to a network with the right head, and weights where there are any."""
+"""From a name, torchvision's, timm's or an import path, to a network with the right head, and weights if any."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from torch import nn
 from torchvision import models
 
 from shapsight.errors import ModelError
+from shapsight.models import small_cnn
+from shapsight.models.own_module import is_import_path, own_module
+from shapsight.models.timm_models import statistics, timm_model, timm_name, without_other_heads
 from shapsight.models.weights import State, UnreachableError, imagenet_state, load_state, read_state
 
 IMAGENET_CLASSES = 1000
@@ -34,7 +37,7 @@ class BuiltModel:
 
     Attributes
         model: from normalised images `(N, 3, size, size)` to `(N, outputs)`, any real number.
-        arch: its torchvision name.
+        arch: its name: torchvision's, small_cnn, timm:NAME, or an import path.
         weights_used: "ImageNet (IMAGENET1K_V1)", "local: NAME" or "none (from scratch)".
         notes: sentences that a user should read.
         mean, std: of each RGB channel in [0, 1], what images are normalised with.
@@ -49,11 +52,13 @@ class BuiltModel:
 
 
 def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", seed: int = 0) -> BuiltModel:
-    """Build a torchvision classification network with `outputs` outputs.
+    """Build a network with `outputs` outputs: torchvision's or timm's, `small_cnn`, or one of your own.
 
         built = build_model("resnet18", 2)                            # ImageNet weights, where reachable
         built = build_model("resnet18", 2, weights="none")            # from scratch
         built = build_model("resnet18", 2, weights="weights.pth")     # local: safetensors or a state dict
+        build_model("timm:convnext_atto", 2)                          # timm's; a bare name that only timm knows, too
+        build_model("my_networks:Steering", 2)                        # your own: Steering(2), imported
         built.model(images)                                           # (N, 2)
 
     Weights are loaded before the last layer is replaced; local ones that have the right last layer already
@@ -64,6 +69,9 @@ def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", se
     Raises `ModelError` for an unknown name (with the nearest ones), a missing, unsafe or damaged file, and
     weights that do not fit (with the first keys that differ).
     """
+    elsewhere = _from_elsewhere(arch, outputs, weights, seed)
+    if elsewhere is not None:
+        return elsewhere
     _check(arch, outputs)
     weights_used, state, notes = _find_weights(arch, weights)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -109,6 +117,57 @@ def build_classifier(
 def usual_size(arch: str) -> int:
     """The side of the squares that a torchvision classifier was trained and tested on, in pixels."""
     return int(models.get_model_weights(arch).DEFAULT.transforms().crop_size[0])
+
+
+def _from_elsewhere(arch: str, outputs: int, weights: str | Path, seed: int) -> BuiltModel | None:
+    """A network that is not torchvision's."""
+    is_torchvision = arch in models.list_models(module=models)
+    name = None if is_torchvision or arch == small_cnn.NAME or is_import_path(arch) else timm_name(arch)
+    if (
+        is_torchvision
+        or outputs < 1
+        or (name is None and arch != small_cnn.NAME and not is_import_path(arch))
+    ):
+        return None
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        if name is not None:
+            return _from_timm(name, outputs, weights)
+        own = small_cnn.SmallCnn(outputs) if arch == small_cnn.NAME else own_module(arch, outputs)
+    mean, std = (small_cnn.MEAN, small_cnn.STD) if arch == small_cnn.NAME else (IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = tuple(getattr(own, "mean", mean)), tuple(getattr(own, "std", std))
+    if weights in ("none", "imagenet"):
+        asked = weights == "imagenet"
+        notes = (f"There are no ImageNet weights for {arch}: training starts from scratch.",) if asked else ()
+        return BuiltModel(own, arch, FROM_SCRATCH, notes, mean, std)
+    used = f"local: {Path(weights).name}"
+    _load(own, read_state(weights), arch, used)
+    return BuiltModel(own, arch, used, (), mean, std)
+
+
+def _from_timm(name: str, outputs: int, weights: str | Path) -> BuiltModel:
+    used, notes = FROM_SCRATCH, []
+    model = timm_model(name, outputs)
+    if weights == "imagenet":
+        try:
+            model = timm_model(name, outputs, is_pretrained=True)
+            used = "timm's pretrained weights"
+        except UnreachableError as error:
+            notes.append(f"timm's weights could not be had ({error}), so training starts from scratch.")
+    elif weights != "none":
+        used = f"local: {Path(weights).name}"
+        _load(model, without_other_heads(model, read_state(weights)), name, used)
+    return BuiltModel(model, f"timm:{name}", used, tuple(notes), *statistics(model))
+
+
+def head_name(model: nn.Module, outputs: int) -> str | None:
+    """The last linear or convolution layer with as many outputs as the network; None if there is none."""
+    heads = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d) and module.weight.shape[0] == outputs
+    ]
+    return heads[-1] if heads else None
 
 
 def _check(arch: str, outputs: int) -> None:

@@ -21,13 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import shapsight
+from shapsight.data.scale import Scale
 from shapsight.errors import ModelError
 from shapsight.models.build import build_model
+from shapsight.models.rescaled import in_units
 from shapsight.models.weights import load_state
 
 FORMAT = "shapsight.bundle/1"
 FILES = ("model.safetensors", "references.safetensors", "card.json")
-SCALES = {"x": "half widths, -1 left to +1 right", "y": "half heights, -1 top to +1 bottom"}
 
 
 def library_versions() -> dict[str, str]:
@@ -45,8 +46,9 @@ class Card:
     """All that weights do not say of themselves; `card.json` of a bundle.
 
     Attributes
-        arch: a torchvision name; task: "regression".
-        output_names, output_scales: such as ("x", "y"), and the unit and range of each.
+        arch: a torchvision name, small_cnn, timm:NAME or an import path; task: "regression" or "classification".
+        output_names, output_scales: such as ("x", "y"), and the unit and range of each, in words.
+        scales: (low, high, unit) of each output that does not run from -1 to +1.
         input_size: the side of the square that images are resized to, in pixels.
         channel_order, mean, std: "RGB", and what channels in [0, 1] are normalised with.
         class_names: of a classification; empty for a regression.
@@ -68,6 +70,7 @@ class Card:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=library_versions)
     model_hash: str = ""
+    scales: Mapping[str, tuple[float, float, str]] = field(default_factory=dict)
     format: str = FORMAT
 
     def to_json(self) -> str:
@@ -88,7 +91,8 @@ class Card:
             )
         try:
             tuples = {name: tuple(content[name]) for name in ("output_names", "mean", "std", "class_names")}
-            return cls(**{**content, **tuples})
+            scales = {name: tuple(scale) for name, scale in content.get("scales", {}).items()}
+            return cls(**{**content, **tuples, "scales": scales})
         except (KeyError, TypeError) as error:
             raise ModelError(f"{source} is damaged: a field is missing or unknown ({error})") from error
 
@@ -122,7 +126,10 @@ class Bundle:
     def predict(
         self, images: UInt8[Tensor, "images 3 size size"], batch_size: int = 64
     ) -> Float[Tensor, "images outputs"]:
-        """Predictions on the CPU, made in batches on the model's device, in eval mode, without gradients."""
+        """Predictions on the CPU, made in batches on the model's device, in eval mode, without gradients.
+
+        Targets come in their own units, classes as logits.
+        """
         self.check(images)
         self.model.eval()
         device = next(self.model.parameters()).device
@@ -176,6 +183,8 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     if references is None:
         raise ModelError(f"{folder / 'references.safetensors'} holds no tensor called references")
     model = build_model(card.arch, len(card.output_names), weights="none").model
+    scales = [Scale(*card.scales.get(name, ())) for name in card.output_names]
+    model = in_units(model, scales).eval()
     load_state(model, state, str(folder / "model.safetensors"))
     if weights_hash(model) != card.model_hash:
         raise ModelError(

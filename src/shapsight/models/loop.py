@@ -1,49 +1,66 @@
-"""Lightning's side of training: one step, which epoch is kept, and silence about what users need not know."""
+"""Lightning's side of training: one step, its loss, and silence about what users need not know."""
 
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from shapsight.errors import ModelError
+from shapsight.errors import MissingDependency, ModelError
+from shapsight.models.build import head_name
 from shapsight.models.bundle import normalise
+from shapsight.models.callbacks import (
+    Checkpoints,
+    EvenStatistics,
+    KeepBest,
+    NotFiniteError,
+    ProgressBar,
+    SeededEpochs,
+    WarmUp,
+)
+from shapsight.models.plan import Plan, Schedule
 
-OnEpoch = Callable[[int, int, float, float], None]
-Batch = tuple[UInt8[Tensor, "images 3 size size"], Float[Tensor, "images outputs"]]
+Targets = Float[Tensor, "images outputs"] | Int[Tensor, "images"]
+Batch = tuple[UInt8[Tensor, "images 3 size size"], Targets]
 LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 
-class NotFiniteError(Exception):
-    """The loss is NaN or infinite: no further step can mend the weights."""
-
-
 class Regression(pl.LightningModule):
-    """Mean squared error on normalised images, Adam."""
+    """Mean squared error on normalised images, each target over its scale; Adam."""
+
+    weights: Tensor | None
 
     def __init__(
-        self, model: nn.Module, learning_rate: float, mean: tuple[float, ...], std: tuple[float, ...]
+        self,
+        model: nn.Module,
+        learning_rate: float,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        *,
+        weights: Float[Tensor, "outputs"] | None = None,
+        schedule: Schedule = "constant",
+        outputs: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
         self.learning_rate = learning_rate
         self.mean, self.std = mean, std
+        self.schedule = schedule
+        self.outputs = outputs
+        self.register_buffer("weights", weights, persistent=False)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self._loss(batch, "train_loss")
@@ -55,96 +72,32 @@ class Regression(pl.LightningModule):
         self._loss(batch, "validation_loss")
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        adam = torch.optim.Adam(self.model.parameters(), lr=self.learning_rate)
+        if self.schedule == "constant":
+            return adam
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, self.learning_rate, total_steps=max(2, steps))
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def measure(self, outputs: Float[Tensor, "images outputs"], targets: Targets) -> Tensor:
+        """The loss of a batch: squared errors where `weights` (1 over half the scale) count as 1."""
+        if self.weights is None:
+            return F.mse_loss(outputs, targets)
+        return (self.weights * (outputs - targets)).square().mean()
 
     def _loss(self, batch: Batch, name: str) -> Tensor:
         images, targets = batch
-        loss = F.mse_loss(self.model(normalise(images, self.mean, self.std)), targets)
-        self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images))
+        loss = self.measure(self.model(normalise(images, self.mean, self.std)), targets)
+        self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         return loss
 
 
-class KeepBest(Callback):
-    """Keeps the weights of the epoch with the lowest validation loss (training loss, if there is no other)."""
+class Classification(Regression):
+    """Cross entropy on normalised images, rare classes weighed by `weights`; Adam."""
 
-    def __init__(self, model: nn.Module, epochs: int, on_epoch: OnEpoch | None) -> None:
-        self.model = model
-        self.epochs = epochs
-        self.on_epoch = on_epoch
-        self.best_epoch = 0  # none yet; epochs count from 1
-        self.best_loss = math.inf
-        self.best_state: dict[str, Tensor] = {}
-        self.history: list[tuple[int, float, float]] = []
-        self.was_interrupted = False
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        losses = trainer.callback_metrics
-        epoch, train = trainer.current_epoch + 1, float(losses["train_loss"])
-        validation = float(losses.get("validation_loss", math.nan))
-        judged = validation if "validation_loss" in losses else train
-        if not math.isfinite(judged):
-            raise NotFiniteError
-        self.history.append((epoch, train, validation))
-        if judged < self.best_loss:
-            self.best_epoch, self.best_loss = epoch, judged
-            self.best_state = {
-                name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()
-            }
-        if self.on_epoch is not None:
-            self.on_epoch(epoch, self.epochs, train, validation)
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        self.was_interrupted = isinstance(exception, KeyboardInterrupt)
-
-
-class EvenStatistics(Callback):
-    """New batch norms start with the plain mean over the batches so far, until their own momentum is slower.
-
-    Their running statistics start at 0 and 1 and keep most of that for tens of steps; a small dataset trained
-    for a few epochs would be judged, and kept, by a network whose statistics never arrived.
-    """
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        norms = [
-            norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.momentum is not None
-        ]
-        self.momentum = {norm: float(norm.momentum or 0) for norm in norms if not norm.num_batches_tracked}
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        for norm, usual in self.momentum.items():
-            norm.momentum = max(usual, 1 / (trainer.global_step + 1))
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        for norm, usual in self.momentum.items():
-            norm.momentum = usual
-
-
-class ProgressBar(Callback):
-    """One bar on stderr for the whole training, with the time left; gone when training ends."""
-
-    def __init__(self, keeper: KeepBest, *, is_shown: bool) -> None:
-        self.keeper = keeper
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not is_shown,
-        )
-        self.task = self.progress.add_task(self._description(0))
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.progress.update(self.task, total=self.keeper.epochs * int(trainer.num_training_batches))
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        description = self._description(trainer.current_epoch)
-        self.progress.update(self.task, advance=1, description=description)
-
-    def _description(self, ended: int) -> str:
-        best = f", best loss {self.keeper.best_loss:.4f}" if self.keeper.best_epoch else ""
-        return f"Training, epoch {ended + 1} of {self.keeper.epochs}{best}"
+    def measure(self, outputs: Float[Tensor, "images outputs"], targets: Targets) -> Tensor:
+        """The loss of a batch."""
+        return F.cross_entropy(outputs, targets, self.weights)
 
 
 def run(
@@ -152,17 +105,27 @@ def run(
     keeper: KeepBest,
     training: DataLoader[Any],
     validation: DataLoader[Any] | None,
+    plan: Plan,
     *,
-    accelerator: str,
+    checkpoints: Checkpoints | None = None,
     show_progress: bool,
 ) -> str | None:
-    """Train until the last epoch, Ctrl-C ("interrupted") or a loss that is not finite ("nan")."""
+    """Train until the last epoch, early stop, Ctrl-C ("interrupted") or a loss that is not finite ("nan")."""
     module.train()  # Lightning keeps the mode it finds
     bar = ProgressBar(keeper, is_shown=show_progress)
+    callbacks: list[Callback] = [SeededEpochs(plan.seed), keeper, EvenStatistics(), bar]
+    callbacks += _warm_up(module, plan)
+    if plan.patience is not None:
+        judged = "train_loss" if validation is None else "validation_loss"
+        callbacks.append(EarlyStopping(judged, patience=plan.patience, check_on_train_epoch_end=True))
+    resume: Path | None = None
+    if checkpoints is not None:
+        callbacks.append(checkpoints)
+        resume = checkpoints.path if checkpoints.path.is_file() else None
     with quiet_lightning(), bar.progress:
-        trainer = _trainer([keeper, EvenStatistics(), bar], keeper.epochs, accelerator)
+        trainer = _trainer(callbacks, plan, has_checkpoints=checkpoints is not None)
         try:
-            trainer.fit(module, training, validation)
+            trainer.fit(module, training, validation, ckpt_path=resume, weights_only=True if resume else None)
         except NotFiniteError:
             return "nan"
         except KeyboardInterrupt:
@@ -171,24 +134,36 @@ def run(
             if not keeper.was_interrupted:
                 raise
             return "interrupted"
-    return None
+    return "early" if len(keeper.history) < plan.epochs else None
 
 
-def _trainer(callbacks: list[Callback], epochs: int, accelerator: str) -> pl.Trainer:
+def _warm_up(module: Regression, plan: Plan) -> Sequence[Callback]:
+    if not plan.warm_up:
+        return ()
+    head = head_name(module.model, module.outputs)
+    if head is None:
+        raise ModelError("the network has no last layer to warm up: use warm_up=0")
+    return (WarmUp(module.model, module.model.get_submodule(head), plan.warm_up),)
+
+
+def _trainer(callbacks: list[Callback], plan: Plan, *, has_checkpoints: bool) -> pl.Trainer:
+    options = {"devices": 1, "logger": False, **plan.trainer}
     try:
         return pl.Trainer(
-            max_epochs=epochs,
-            accelerator=accelerator,
-            devices=1,
+            max_epochs=plan.epochs,
+            accelerator=plan.accelerator,
             callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=False,
+            enable_checkpointing=has_checkpoints,
             enable_model_summary=False,
             enable_progress_bar=False,
             num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            **options,
         )
-    except (ValueError, MisconfigurationException) as error:
-        raise ModelError(f"accelerator={accelerator!r} cannot be used: {error}") from error
+    except ModuleNotFoundError as error:
+        raise MissingDependency(f"Lightning needs a library that is not installed: {error}") from error
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise ModelError(f"accelerator={plan.accelerator!r} cannot be used: {error}") from error
 
 
 @contextmanager

@@ -1,12 +1,12 @@
-"""Fitting a network to a manifest: Adam, mean squared error, the best epoch kept, a bundle at the end."""
+"""Fitting a network to a manifest: the best epoch kept, a bundle at the end."""
 
 from __future__ import annotations
 
 import copy
-import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,17 +18,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from shapsight.data.augment import training_transform
-from shapsight.data.images import ImageTargets
+from shapsight.data.images import ImageBatches, whole_batch
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
-from shapsight.models.bundle import SCALES, Bundle, Card, weights_hash
+from shapsight.models.bundle import Bundle, Card, weights_hash
+from shapsight.models.order import EpochOrder
+from shapsight.models.plan import BATCH_SIZE, LEARNING_RATE, Plan, Schedule
+from shapsight.models.rescaled import in_units
 
-# Adam at a constant 3e-4 in batches of 8 suits both ends: measured on 83 photographs for 10 epochs (MSE of x on
-# validation images, two seeds), ImageNet's SqueezeNet gave 0.086 here, 0.128 at 1e-3 and 0.157 in batches of 32;
-# a ResNet-18 from scratch gave 0.020 here and 0.018 at 1e-3.
-LEARNING_RATE = 3e-4
-BATCH_SIZE = 8
+VALIDATION_BATCH = 32  # validation needs no gradients, so it may take more at once
 OnEpoch = Callable[[int, int, float, float], None]
 
 
@@ -39,9 +38,11 @@ class TrainingResult:
     Attributes
         bundle: the weights of the best epoch, with their card and references.
         history: `epoch` (from 1), `train_loss`, `validation_loss` (NaN without validation images) of
-            every epoch that ended; mean squared errors over all targets, the first while training, with jitter.
+            every epoch that ended; mean squared errors over all targets on their scales, or cross entropies, the
+            first while training, with jitter.
         best_epoch: the epoch whose weights were kept.
-        stopped: None after the last epoch, "interrupted" (Ctrl-C) or "nan" (the loss was no number any more).
+        stopped: None after the last epoch, "early" (no lower loss for a while), "interrupted" (Ctrl-C) or "nan" (the
+            loss was no number any more).
         notes: sentences that a user should read.
     """
 
@@ -64,6 +65,12 @@ def fit(
     color_jitter: bool = True,
     references: int = 100,
     accelerator: str = "auto",
+    schedule: Schedule = "constant",
+    warm_up: int = 0,
+    patience: int | None = None,
+    class_weights: bool = True,
+    trainer: Mapping[str, Any] | None = None,
+    checkpoints: Path | None = None,
     on_epoch: OnEpoch | None = None,
     progress: bool | None = None,
 ) -> TrainingResult:
@@ -74,10 +81,14 @@ def fit(
         result.bundle.save("run/model")
         result.history                              # epoch, train_loss, validation_loss
 
-    `images` has a row for each row of `manifest.table`. Adam on the mean squared error of all targets;
-    colour jitter on training images only. `references` images are drawn from the training split for the
-    bundle (fewer if there are fewer). `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after
-    each epoch; `progress` shows a bar, by default when stderr is a terminal. `built.model` stays as it is.
+    `images` has a row for each row of `manifest.table`. Adam on the mean squared error of all targets, each over
+    its scale, or on the cross entropy of classes, where rare ones weigh more unless `class_weights` is off; colour
+    jitter on training images only. `schedule` "one-cycle" raises and lowers the rate; `warm_up` epochs train the last
+    layer alone; `patience` epochs without a lower loss end it. `trainer` goes to Lightning's Trainer (devices,
+    precision, strategy, num_nodes, logger). In the folder `checkpoints` every epoch leaves a file from which the next
+    call goes on, to the same weights as without the interruption. `references` images are drawn from the training
+    split for the bundle (fewer if there are fewer). `on_epoch(epoch, epochs, train_loss, validation_loss)` is called
+    after each epoch; `progress` shows a bar, by default when stderr is a terminal. `built.model` stays as it is.
     The same seed on the same machine gives the same weights.
 
     Ctrl-C, or a loss that is no number, ends training with the best epoch so far; a Ctrl-C before the first
@@ -85,16 +96,39 @@ def fit(
     does not take these images or was never better than NaN, `MissingDependency` without Lightning.
     """
     loop = _lightning_loop()
-    model = copy.deepcopy(built.model).requires_grad_(True)
-    _check_settings(built, epochs, batch_size, learning_rate)
+    plan = Plan(
+        epochs,
+        batch_size,
+        learning_rate,
+        schedule,
+        warm_up,
+        patience,
+        class_weights,
+        seed,
+        accelerator,
+        trainer or {},
+    )
+    scales = [manifest.scales[name] for name in manifest.targets]
+    model = in_units(copy.deepcopy(built.model), scales).requires_grad_(True)
+    _check_batches(built, batch_size)
     _check_fit(built.arch, model, manifest, images)
-    training, validation = _loaders(manifest, images, batch_size, seed, color_jitter)
+    training, validation = _loaders(manifest, images, plan, color_jitter)
     keeper = loop.KeepBest(model, epochs, on_epoch)
+    saved = None if checkpoints is None else loop.Checkpoints(checkpoints)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        module = loop.Regression(model, learning_rate, built.mean, built.std)
+        kind = loop.Classification if manifest.class_names else loop.Regression
+        module = kind(
+            model,
+            learning_rate,
+            built.mean,
+            built.std,
+            weights=_weights(manifest, plan),
+            schedule=schedule,
+            outputs=len(manifest.output_names),
+        )
         bar = sys.stderr.isatty() if progress is None else progress
-        stopped = loop.run(module, keeper, training, validation, accelerator=accelerator, show_progress=bar)
+        stopped = loop.run(module, keeper, training, validation, plan, checkpoints=saved, show_progress=bar)
     if not keeper.best_epoch:
         _raise_without_epoch(stopped, learning_rate)
     model.cpu().load_state_dict(keeper.best_state)
@@ -105,14 +139,20 @@ def fit(
         "stopped": stopped,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "schedule": schedule,
+        "warm_up": warm_up,
         "color_jitter": color_jitter,
         "seed": seed,
         "references": len(drawn),
+        "resumed": 0 if saved is None else saved.resumed,
     }
     history = pd.DataFrame(keeper.history, columns=["epoch", "train_loss", "validation_loss"])
     card = _card(built, model, manifest, images.shape[-1], settings, history)
     notes = built.notes + _notes(manifest, stopped, history, settings)
-    return TrainingResult(Bundle(model, card, images[drawn]), history, keeper.best_epoch, stopped, notes)
+    if saved is not None and saved.complaint:
+        notes += (saved.complaint,)
+    bundle = Bundle(model.requires_grad_(True), card, images[drawn])
+    return TrainingResult(bundle, history, keeper.best_epoch, stopped, notes)
 
 
 def draw_references(manifest: Manifest, count: int, seed: int = 0) -> np.ndarray:
@@ -133,14 +173,7 @@ def _lightning_loop() -> ModuleType:
     return loop
 
 
-def _check_settings(built: BuiltModel, epochs: int, batch_size: int, learning_rate: float) -> None:
-    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
-        if value < 1:
-            raise ModelError(f"{name}={value}: training needs 1 or more")
-    if not 0 < learning_rate < math.inf:
-        raise ModelError(
-            f"learning_rate={learning_rate}: training needs a positive number, such as {LEARNING_RATE}"
-        )
+def _check_batches(built: BuiltModel, batch_size: int) -> None:
     has_batch_norm = any(
         isinstance(module, nn.modules.batchnorm._BatchNorm) for module in built.model.modules()
     )
@@ -172,32 +205,50 @@ def _check_fit(arch: str, model: nn.Module, manifest: Manifest, images: Tensor) 
             f"{arch} does not take images of {size} × {size} pixels ({str(error).splitlines()[0]}): "
             "try 224, which every torchvision network takes"
         ) from error
-    if found != (1, len(manifest.targets)):
+    if found != (1, len(manifest.output_names)):
         raise ModelError(
-            f"{arch} gives {found[1:]} outputs an image, but there are {len(manifest.targets)} targets: "
-            f"build_model({arch!r}, {len(manifest.targets)})"
+            f"{arch} gives {found[1:]} outputs an image, but there are {len(manifest.output_names)} "
+            f"{'classes' if manifest.class_names else 'targets'}: "
+            f"build_model({arch!r}, {len(manifest.output_names)})"
         )
 
 
 def _loaders(
-    manifest: Manifest, images: Tensor, batch_size: int, seed: int, color_jitter: bool
+    manifest: Manifest, images: Tensor, plan: Plan, color_jitter: bool
 ) -> tuple[DataLoader[tuple[Tensor, Tensor]], DataLoader[tuple[Tensor, Tensor]] | None]:
-    targets = manifest.target_values()
+    targets = manifest.label_numbers() if manifest.class_names else manifest.target_values()
     rows, held_out = manifest.rows("train"), manifest.rows("validation")
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
+    batch_size = plan.batch_size
     training = DataLoader(
-        Subset(ImageTargets(images, targets, training_transform() if color_jitter else None), rows.tolist()),
+        Subset(ImageBatches(images, targets, training_transform() if color_jitter else None), rows.tolist()),
         batch_size,
-        shuffle=True,
+        sampler=EpochOrder(len(rows), plan.seed),
+        collate_fn=whole_batch,
         drop_last=len(rows) % batch_size == 1
         and batch_size > 1
         and len(rows) > batch_size,  # the same reason
-        generator=torch.Generator().manual_seed(seed),
     )
     if not len(held_out):
         return training, None
-    return training, DataLoader(Subset(ImageTargets(images, targets), held_out.tolist()), batch_size)
+    return training, DataLoader(
+        Subset(ImageBatches(images, targets), held_out.tolist()),
+        max(batch_size, VALIDATION_BATCH),
+        collate_fn=whole_batch,
+    )
+
+
+def _weights(manifest: Manifest, plan: Plan) -> Tensor | None:
+    """What each target's errors, or each class, count: 1 over half the scale; more for rare classes."""
+    if manifest.class_names:
+        if not plan.has_class_weights:
+            return None
+        numbers = manifest.label_numbers()[manifest.rows("train")]
+        counts = torch.bincount(numbers, minlength=len(manifest.class_names)).clamp_min(1)
+        return len(numbers) / (len(counts) * counts.float())
+    halves = [manifest.scales[name].half for name in manifest.targets]
+    return None if set(halves) == {1.0} else 1 / torch.tensor(halves)
 
 
 def _raise_without_epoch(stopped: str | None, learning_rate: float) -> None:
@@ -222,13 +273,20 @@ def _card(
         "environments": list(manifest.train_on),
         "images": {split: len(manifest.rows(split)) for split in ("train", "validation")},
         "weights": built.weights_used,
-        "loss": "mean squared error",
+        "loss": "cross entropy" if manifest.class_names else "mean squared error",
         "optimizer": "Adam",
     }
     return Card(
         arch=built.arch,
-        output_names=manifest.targets,
-        output_scales={name: SCALES.get(name, "from -1 to +1") for name in manifest.targets},
+        output_names=manifest.output_names,
+        output_scales={name: str(scale) for name, scale in manifest.scales.items()},
+        scales={
+            name: (scale.low, scale.high, scale.unit)
+            for name, scale in manifest.scales.items()
+            if not scale.is_plain
+        },
+        task=manifest.task,
+        class_names=manifest.class_names,
         input_size=size,
         mean=built.mean,
         std=built.std,
@@ -254,6 +312,16 @@ def _notes(
             f"The loss was no finite number any more in epoch {len(history) + 1}: training stopped there "
             f"and {kept}. A learning rate below {rate:g} may help."
         )
+    if stopped == "early":
+        notes.append(
+            f"The loss fell no lower: training stopped after {len(history)} of {settings['epochs']} epochs."
+        )
+    if settings["resumed"]:
+        notes.append(f"Training was resumed {_times(settings['resumed'])} after it had been stopped.")
     if stopped == "interrupted":
         notes.append(f"Training was interrupted after {len(history)} of {settings['epochs']} epochs: {kept}.")
     return tuple(notes)
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -109,6 +109,26 @@ def relevance_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figu
     return _draw_bars(bars, figure, limit=1.0)
 
 
+def bars_with_intervals(
+    table: pd.DataFrame,
+    panel: str,
+    value: str,
+    axis_label: str,
+    write: Callable[[float], str],
+    *,
+    limit: float | None = None,
+) -> Figure:
+    """Draw any measure of each environment and split with its interval, one panel for each value of column `panel`.
+
+        bars_with_intervals(table, "target", "mae", "mean absolute error of {}", "{:.3g}".format)
+
+    The interval lies in the columns `VALUE_low` and `VALUE_high`. Raises `DataError` where columns or rows are missing.
+    """
+    low, high = f"{value}_low", f"{value}_high"
+    checked(table, ("environment", "split", panel, value, low, high), "bars_with_intervals")
+    return _draw_bars(Bars(table, panel, value, low, high, None, axis_label, write), None, limit)
+
+
 @dataclass(frozen=True)
 class Bars:
     """Which columns of a table make a picture of horizontal bars, and what is written beside them."""

@@ -1,0 +1,123 @@
+"""The columns that are learned: targets as numbers on their scales, or labels that are classes."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from shapsight.data.rules import Rule, column_by_rule
+from shapsight.data.scale import PIXELS, Scale
+from shapsight.data.sources.listing import Listing
+from shapsight.errors import DataError
+
+PIXEL_SIDES = {"width": "wide", "height": "high"}
+
+
+def target_columns(
+    table: pd.DataFrame,
+    targets: Sequence[str] | None,
+    scales: Mapping[str, Scale | str],
+    listing: Listing,
+) -> tuple[dict[str, Scale | None], list[str | None]]:
+    """Make the target columns of `table` numbers, pixels scaled by their own image, in place.
+
+    Returns each target's scale (None: over the training images' range) and, for each row, why it cannot be used.
+    Raises `DataError` for a target that is not there or holds no number at all, and for a scale of something else.
+    """
+    names = tuple(targets) if targets is not None else listing.numeric
+    _refuse_unknown(names, table, scales)
+    reasons: list[str | None] = [None] * len(table)
+    found: dict[str, Scale | None] = {}
+    for name in names:
+        given = scales.get(name)
+        side = given if given in PIXELS else listing.pixels.get(name) if given is None else None
+        raw = table[name].copy()
+        table[name] = _numbers(name, raw)
+        found[name] = _scale(given, side)
+        _note_missing(name, raw, table[name], reasons)
+        if isinstance(side, str):
+            _note_outside(name, raw, table, side, reasons)
+            table[name] = 2 * table[name] / table[side].where(table[side] > 0) - 1
+    return found, reasons
+
+
+def range_scales(found: Mapping[str, Scale | None], training: pd.DataFrame) -> dict[str, Scale]:
+    """Scales for all targets; one that was not given runs over the training images' range."""
+    scales = {}
+    for name, scale in found.items():
+        low, high = float(training[name].min()), float(training[name].max())
+        if scale is not None:
+            scales[name] = scale
+        elif math.isfinite(low) and low < high:
+            scales[name] = Scale(low, high)
+        else:
+            scales[name] = Scale(low - 1, low + 1) if math.isfinite(low) else Scale()
+    return scales
+
+
+def label_column(
+    table: pd.DataFrame, rule: Rule | None, listing: Listing
+) -> tuple[pd.Series[str], list[str | None]]:
+    """Each row's label, and why it cannot be used where it has none. Raises `DataError` without a rule."""
+    if rule is None:
+        raise DataError(
+            f"nothing says which class the images of {listing.root} belong to: give label=, such as folder:1 or "
+            "column:NAME"
+        )
+    labels = column_by_rule(rule, table, listing.outermost)
+    return labels, [None if label else "there is no label" for label in labels]
+
+
+def _refuse_unknown(names: Sequence[str], table: pd.DataFrame, scales: Mapping[str, Scale | str]) -> None:
+    columns = [str(name) for name in table.columns if name not in ("path", "width", "height")]
+    if not names:
+        raise DataError(
+            f"there is no column of numbers to predict; the columns are {', '.join(columns) or 'none'}"
+        )
+    for name in names:
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, n=6, cutoff=0)
+            raise DataError(f"there is no target column {name!r}; there are {', '.join(near) or 'none'}")
+    for name in scales:
+        if name not in names:
+            raise DataError(
+                f"a scale was given for {name!r}, which is no target; these are {', '.join(names)}"
+            )
+
+
+def _numbers(name: str, raw: pd.Series) -> pd.Series[float]:
+    numbers = pd.to_numeric(raw, errors="coerce").astype(float)
+    numbers = numbers.where(np.isfinite(numbers))
+    if len(numbers) and numbers.isna().all():
+        raise DataError(f"the target {name!r} holds no numbers: the first of its values is {raw.iloc[0]!r}")
+    return numbers
+
+
+def _scale(given: Scale | str | None, side: object) -> Scale | None:
+    if isinstance(side, str):
+        return PIXELS[side]
+    if given == "half":
+        return Scale()
+    return Scale.parse(given) if isinstance(given, str) else given
+
+
+def _note_missing(name: str, raw: pd.Series, numbers: pd.Series, reasons: list[str | None]) -> None:
+    for row in np.flatnonzero(numbers.isna().to_numpy()):
+        value = raw.iloc[row]
+        is_empty = value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+        said = f"{name} is missing" if is_empty else f"{name} = {value!r} is no finite number"
+        reasons[row] = reasons[row] or said
+
+
+def _note_outside(
+    name: str, raw: pd.Series, table: pd.DataFrame, side: str, reasons: list[str | None]
+) -> None:
+    outside = (table[name] < 0) | (table[name] > table[side])
+    for row in np.flatnonzero(outside.to_numpy()):
+        axis = name.upper() if name in ("x", "y") else name
+        extent = f"{table[side].iloc[row]} pixels {PIXEL_SIDES[side]}"
+        reasons[row] = reasons[row] or f"{axis} = {raw.iloc[row]} lies outside the image, which is {extent}"

@@ -1,0 +1,75 @@
+"""Rules that say where a column of the manifest comes from: a folder level, a column, the name, or a count."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+from shapsight.errors import DataError
+
+Rule = str | Callable[[str], str]
+GRAMMAR = (
+    "A rule is folder:N (the nth folder below the dataset, folder:-1 the innermost), column:NAME (or NAME alone), "
+    "name:REGEX (its first group, or all that it matches in the path), block:N (every N images in order), or a "
+    "Python function of the path"
+)
+
+
+def column_by_rule(rule: Rule, table: pd.DataFrame, outermost: str) -> pd.Series[str]:
+    """A column of text for every row of a table with a column `path`.
+
+        column_by_rule("folder:1", table, "photos")            # "room_1" of "room_1/a/112_98.jpg"
+        column_by_rule("name:_(day|night)_", table, "photos")  # "day" of "112_98_day_3.jpg"
+        column_by_rule("column:camera", table, "photos")
+        column_by_rule("block:50", table, "photos")            # "0" for the first fifty images, by path
+
+    `outermost` stands for a folder level that a path does not have. Raises `DataError`, with the grammar, for a rule
+    that cannot be read, a column that is not there, or a name that the expression does not match.
+    """
+    if callable(rule):
+        return table["path"].map(lambda path: str(rule(path)))
+    kind, colon, rest = rule.partition(":")
+    if kind == "folder" and re.fullmatch(r"-?[1-9]\d*", rest):
+        return table["path"].map(lambda path: _folder(path, int(rest), outermost))
+    if kind == "name" and rest:
+        return _by_name(rest, table)
+    if kind == "block" and rest.isdigit() and int(rest) > 0:
+        order = table["path"].rank(method="first").astype(int) - 1
+        return (order // int(rest)).map(lambda number: f"block {number}")
+    name = rest if kind == "column" and colon else rule
+    if name in table.columns:
+        return table[name].map(lambda value: "" if pd.isna(value) else _plain(value))
+    if colon and kind != "column":
+        raise DataError(f"{rule!r} cannot be read. {GRAMMAR}")
+    near = difflib.get_close_matches(name, map(str, table.columns), n=5, cutoff=0) or ["none"]
+    raise DataError(f"there is no column {name!r}; there are {', '.join(near)}. {GRAMMAR}")
+
+
+def _plain(value: object) -> str:
+    """1.0, which is what pandas makes of a 1 beside an empty cell, is the 1 that was written."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _folder(path: str, level: int, outermost: str) -> str:
+    folders = PurePosixPath(path).parts[:-1]
+    position = level - 1 if level > 0 else level
+    return folders[position] if -len(folders) <= position < len(folders) else outermost
+
+
+def _by_name(expression: str, table: pd.DataFrame) -> pd.Series[str]:
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise DataError(f"name:{expression} is no regular expression: {error}") from error
+
+    def found(path: str) -> str:
+        match = pattern.search(path)
+        if match is None:
+            raise DataError(f"name:{expression} does not match {path}, so this image would belong nowhere")
+        return (match.group(1) if pattern.groups else match.group(0)) or ""
+
+    return table["path"].map(found)

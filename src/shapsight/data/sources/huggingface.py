@@ -1,0 +1,78 @@
+"""A folder that Hugging Face `datasets` saved: an image is `SPLIT#NUMBER`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from shapsight.data.sources.listing import Listing
+from shapsight.errors import DataError, MissingDependency
+
+SIDES = {"x": "width", "y": "height"}
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """A folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote."""
+    return (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+
+
+def open_saved(path: Path) -> dict[str, Any]:
+    """The splits of a saved dataset; a dataset without splits is called ".".
+
+    Raises `MissingDependency` without the library, `DataError` for a damaged folder.
+    """
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            f"{path} was saved by Hugging Face datasets, which is not installed: pip install datasets"
+        ) from error
+    try:
+        saved = datasets.load_from_disk(str(path))
+    except Exception as error:  # a damaged folder ends in errors of many kinds
+        raise DataError(f"{path} cannot be read by Hugging Face datasets: {error}") from error
+    return dict(saved) if isinstance(saved, dict) else {".": saved}
+
+
+def image_column(dataset: Any, path: Path) -> str:
+    """The column of images."""
+    names = [name for name, feature in dataset.features.items() if type(feature).__name__ == "Image"]
+    if not names:
+        raise DataError(f"{path} has no column of images; its columns are {', '.join(dataset.features)}")
+    return str(names[0])
+
+
+def list_saved(path: Path) -> Listing:
+    """Every row of every split, with its plain columns and the names of its classes."""
+    parts = []
+    names: tuple[str, ...] = ()
+    label = None
+    for split, dataset in open_saved(path).items():
+        image = image_column(dataset, path)
+        frame = pd.DataFrame(dataset.remove_columns([image]).to_dict())
+        for column, feature in dataset.features.items():
+            if type(feature).__name__ == "ClassLabel" and label in (None, column):
+                label, names = str(column), tuple(feature.names)
+                frame["label"] = [None if n is None or n < 0 else names[n] for n in frame[column]]
+        frame["path"] = [f"{split}#{number}" for number in range(len(dataset))]
+        if split != ".":
+            frame["split"] = split
+        parts.append(frame)
+    table = pd.concat(parts, ignore_index=True)
+    if table.empty:
+        raise DataError(f"{path} has no rows")
+    said = ("path", "label", "split", "environment", "group", "roi", "id", label)
+    numeric = tuple(c for c in table.columns if c not in said and pd.api.types.is_numeric_dtype(table[c]))
+    return Listing(
+        path,
+        table,
+        path.resolve().name,
+        label="column:label" if "label" in table.columns else None,
+        environment="column:environment" if "environment" in table.columns else "folder:1",
+        split="column:split" if "split" in table.columns else None,
+        numeric=numeric,
+        pixels={name: side for name, side in SIDES.items() if name in numeric},
+        class_names=names,
+    )

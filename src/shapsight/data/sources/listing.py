@@ -1,0 +1,42 @@
+"""What a source lists before any image is opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The images that a source names, with all it says of them.
+
+    Attributes
+        root: the folder that paths are relative to.
+        table: `path`, and a column for each thing that the source says.
+        outermost: the name of an environment for images that belong to no folder.
+        label: the rule that gives the class, where the source has one.
+        environment: the rule that gives the environment.
+        split: the rule that gives the split, where the source has one.
+        numeric: columns that are targets unless the user says otherwise.
+        pixels: targets in pixels, and the side that they run along, "width" or "height".
+        class_names: in order, where the source knows them.
+        skipped: `path` and `reason` of what is left out already.
+        left_alone: files that are no images, by suffix.
+        notes: sentences for the user.
+    """
+
+    root: Path
+    table: pd.DataFrame
+    outermost: str
+    label: str | None = None
+    environment: str = "folder:1"
+    split: str | None = None
+    numeric: tuple[str, ...] = ()
+    pixels: dict[str, str] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    skipped: tuple[dict[str, str], ...] = ()
+    left_alone: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()

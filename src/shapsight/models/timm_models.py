@@ -1,0 +1,61 @@
+"""Networks of timm, by their names there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from shapsight.errors import MissingDependency, ModelError
+from shapsight.models.weights import UnreachableError
+
+
+def timm_name(arch: str) -> str | None:
+    """The name in timm, of `timm:NAME` or a bare NAME that timm knows; None for anything else."""
+    name = arch.removeprefix("timm:")
+    try:
+        import timm
+    except ModuleNotFoundError as error:
+        if name != arch:
+            raise MissingDependency(f"{arch} needs timm, which is not installed: pip install timm") from error
+        return None
+    if timm.is_model(name):
+        return name
+    if name == arch:
+        return None
+    near = (
+        ", ".join(timm.list_models(f"*{name.split('.')[0][:6]}*")[:4]) or "resnet18, convnext_tiny, and more"
+    )
+    raise ModelError(f"timm has no model called {name!r}. There are {near}")
+
+
+def timm_model(name: str, outputs: int, *, is_pretrained: bool = False) -> nn.Module:
+    """A timm network with `outputs` outputs. Raises `UnreachableError` where its weights cannot be had."""
+    import timm
+
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=is_pretrained, num_classes=outputs)
+    except Exception as error:  # the hub's client fails in many ways
+        if not is_pretrained:
+            raise ModelError(f"timm cannot build {name}: {error}") from error
+        raise UnreachableError(str(error).splitlines()[0]) from error
+    return model
+
+
+def statistics(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that the network's images are normalised with."""
+    config: Mapping[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return tuple(config["mean"]), tuple(config["std"])
+
+
+def without_other_heads(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without those of a last layer of another size, which stays as it was drawn."""
+    own = model.state_dict()
+    heads = model.pretrained_cfg.get("classifier", ())  # type: ignore[union-attr, operator]
+    names = (heads,) if isinstance(heads, str) else tuple(heads or ())
+    is_head = tuple(f"{name}." for name in names)
+    return {
+        key: own[key] if key.startswith(is_head) and key in own and own[key].shape != value.shape else value
+        for key, value in state.items()
+    }
