@@ -179,7 +179,15 @@ def _with_columns(
     if split is not None or listing.split is not None:
         found["split"] = known_splits(column_by_rule(split or listing.split or "", table, listing.outermost))
     table = table.drop(columns=[name for name in ("environment", "split", "group") if name in table.columns])
+    if "roi" in table.columns:
+        found["roi"] = table["roi"].map(lambda spec: _whole_path(listing.root, spec))
     return table.assign(**found)
+
+
+def _whole_path(root: Path, spec: object) -> str:
+    """A row's own region of interest; a file below the dataset gets its whole path, so that it is found anywhere."""
+    path = root / str(spec)
+    return str(path.resolve()) if isinstance(spec, str) and path.is_file() else str(spec)
 
 
 def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[str, str]]:

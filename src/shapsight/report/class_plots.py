@@ -87,6 +87,7 @@ def calibration_plot(table: pd.DataFrame) -> Figure:
         alpha=0.8,
         linewidths=0,
         zorder=2,
+        clip_on=False,
     )
     axes.set_xlabel("confidence", fontsize=style.LABEL)
     axes.set_ylabel("accuracy", fontsize=style.LABEL)
