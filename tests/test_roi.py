@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from shapsight.data.annotations import is_inside, read_roi
+from shapsight.data.annotations import is_inside
 from shapsight.data.images import load_images
+from shapsight.data.roi import read_roi
 from shapsight.errors import DataError
 
 ROW = {"path": "room_1/3_4_a.jpg", "width": 8, "height": 6}

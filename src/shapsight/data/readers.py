@@ -78,7 +78,7 @@ def read_dataset(
     for name, share in {"validation_share": validation_share, "test_share": test_share}.items():
         if not 0 <= share < 1:
             raise DataError(f"{name}={share} is not a share: it must be 0 or more and below 1")
-    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names))
+    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), label is not None)
     task = task or _task(listing, targets, label)
     table = _with_columns(listing, environment, split, group)
     known = set(table["environment"])
@@ -144,6 +144,7 @@ def _list(
     path_column: str | None,
     allow_outside: bool,
     class_names: tuple[str, ...],
+    has_label_rule: bool,
 ) -> Listing:
     """What the source names, by the kind of source that it is."""
     text = os.fspath(source)
@@ -156,8 +157,8 @@ def _list(
         return list_saved(path)
     if pattern is not None or task == "regression":
         return list_names(path, pattern)
-    if task == "classification" or (path.is_dir() and are_classes(path)):
-        return list_classes(path)
+    if task == "classification" or has_label_rule or (path.is_dir() and are_classes(path)):
+        return list_classes(path, has_rule=has_label_rule)
     return list_names(path, pattern)
 
 
