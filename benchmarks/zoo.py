@@ -255,9 +255,8 @@ def _measure(result: Result, key: str, model: nn.Module, references: Tensor, ima
     explanation = DeepShap(model, references)(image, outputs=0, on_gap="ignore")
     with torch.no_grad():
         prediction = model(image)[0, 0]
-    if not torch.isclose(
-        explanation.predictions[0, 0], prediction, rtol=1e-3
-    ):  # the model that was explained is another
+    # Another prediction: the model that was explained is another. In float32 some networks are that badly conditioned.
+    if not torch.isclose(explanation.predictions[0, 0], prediction, rtol=1e-2 if "32" in key else 1e-9):
         raise RuntimeError(
             f"predicted {explanation.predictions.item():.6g} instead of {prediction.item():.6g}"
         )

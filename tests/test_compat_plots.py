@@ -206,7 +206,7 @@ def test_a_window_without_a_screen_is_replaced_by_a_file_backend(monkeypatch):
 def test_nan_is_counted_and_zeros_are_an_even_picture():
     values = [value.copy() for value in VALUES]
     values[1][0, 2, 3] = np.nan
-    assert titles(drawn(values, PIXELS))[1] == "output 1\n1 pixels NaN"
+    assert titles(drawn(values, PIXELS))[1] == "output 1\n1 pixel NaN"
     assert not heats(drawn([0 * value for value in VALUES], PIXELS)).any()
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from PIL import Image
 
+from shapsight.data.annotations import is_inside
 from shapsight.data.images import load_images
-from shapsight.data.roi import _is_inside, read_roi
+from shapsight.data.roi import read_roi
 from shapsight.errors import DataError
 
 ROW = {"path": "room_1/3_4_a.jpg", "width": 8, "height": 6}
@@ -102,7 +103,7 @@ corner = st.tuples(*[st.integers(-40, 260).map(lambda n: n / 10 + 0.013)] * 2)
 @settings(max_examples=100, deadline=None)
 @given(st.lists(corner, min_size=3, max_size=3, unique=True))
 def test_a_triangle_holds_the_pixels_that_matplotlib_finds_inside(corners):
-    mask = _is_inside(np.array(corners), 22, 20)
+    mask = is_inside(np.array(corners), 22, 20)
     rows, columns = np.mgrid[:20, :22] + 0.5
     points = np.stack([columns.ravel(), rows.ravel()], 1)
     closed = Outline(np.array([*corners, corners[0]]))

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from shapsight import __version__
-from shapsight.errors import ShapsightError
+from shapsight.cli_options import (
+    Arch,
+    BatchSize,
+    Device,
+    Epochs,
+    Explain,
+    ImageSize,
+    LearningRate,
+    Out,
+    Overwrite,
+    References,
+    RoiSpec,
+    Seed,
+    TrainOn,
+    Weights,
+    command_line,
+    exit_codes,
+    show,
+    takes_data_options,
+)
+from shapsight.cli_remedies import add_commands as add_remedy_commands
+from shapsight.cli_training import Data, add_commands
 
 app = typer.Typer(
     help="Find out which pixels an image model uses, prove it, and cure a model that looks at the wrong ones.",
@@ -24,26 +42,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, the numbers and report.html.")]
-TrainOn = Annotated[
-    str, typer.Option(help="Environments to train on, by comma; the others stay unseen. Or: all.")
-]
-Arch = Annotated[str, typer.Option(help="Any torchvision classification network.")]
-Weights = Annotated[str, typer.Option(help="imagenet, none, or a file (safetensors, or a state dict).")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training images.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images in a training step.")]
-LearningRate = Annotated[float, typer.Option(min=0, help="Adam's step size.")]
-ImageSize = Annotated[int, typer.Option(min=16, help="Images are resized to this many pixels squared.")]
-References = Annotated[int, typer.Option(min=1, help="Training images that stand for 'feature absent'.")]
-Explain = Annotated[int, typer.Option(min=1, help="Images to explain in each environment.")]
-RoiSpec = Annotated[
-    str | None,
-    typer.Option("--roi", help="What the model should use: below:ROW, a folder of masks, a polygon file."),
-]
-Seed = Annotated[int, typer.Option(help="Same seed, same splits, weights and draws.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 
 
 def _version(wanted: bool) -> None:
@@ -61,47 +59,53 @@ def _main(
     """Find out which pixels an image model uses, prove it, and cure a model that looks at the wrong ones."""
 
 
-@app.command(epilog="Example: shapsight debug photos --train-on lockers --roi below:112 --out runs/lockers")
+@app.command(
+    epilog="Examples: shapsight debug photos --train-on lockers --roi below:112 --out runs/lockers   |   "
+    "shapsight debug idx:/usr/share/datasets/fashion-mnist --task classification --out runs/fashion"
+)
+@takes_data_options
 def debug(
-    data: Annotated[
-        Path, typer.Argument(help="A folder of environments, each a folder of images X_Y_anything.jpg.")
-    ],
+    data: Data,
     out: Out,
     train_on: TrainOn = "all",
-    arch: Arch = "resnet18",
-    weights: Weights = "imagenet",
-    epochs: Epochs = 10,
-    batch_size: BatchSize = 8,
-    learning_rate: LearningRate = 3e-4,
-    image_size: ImageSize = 224,
+    arch: Arch = "auto",
+    weights: Weights = "auto",
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    image_size: ImageSize = None,
     references: References = 100,
     explain: Explain = 8,
     roi: RoiSpec = None,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
+    *,
+    how: dict[str, Any],
 ) -> None:
     """Train on some environments, test on all of them, explain the model with DeepSHAP, and write a report."""
-    from shapsight.jobs.analysis import Settings
     from shapsight.jobs.debug import debug as run
     from shapsight.jobs.narrator import Narrator
+    from shapsight.jobs.reading import DataOptions
+    from shapsight.jobs.settings import Settings
 
     settings = Settings(
         train_on=train_on,
         arch=arch,
         weights=weights,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        image_size=image_size,
+        epochs=epochs or 0,
+        batch_size=batch_size or 0,
+        learning_rate=learning_rate or 0.0,
+        image_size=image_size or 0,
         references=references,
         explain=explain,
         roi=roi,
         seed=seed,
         device=device,
+        reading=DataOptions(**how),
     )
-    with _exit_codes():
-        _show(run(data, out, settings, narrator=Narrator(), command=_command_line(), overwrite=overwrite))
+    with exit_codes():
+        show(run(data, out, settings, narrator=Narrator(), command=command_line(), overwrite=overwrite))
 
 
 @app.command(epilog="Example: shapsight demo --out runs/demo")
@@ -118,17 +122,17 @@ def demo(
     from shapsight.jobs.demo import demo as run
     from shapsight.jobs.narrator import Narrator
 
-    with _exit_codes():
+    with exit_codes():
         lines = run(
             out,
             full=full,
             seed=seed,
             device=device,
             narrator=Narrator(),
-            command=_command_line(),
+            command=command_line(),
             overwrite=overwrite,
         )
-        _show(lines)
+        show(lines)
 
 
 @app.command(
@@ -213,46 +217,19 @@ def explain(
         seed=seed,
         device=device,
     )
-    with _exit_codes():
+    with exit_codes():
         lines = explain_files(
-            paths, out, settings, narrator=Narrator(), command=_command_line(), overwrite=overwrite
+            paths, out, settings, narrator=Narrator(), command=command_line(), overwrite=overwrite
         )
-        _show(lines)
-
-
-def _show(lines: list[str]) -> None:
-    console = Console()
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
-
-
-def _command_line() -> str:
-    """The command as it was typed, for the report."""
-    import shlex
-
-    return shlex.join(["shapsight", *sys.argv[1:]])
+        show(lines)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     Console(stderr=True).print(f"  {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
-def _show_error(message: str) -> None:
-    console = Console(stderr=True)
-    console.print("error", style="bold red", end=" ")
-    console.print(message, highlight=False, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """A user's mistake gets one clear message and exit code 1; Ctrl-C gets exit code 130."""
-    try:
-        yield
-    except ShapsightError as error:
-        _show_error(str(error))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+add_commands(app)
+add_remedy_commands(app)
 
 
 def main() -> None:

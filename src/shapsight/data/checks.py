@@ -53,7 +53,7 @@ def check_dataset(
     thumbs = thumbnails(images)
     findings = [
         *_skipped(manifest),
-        *_duplicates(manifest, thumbs),
+        *_duplicates(manifest, images, thumbs),
         *_few(manifest),
         *_shifted(manifest, seed),
         *_odd_pictures(manifest, thumbs),
@@ -73,17 +73,19 @@ def _skipped(manifest: Manifest) -> Iterator[Finding]:
         yield _finding(check, "problem", said, len(rows), "none")
 
 
-def _duplicates(manifest: Manifest, thumbs: Float[Tensor, "images 32 32"]) -> Iterator[Finding]:
+def _duplicates(
+    manifest: Manifest, images: UInt8[Tensor, "images 3 size size"], thumbs: Float[Tensor, "images 32 32"]
+) -> Iterator[Finding]:
     """Pictures that occur in two splits make the second one look better than it is."""
     present = [split for split in SPLITS if len(manifest.rows(split))]
     paths = manifest.table["path"].to_numpy()
-    exact, near = [], []
+    exact: list[tuple[int, str]] = []
+    near: list[tuple[int, str]] = []
     for n, first in enumerate(present):
         for second in present[n + 1 :]:
-            pairs = near_pairs(thumbs, manifest.rows(first), manifest.rows(second))
-            for one, other, difference in pairs:
-                said = f"{paths[int(one)]} ({first}) and {paths[int(other)]} ({second})"
-                (exact if difference == 0 else near).append((int(other), said))
+            for one, other, _ in near_pairs(thumbs, manifest.rows(first), manifest.rows(second)).astype(int):
+                said = f"{paths[one]} ({first}) and {paths[other]} ({second})"
+                (exact if torch.equal(images[one], images[other]) else near).append((int(other), said))
     for check, found, pairs in (
         ("the same picture in two splits", "problem", exact),
         ("nearly the same picture in two splits", "note", near),
@@ -126,9 +128,7 @@ def _shifted(manifest: Manifest, seed: int) -> Iterator[Finding]:
         for column in columns:
             if len(training) < 5 or len(other) < 5:
                 continue
-            one, two = training[column].to_numpy(), other[column].to_numpy()
-            if manifest.class_names:
-                one, two = (pd.Categorical(v, manifest.class_names).codes.astype(int) for v in (one, two))
+            one, two = (_as_numbers(rows[column], manifest.class_names) for rows in (training, other))
             found = distance(one, two)
             if found >= SHIFT and _share_as_far(one, two, found, distance, seed) <= 0.01:
                 said.append(f"{column} in {split}: distance {found:.2f}")
@@ -136,6 +136,12 @@ def _shifted(manifest: Manifest, seed: int) -> Iterator[Finding]:
     yield _finding(
         "a split whose targets are distributed otherwise than training's", "note", said, count, "none", 6
     )
+
+
+def _as_numbers(values: pd.Series, class_names: Sequence[str]) -> np.ndarray:
+    if not class_names:
+        return values.to_numpy(float)
+    return values.map({name: n for n, name in enumerate(class_names)}).to_numpy(int)
 
 
 def _kolmogorov_smirnov(one: np.ndarray, two: np.ndarray) -> float:

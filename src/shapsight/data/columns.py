@@ -93,7 +93,9 @@ def _numbers(name: str, raw: pd.Series) -> pd.Series[float]:
     numbers = pd.to_numeric(raw, errors="coerce").astype(float)
     numbers = numbers.where(np.isfinite(numbers))
     if len(numbers) and numbers.isna().all():
-        raise DataError(f"the target {name!r} holds no numbers: the first of its values is {raw.iloc[0]!r}")
+        raise DataError(
+            f"the target {name!r} holds no numbers: the first of its values is {_shown(raw.iloc[0])}"
+        )
     return numbers
 
 
@@ -109,8 +111,12 @@ def _note_missing(name: str, raw: pd.Series, numbers: pd.Series, reasons: list[s
     for row in np.flatnonzero(numbers.isna().to_numpy()):
         value = raw.iloc[row]
         is_empty = value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-        said = f"{name} is missing" if is_empty else f"{name} = {value!r} is no finite number"
+        said = f"{name} is missing" if is_empty else f"{name} = {_shown(value)} is no finite number"
         reasons[row] = reasons[row] or said
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _note_outside(

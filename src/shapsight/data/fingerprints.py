@@ -49,7 +49,7 @@ def near_pairs(
     for start in range(0, len(one), CHUNK):
         rows = one[start : start + CHUNK]
         agreeing = signs[rows] @ signs[other].T  # 64 less twice the number of bits that differ
-        for pairs in (agreeing >= 64 - 2 * NEAR_BITS).nonzero().split(CHUNK):
+        for pairs in torch.split((agreeing >= 64 - 2 * NEAR_BITS).nonzero(), CHUNK):
             first, second = rows[pairs[:, 0].numpy()], other[pairs[:, 1].numpy()]
             difference = (thumbs[first] - thumbs[second]).abs().mean((1, 2)).numpy()
             found.append(np.stack([first, second, difference], axis=1)[difference <= NEAR_PIXELS])

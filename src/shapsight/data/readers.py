@@ -48,6 +48,7 @@ def read_dataset(
     group: Rule | None = None,
     path_column: str | None = None,
     allow_outside: bool = False,
+    for_training: bool = True,
     progress: Progress | None = None,
 ) -> Manifest:
     """Read any dataset of images into a manifest, one row an image.
@@ -67,6 +68,9 @@ def read_dataset(
     those of `hold_out`) are trained on, the others are unseen; in each, `validation_share` and `test_share` of the
     images are drawn with `seed`, whole groups at a time, unless the source has splits of its own.
 
+    With `for_training` off, all images are unseen or keep the splits that the source gives them, and nothing is asked
+    of what could be learned from them: that is how a trained model's test data are read.
+
     Images that cannot be used are listed in `Manifest.skipped` with a reason; a table's paths that lead outside its
     folder are among them without `allow_outside`. Every image is decoded once; `progress(done, total)` follows that.
     Raises `DataError` if there is nothing usable, and for a rule, column or environment that is not there.
@@ -74,7 +78,7 @@ def read_dataset(
     for name, share in {"validation_share": validation_share, "test_share": test_share}.items():
         if not 0 <= share < 1:
             raise DataError(f"{name}={share} is not a share: it must be 0 or more and below 1")
-    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names))
+    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), label is not None)
     task = task or _task(listing, targets, label)
     table = _with_columns(listing, environment, split, group)
     known = set(table["environment"])
@@ -96,19 +100,27 @@ def read_dataset(
         raise DataError(
             f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {EXPECTED}"
         )
-    held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
-    trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
-    table["split"] = draw_splits(
-        table, trained, validation_share=validation_share, test_share=test_share, seed=seed
-    )
-    classes = _classes(table, listing, tuple(class_names)) if task == "classification" else ()
-    notes = [*listing.notes, *refuse_the_unlearnable(table, tuple(scales_found), classes)]
+    trained: tuple[str, ...] = ()
+    if for_training:
+        held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
+        trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
+        table["split"] = draw_splits(
+            table, trained, validation_share=validation_share, test_share=test_share, seed=seed
+        )
+    elif "split" not in table.columns:
+        table["split"] = "unseen"
+    classes = _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
+    notes = list(listing.notes)
+    if for_training:
+        notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
     final = range_scales(scales_found, table[table["split"] == "train"])
-    notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
+    if for_training:
+        notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
     notes += reading_notes(
         table,
         skipped,
         listing.left_alone,
+        for_training=for_training,
         rotated=sum(i.has_orientation for i in inspections),
         has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
     )
@@ -132,6 +144,7 @@ def _list(
     path_column: str | None,
     allow_outside: bool,
     class_names: tuple[str, ...],
+    has_label_rule: bool,
 ) -> Listing:
     """What the source names, by the kind of source that it is."""
     text = os.fspath(source)
@@ -144,8 +157,8 @@ def _list(
         return list_saved(path)
     if pattern is not None or task == "regression":
         return list_names(path, pattern)
-    if task == "classification" or (path.is_dir() and are_classes(path)):
-        return list_classes(path)
+    if task == "classification" or has_label_rule or (path.is_dir() and are_classes(path)):
+        return list_classes(path, has_rule=has_label_rule)
     return list_names(path, pattern)
 
 
@@ -167,7 +180,15 @@ def _with_columns(
     if split is not None or listing.split is not None:
         found["split"] = known_splits(column_by_rule(split or listing.split or "", table, listing.outermost))
     table = table.drop(columns=[name for name in ("environment", "split", "group") if name in table.columns])
+    if "roi" in table.columns:
+        found["roi"] = table["roi"].map(lambda spec: _whole_path(listing.root, spec))
     return table.assign(**found)
+
+
+def _whole_path(root: Path, spec: object) -> str:
+    """A row's own region of interest; a file below the dataset gets its whole path, so that it is found anywhere."""
+    path = root / str(spec)
+    return str(path.resolve()) if isinstance(spec, str) and path.is_file() else str(spec)
 
 
 def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[str, str]]:
@@ -178,13 +199,17 @@ def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[st
     ]
 
 
-def _classes(table: pd.DataFrame, listing: Listing, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def _classes(
+    table: pd.DataFrame, listing: Listing, wanted: tuple[str, ...], for_training: bool
+) -> tuple[str, ...]:
     """The classes in the order of the model's outputs: as they were given, else sorted."""
     present = sorted(table["label"].unique())
     names = wanted or listing.class_names
     if missing := [name for name in present if names and name not in names]:
         raise DataError(f"the label {missing[0]!r} is none of the class names {', '.join(names[:8])}")
-    if len(present) < 2:
+    if wanted:
+        return wanted
+    if len(present) < 2 and for_training:
         raise DataError(
             f"all images of {listing.root} have the label {present[0]!r}: to tell classes apart takes two or more"
         )

@@ -43,19 +43,12 @@ def reading_notes(
     skipped: list[dict[str, str]],
     left_alone: Counter[str],
     *,
+    for_training: bool,
     rotated: int,
     has_targets_in_pixels: bool,
 ) -> list[str]:
     """Sentences on what is unseen, left out, turned, or of several sizes."""
-    notes = []
-    if table["environment"].nunique() == 1:
-        name = table["environment"].iloc[0]
-        if not (table["split"] == "test").any():
-            notes.append(f"There is one environment only ({name}): nothing unseen is left to test on.")
-    elif not table["split"].isin(["unseen", "test"]).any():
-        notes.append("Every environment is trained on: nothing unseen is left to test on.")
-    if not (table["split"] == "validation").any():
-        notes.append("There are no validation images, so the best epoch is judged by the training loss.")
+    notes = _on_splits(table) if for_training else []
     if skipped:
         notes.append(f"{_images(len(skipped))} left out: {tally(skipped)}.")
     if rotated:
@@ -72,6 +65,19 @@ def reading_notes(
     if left_alone:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in left_alone.most_common(4))
         notes.append(f"Files that are no images were passed over: {listed}.")
+    return notes
+
+
+def _on_splits(table: pd.DataFrame) -> list[str]:
+    notes = []
+    if table["environment"].nunique() == 1:
+        name = table["environment"].iloc[0]
+        if not (table["split"] == "test").any():
+            notes.append(f"There is one environment only ({name}): nothing unseen is left to test on.")
+    elif not table["split"].isin(["unseen", "test"]).any():
+        notes.append("Every environment is trained on: nothing unseen is left to test on.")
+    if not (table["split"] == "validation").any():
+        notes.append("There are no validation images, so the best epoch is judged by the training loss.")
     return notes
 
 

@@ -1,9 +1,10 @@
-"""The region of interest: the pixels that the model should use, given as a row, as masks or as a polygon."""
+"""The region of interest: the pixels that the model should use, given as a row, masks, polygons or boxes."""
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,22 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from PIL import Image
 
-from shapsight.data.images import SUFFIXES, decode_image
+from shapsight.data.annotations import Shapes, box, read_shapes, shapes_of
+from shapsight.data.decoding import SUFFIXES, decode_image
 from shapsight.errors import DataError
 
 MASK_SUFFIXES = (".png", *(suffix for suffix in SUFFIXES if suffix != ".png"))
 WHITE = 127  # a mask's pixel above this grey level is inside
 GRAMMAR = (
     "A region of interest is one of: below:ROW (such as below:112, every pixel from that row of the stored "
-    "image downwards); a folder of masks (for room_1/112_98_a.jpg the file room_1/112_98_a.png, white inside); "
-    "or a JSON file with a polygon in stored pixels ([[x, y], ...], a list of those, or LabelMe's)."
+    "image downwards); a folder of masks (for room_1/112_98_a.jpg the file room_1/112_98_a.png, white inside, or "
+    "room_1/112_98_a.json of LabelMe); a JSON file with a polygon in stored pixels ([[x, y], ...], a list of those, "
+    "LabelMe's or COCO's); a CSV of boxes (path, left, top, right, bottom); column:NAME of the dataset's table; or "
+    "module:function, which gives the mask of a row."
 )
 Row = Mapping[Any, Any]
 Mask = Bool[np.ndarray, "height width"]
-Polygon = Float[np.ndarray, "corners 2"]
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,27 @@ class Roi:
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) >= 128
 
 
-def read_roi(spec: str | os.PathLike[str]) -> Roi:
-    """Read a region of interest: `below:ROW`, a folder of masks, or a polygon file.
+def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:
+    """Read a region of interest: a row, masks, polygons, boxes, a column of the table, or a function.
 
         read_roi("below:112")           # row 112 of the stored image and all rows under it
         read_roi("masks")               # for room_1/112_98_a.jpg: masks/room_1/112_98_a.png, white is inside
         read_roi("track.json")          # [[x, y], ...], a list of such polygons, or LabelMe's shapes
+        read_roi("coco.json")           # COCO: polygons, run lengths or boxes of each image
+        read_roi("boxes.csv")           # columns path, left, top, right, bottom
+        read_roi("column:roi")          # each row's own: below:ROW, box:L,T,R,B, a mask or a polygon file
+        read_roi("my_masks:track")      # a function of the row, (height, width) bool; or the function itself
 
     Polygon corners are in stored pixels, where the top left pixel covers 0 to 1; a pixel is inside if its
     centre lies in one of the polygons (even-odd rule where a polygon crosses itself).
     Raises `DataError`, with the grammar, for anything else.
     """
+    if callable(spec):
+        name = getattr(spec, "__name__", "a function")
+        return Roi(name, partial(_from_function, name, spec))
     text = os.fspath(spec)
+    if text.startswith("column:"):
+        return Roi(text, partial(_from_column, text.removeprefix("column:")))
     if text.startswith("below:"):
         row = text.removeprefix("below:")
         if not (row.isascii() and row.isdigit()):
@@ -82,11 +94,13 @@ def read_roi(spec: str | os.PathLike[str]) -> Roi:
     if path.is_dir():
         return Roi(text, partial(_mask_from_folder, path))
     if not path.is_file():
+        function = _imported(text)
+        if function is not None:
+            return Roi(text, partial(_from_function, text, function))
         raise DataError(
             f"{text!r} is no region of interest, and no file or folder of that name exists. {GRAMMAR}"
         )
-    polygons, size = _read_polygons(path)
-    return Roi(text, partial(_inside_polygons, path, polygons, size))
+    return Roi(text, partial(_from_shapes, path, read_shapes(path, GRAMMAR)))
 
 
 def _below(first: int, row: Row) -> Mask:
@@ -99,12 +113,19 @@ def _below(first: int, row: Row) -> Mask:
 
 def _mask_from_folder(folder: Path, row: Row) -> Mask:
     stem = folder / Path(row["path"]).with_suffix("")
+    annotations = stem.with_name(f"{stem.name}.json")
+    if annotations.is_file():
+        return _from_shapes(annotations, read_shapes(annotations, GRAMMAR), row)
     candidates = [stem.with_name(stem.name + suffix) for suffix in MASK_SUFFIXES]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise DataError(
             f"there is no mask for {row['path']}: looked for {candidates[0]} (or another image suffix)"
         )
+    return _read_mask(path, row)
+
+
+def _read_mask(path: Path, row: Row) -> Mask:
     grey = np.asarray(Image.fromarray(decode_image(path, matte="black")).convert("L"))
     if grey.shape != (row["height"], row["width"]):
         raise DataError(
@@ -118,53 +139,57 @@ def _mask_from_folder(folder: Path, row: Row) -> Mask:
     return grey > WHITE
 
 
-def _read_polygons(path: Path) -> tuple[list[Polygon], tuple[int, int] | None]:
-    """The polygons of a JSON file, and the image's (width, height) where the file tells it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}. {GRAMMAR}") from error
-    size = None
-    if isinstance(content, dict) and isinstance(content.get("shapes"), list):
-        if content.get("imageWidth") and content.get("imageHeight"):
-            size = content["imageWidth"], content["imageHeight"]
-        content = [shape.get("points") if isinstance(shape, dict) else None for shape in content["shapes"]]
-    elif _is_polygon(content):
-        content = [content]
-    if not isinstance(content, list) or not content or not all(map(_is_polygon, content)):
-        raise DataError(f"{path} holds no polygons of three or more [x, y] corners. {GRAMMAR}")
-    return [np.array(polygon, float) for polygon in content], size
-
-
-def _is_polygon(content: object) -> bool:
-    return (
-        isinstance(content, list)
-        and len(content) >= 3
-        and all(isinstance(corner, list) and len(corner) == 2 for corner in content)
-        and all(isinstance(number, int | float) for corner in content for number in corner)
-    )
-
-
-def _inside_polygons(path: Path, polygons: list[Polygon], size: tuple[int, int] | None, row: Row) -> Mask:
+def _from_shapes(path: Path, shapes: Shapes | dict[str, Shapes], row: Row) -> Mask:
     width, height = row["width"], row["height"]
-    if size is not None and size != (width, height):
+    found = shapes if isinstance(shapes, Shapes) else shapes_of(shapes, row["path"], path)
+    if found.size is not None and found.size != (width, height):
         raise DataError(
-            f"{path} was drawn on an image of {size[0]} × {size[1]} pixels, but {row['path']} is {width} × {height}"
+            f"{path} was drawn on an image of {found.size[0]} × {found.size[1]} pixels, but {row['path']} is "
+            f"{width} × {height}"
         )
-    mask = np.zeros((height, width), bool)
-    for polygon in polygons:
-        mask |= _is_inside(polygon, width, height)
+    mask = found.draw(width, height)
     if not mask.any():
         raise DataError(f"the polygons of {path} hold no pixel of {row['path']}, which is {width} × {height}")
     return mask
 
 
-def _is_inside(polygon: Polygon, width: int, height: int) -> Mask:
-    """Even-odd rule at pixel centres: each edge flips the pixels to the right of where it crosses their row."""
-    mask = np.zeros((height, width), bool)
-    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-    for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        crossed = (y1 <= y) != (y2 <= y)
-        crossing = x1 + (y[crossed] - y1) * (x2 - x1) / (y2 - y1) if crossed.any() else np.empty(0)
-        mask[crossed] ^= x > crossing[:, None]
-    return mask
+def _from_function(name: str, function: Callable[[Row], Any], row: Row) -> Mask:
+    mask = np.asarray(function(row))
+    if mask.shape != (row["height"], row["width"]):
+        raise DataError(
+            f"{name} gave a mask of shape {mask.shape} for {row['path']}: it needs (height, width), "
+            f"({row['height']}, {row['width']})"
+        )
+    return mask.astype(bool)
+
+
+def _from_column(column: str, row: Row) -> Mask:
+    """Each row's own region: below:ROW, box:LEFT,TOP,RIGHT,BOTTOM, a mask or a polygon file."""
+    text = row.get(column)
+    if not isinstance(text, str) or not text:
+        raise DataError(f"the column {column!r} holds no region of interest for {row['path']}")
+    if text.startswith("box:"):
+        try:
+            left, top, right, bottom = map(float, text.removeprefix("box:").split(","))
+        except ValueError as error:
+            raise DataError(f"{text!r} of {row['path']} is no box:LEFT,TOP,RIGHT,BOTTOM") from error
+        return _from_shapes(Path(text), Shapes([box(left, top, right, bottom)]), row)
+    path = Path(text)
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return _read_mask(path, row)
+    return read_roi(text).draw(row)
+
+
+def _imported(text: str) -> Callable[[Row], Any] | None:
+    """The function of `module:name`, where there is such a module."""
+    module_name, _, name = text.partition(":")
+    if not (name.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
+        return None
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = getattr(importlib.import_module(module_name), name, None)
+    except ModuleNotFoundError:
+        return None
+    finally:
+        sys.path.pop(0)
+    return function if callable(function) else None

@@ -52,7 +52,7 @@ def _classes(
     confidence, chosen = probabilities.max(1)
     number = {name: n for n, name in enumerate(names)}
     actual = manifest.table["label"].map(number)
-    of_label = probabilities[torch.arange(len(logits)), torch.as_tensor(actual.fillna(0).to_numpy(int))]
+    of_label = probabilities[torch.arange(len(logits)), torch.tensor(np.array(actual.fillna(0), int))]
     return manifest.table.assign(
         predicted_label=[names[n] for n in chosen.tolist()],
         confidence=confidence.numpy(),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,50 +14,58 @@ from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.outputs import TopK
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
 from shapsight.diagnosis.accuracy import evaluate, predict_table
+from shapsight.diagnosis.classes import evaluate_classes
 from shapsight.diagnosis.relevance import relevance_per_environment, relevance_per_image
-from shapsight.jobs.choice import choose_images
+from shapsight.jobs.choice import choose_images, choose_of_each_class
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.settings import Settings, completed
 from shapsight.models.build import build_model
-from shapsight.models.plan import LEARNING_RATE
+from shapsight.models.loggers import logger_option
+from shapsight.models.plan import Schedule
 from shapsight.models.train import TrainingResult, fit
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What a model is trained and explained with; the defaults are those of the command line."""
-
-    train_on: str = "all"
-    arch: str = "resnet18"
-    weights: str = "imagenet"
-    epochs: int = 10
-    batch_size: int = 8
-    learning_rate: float = LEARNING_RATE
-    image_size: int = 224
-    references: int = 100
-    explain: int = 8
-    roi: str | None = None
-    seed: int = 0
-    device: str = "auto"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For run.json."""
-        return asdict(self)
+__all__ = [
+    "Interrupted",
+    "Outcome",
+    "Settings",
+    "Trained",
+    "analyse",
+    "judge",
+    "measure",
+    "save_outcome",
+    "train",
+]
+MOST_CLASSES = 16  # beyond that a row of heatmaps cannot be read
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """All that one model's report is made from."""
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a model says of a dataset, and how far that is from the truth."""
 
     name: str
-    settings: Settings
     manifest: Manifest
-    training: TrainingResult
     predictions: pd.DataFrame
     errors: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Judged):
+    """A model that was trained here, judged on its own dataset."""
+
+    settings: Settings
+    training: TrainingResult
+    checks: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Trained):
+    """All that one model's report is made from."""
+
     explained: pd.DataFrame
     explanation: Explanation
     relevance: pd.DataFrame | None
@@ -72,10 +80,20 @@ class Interrupted(Exception):
 
 
 def train(
-    settings: Settings, manifest: Manifest, images: UInt8[Tensor, "images 3 size size"], narrator: Narrator
+    settings: Settings,
+    manifest: Manifest,
+    images: UInt8[Tensor, "images 3 size size"],
+    narrator: Narrator,
+    *,
+    checkpoints: Path | None = None,
 ) -> TrainingResult:
-    """Build and fit the network. Raises `Interrupted`, which holds the best epoch so far, on Ctrl-C."""
-    built = build_model(settings.arch, len(manifest.targets), weights=settings.weights, seed=settings.seed)
+    """Build and fit the network. Raises `Interrupted`, which holds the best epoch so far, on Ctrl-C.
+
+    With `checkpoints` every epoch leaves what a resumed training needs in that folder, and is gone on from there.
+    """
+    settings = completed(settings, manifest)
+    outputs = len(manifest.output_names)
+    built = build_model(settings.arch, outputs, weights=settings.weights, seed=settings.seed)
     rows = manifest.rows("train")
     title = f"Training {settings.arch} on {len(rows)} images of {', '.join(manifest.train_on)}"
     narrator.say(f"{title} …")  # the bar is Lightning's own
@@ -89,6 +107,13 @@ def train(
         references=settings.references,
         seed=settings.seed,
         accelerator=settings.device,
+        color_jitter=bool(settings.color_jitter),
+        schedule=cast(Schedule, settings.schedule),
+        warm_up=settings.warm_up,
+        patience=settings.patience,
+        class_weights=settings.class_weights,
+        trainer=settings.trainer | logger_option(settings.logger, checkpoints),
+        checkpoints=checkpoints,
         progress=narrator.console.is_terminal and not narrator.quiet,
     )
     for sentence in training.notes:
@@ -115,25 +140,53 @@ def analyse(
     `explained` names the rows to explain, as an earlier outcome did, so that two models can be compared on the same
     pictures; without it they are chosen from this model's predictions, `among` some rows if that is given.
     """
-    with narrator.step(f"Predicting {len(manifest)} images"):
-        predictions = predict_table(training.bundle, manifest, images)
-        errors = evaluate(predictions, manifest.targets, seed=settings.seed)
-    chosen = (
-        choose_images(
-            predictions if among is None else predictions[among],
-            settings.explain,
-            target=manifest.targets[0],
-            seed=settings.seed,
-        )
-        if explained is None
-        else predictions.loc[explained.index].assign(why=explained["why"])
-    )
+    trained = judge(name, settings, training, manifest, images, narrator)
+    predictions = trained.predictions
+    if explained is not None:
+        chosen = predictions.loc[explained.index].assign(why=explained["why"])
+    else:
+        chosen = _choose(predictions if among is None else predictions[among], manifest, settings)
     explanation = explain_rows(training, chosen, images, narrator)
     relevance = None
     if roi is not None:
         per_image = relevance_per_image(explanation, chosen, region_masks(roi, chosen, images.shape[-1]))
         relevance = relevance_per_environment(per_image, seed=settings.seed)
-    return Outcome(name, settings, manifest, training, predictions, errors, chosen, explanation, relevance)
+    return Outcome(**vars(trained), explained=chosen, explanation=explanation, relevance=relevance)
+
+
+def judge(
+    name: str,
+    settings: Settings,
+    training: TrainingResult,
+    manifest: Manifest,
+    images: UInt8[Tensor, "images 3 size size"],
+    narrator: Narrator,
+) -> Trained:
+    """Measure a trained model in every environment."""
+    with narrator.step(f"Predicting {len(manifest)} images"):
+        predictions = predict_table(training.bundle, manifest, images)
+        errors = measure(predictions, manifest, seed=settings.seed)
+    return Trained(
+        name=name,
+        manifest=manifest,
+        predictions=predictions,
+        errors=errors,
+        settings=settings,
+        training=training,
+    )
+
+
+def measure(predictions: pd.DataFrame, manifest: Manifest, *, seed: int = 0) -> pd.DataFrame:
+    """The errors of each target, or how well classes are told apart, in each environment."""
+    if manifest.class_names:
+        return evaluate_classes(predictions, manifest.class_names, seed=seed)
+    return evaluate(predictions, manifest.targets, seed=seed)
+
+
+def _choose(predictions: pd.DataFrame, manifest: Manifest, settings: Settings) -> pd.DataFrame:
+    if manifest.class_names:
+        return choose_of_each_class(predictions, seed=settings.seed)
+    return choose_images(predictions, settings.explain, target=manifest.targets[0], seed=settings.seed)
 
 
 def explain_rows(
@@ -142,13 +195,17 @@ def explain_rows(
     images: UInt8[Tensor, "images 3 size size"],
     narrator: Narrator,
 ) -> Explanation:
-    """DeepSHAP of some rows of the manifest's table, against the bundle's references."""
+    """DeepSHAP of some rows of the manifest's table, against the bundle's references.
+
+    All outputs are explained, of more than 16 classes the four likeliest of each image.
+    """
     bundle = training.bundle
     references = bundle.prepare(bundle.references)
     pixels = images[rows.index.tolist()]
     explainer = DeepShap(bundle.model, references, output_names=bundle.card.output_names)
     with narrator.step(f"Explaining {len(rows)} images against {len(references)} references") as report:
-        return explainer(bundle.prepare(pixels), progress=report, show=pixels.float() / 255)
+        outputs = TopK(4) if len(bundle.card.output_names) > MOST_CLASSES else None
+        return explainer(bundle.prepare(pixels), outputs, progress=report, show=pixels.float() / 255)
 
 
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "images size size"]:
@@ -159,16 +216,23 @@ def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "imag
 def save_outcome(outcome: Outcome, run: RunFolder, name: str = "") -> None:
     """Write a model, its predictions, errors and explanations into a run folder, each file complete or not at all."""
     outcome.training.bundle.save(run.folder(f"model{name}"))
-    _save_table(outcome.predictions, run.path / f"predictions{name}.parquet")
-    _save_table(outcome.errors, run.path / f"errors{name}.parquet")
+    save_judged(outcome, run, name)
     if outcome.relevance is not None:
-        _save_table(outcome.relevance, run.path / f"relevance{name}.parquet")
+        save_table(outcome.relevance, run.path / f"relevance{name}.parquet")
     folder = run.folder("explanations")
     outcome.explanation.save(folder / f"deep{name}.safetensors")
     outcome.explained[["path", "environment", "split", "why"]].to_csv(folder / f"deep{name}.csv", index=False)
 
 
-def _save_table(table: pd.DataFrame, path: Path) -> None:
+def save_judged(judged: Judged, run: RunFolder, name: str = "") -> None:
+    """Write predictions and errors, the latter as CSV for people, too."""
+    save_table(judged.predictions, run.path / f"predictions{name}.parquet")
+    save_table(judged.errors, run.path / f"errors{name}.parquet")
+    judged.errors.to_csv(run.path / f"errors{name}.csv", index=False)
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, complete or not at all."""
     part = path.with_name(f".{path.name}.part")
     table.to_parquet(part)
     part.replace(path)

@@ -7,7 +7,7 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Budget:
     batch_size: int
     learning_rate: float
     schedule: Schedule
+    warm_up: int
     image_size: int
     roi: str | None
     scenes: str | None = None
@@ -106,6 +107,7 @@ def run_cell(cell: Cell, budget: Budget, material: Material) -> pd.DataFrame:
         batch_size=budget.batch_size,
         learning_rate=budget.learning_rate,
         schedule=budget.schedule,
+        warm_up=min(budget.warm_up, budget.epochs - 1),
         treatment=treatment_of(cell.recipe, budget, material),
         references=budget.references,
         seed=cell.seed,
@@ -201,7 +203,9 @@ def _shares(
     rows = np.intersect1d(to_explain(manifest, budget.explain, budget.split_seed), unseen)
     if material.masks is None or not len(rows):
         return shares
-    explainer = DeepShap(bundle.model, bundle.prepare(bundle.references), output_names=bundle.card.output_names)
+    explainer = DeepShap(
+        bundle.model, bundle.prepare(bundle.references), output_names=bundle.card.output_names
+    )
     outputs = TopK(1) if manifest.class_names else [0]
     explanation = explainer(bundle.prepare(material.images[torch.from_numpy(rows)]), outputs)
     masks = material.masks[torch.from_numpy(rows)].numpy()
@@ -212,5 +216,5 @@ def _shares(
 def _fingerprint(manifest: Manifest) -> Sequence[Any]:
     """The data that results depend on: paths, environments and targets."""
     names = ["path", "environment", *manifest.targets, *(("label",) if manifest.class_names else ())]
-    content: Mapping[str, Any] = manifest.table[names].to_dict("list")
+    content = manifest.table[names].to_dict("list")
     return [hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()]

@@ -1,4 +1,4 @@
-"""Which images of a dataset are explained: left and right turns, the worst errors, and some at random."""
+"""Which images are explained: turns, the worst errors and some at random; or one of each class."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ def choose_images(
         held_out = group[group["split"] != "train"]
         chosen.append(_choose(held_out if len(held_out) else group, per_environment, target, generator))
     return pd.concat(chosen)
+
+
+def choose_of_each_class(predictions: pd.DataFrame, *, most: int = 32, seed: int = 0) -> pd.DataFrame:
+    """One image of every class, drawn from those that were not trained on, with a column `why`.
+
+    Test images come before unseen and validation images; of more than `most` classes the first are taken.
+    """
+    generator = np.random.default_rng(seed)
+    order = ["test", "unseen", "validation", "train"]
+    present = [split for split in order if (predictions["split"] == split).any()]
+    chosen = []
+    for _, group in predictions.groupby("label", sort=True):
+        split = next(split for split in present if (group["split"] == split).any())
+        rows = group[group["split"] == split]
+        chosen.append(rows.iloc[[int(generator.integers(len(rows)))]])
+    return pd.concat(chosen[:most]).assign(why="drawn at random")
 
 
 def _choose(group: pd.DataFrame, count: int, target: str, generator: np.random.Generator) -> pd.DataFrame:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from shapsight.data.decoding import SUFFIXES, decode_image
 from shapsight.data.images import cropped_square, load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
-from shapsight.data.remedies.sample import Columns
+from shapsight.data.remedies.sample import Places
 from shapsight.data.remedies.treatment import STRENGTH
 from shapsight.data.roi import read_roi
 from shapsight.data.turns import Turns, in_turn, take_turns
@@ -32,6 +31,8 @@ from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.pages import write_page
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.trained_run import TrainedRun, open_run
+from shapsight.models.bundle import library_versions
+from shapsight.report.page import Page
 
 EVERY = "all"
 
@@ -80,7 +81,7 @@ def cure(
     budget = budget_of(trained, settings, turns)
     recipes = read_recipes(settings.recipes, turns)
     for recipe in recipes:
-        recipe.check(Columns.of(trained.manifest, settings.mirrored), has_roi=budget.roi is not None)
+        recipe.check(Places.of(trained.manifest, settings.mirrored), has_roi=budget.roi is not None)
     folder = _folder(out if out is not None else trained.path / "cure")
     material = _material(trained.manifest, budget, narrator)
     cells = cells_of(recipes, turns, settings.seeds)
@@ -88,7 +89,9 @@ def cure(
     save_table(judged, folder / "judged")
     ranking = rank(judged, seed=budget.split_seed)
     save_table(ranking, folder / "ranking")
-    cured = Cured(judged, ranking, recommend(ranking), tuple(recipes), budget, material, turns, settings.seeds)
+    cured = Cured(
+        judged, ranking, recommend(ranking), tuple(recipes), budget, material, turns, settings.seeds
+    )
     seconds = time.monotonic() - started
     _write(cure_page(cured, command=command, seconds=seconds), folder, command, settings)
     return summarise_cure(cured, folder, seconds)
@@ -127,8 +130,7 @@ def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
     An epoch shows as many images as the baseline's turns have on average, whatever a recipe adds.
     """
     card = run.bundle.card
-    share = run.settings.get("data", {})
-    validation = share.get("validation_share", 0.2) if isinstance(share, dict) else 0.2
+    validation = float(run.settings.get("reading", {}).get("validation_share", 0.2))
     seed = int(run.settings.get("seed", 0))
     shown = [
         len(in_turn(run.manifest, names, seed=seed, validation_share=validation).rows("train"))
@@ -142,6 +144,7 @@ def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
         batch_size=settings.batch_size or int(card.training["batch_size"]),
         learning_rate=float(card.training["learning_rate"]),
         schedule=card.training.get("schedule", "constant"),
+        warm_up=int(card.training.get("warm_up", 0)),
         image_size=settings.image_size or card.input_size,
         roi=settings.roi or run.roi,
         scenes=settings.scenes,
@@ -213,5 +216,13 @@ def _run(
     return pd.concat(tables, ignore_index=True)
 
 
-def _write(page: object, folder: Path, command: str, settings: CureSettings) -> None:
-    raise NotImplementedError
+def _write(page: Page, folder: Path, command: str, settings: CureSettings) -> None:
+    card = {
+        "command": command,
+        "settings": asdict(settings),
+        "status": "done",
+        "versions": library_versions(),
+    }
+    run = RunFolder(folder, folder, card)
+    run.write_card()
+    write_page(page, run)

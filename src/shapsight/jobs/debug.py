@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
+from dataclasses import replace
 
+from shapsight.data.checks import check_dataset
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
-from shapsight.data.readers import read_dataset
 from shapsight.data.roi import Roi, read_roi
-from shapsight.jobs.analysis import Interrupted, Outcome, Settings, analyse, save_outcome, train
+from shapsight.jobs.analysis import Interrupted, Outcome, analyse, save_outcome, train
+from shapsight.jobs.class_pages import class_page
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.pages import debug_page, write_page
+from shapsight.jobs.reading import read
 from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.settings import Settings, completed
 from shapsight.jobs.summary import summarise
 
 
@@ -39,27 +42,18 @@ def debug(
     )
     try:
         roi = read_roi(settings.roi) if settings.roi is not None else None
-        manifest = read(data, settings, narrator)
+        manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
+        settings = completed(settings, manifest)
         check_roi(roi, manifest)
         manifest.save(run.path)
         outcome = _train_and_analyse(settings, manifest, roi, run, narrator)
-        page = debug_page(outcome, command=command, seconds=time.monotonic() - started)
-        write_page(page, run)
+        make_page = class_page if manifest.class_names else debug_page
+        write_page(make_page(outcome, command=command, seconds=time.monotonic() - started), run)
         target = run.finish("done")
         return summarise(outcome, target, seconds=time.monotonic() - started)
     except BaseException as error:
         keep_or_discard(run, error, narrator)
         raise
-
-
-def read(data: str | os.PathLike[str], settings: Settings, narrator: Narrator) -> Manifest:
-    """Read the folder and tell what a user should know about it."""
-    with narrator.step(f"Reading {Path(data).name}") as report:
-        wanted = settings.train_on.split(",") if settings.train_on != "all" else "all"
-        manifest = read_dataset(data, train_on=wanted, seed=settings.seed, progress=report)
-    for sentence in manifest.notes:
-        narrator.note(sentence)
-    return manifest
 
 
 def check_roi(roi: Roi | None, manifest: Manifest) -> None:
@@ -74,6 +68,9 @@ def _train_and_analyse(
 ) -> Outcome:
     with narrator.step(f"Decoding {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), settings.image_size, progress=report)
+    with narrator.step("Checking the data"):
+        checks = check_dataset(manifest, images, seed=settings.seed)
+        checks.to_csv(run.path / "checks.csv", index=False)
     try:
         training = train(settings, manifest, images, narrator)
     except Interrupted as interruption:
@@ -82,6 +79,7 @@ def _train_and_analyse(
     training.bundle.save(run.folder("model"))
     name = f"trained on {', '.join(manifest.train_on)}"
     outcome = analyse(name, settings, training, manifest, images, narrator, roi=roi)
+    outcome = replace(outcome, checks=checks)
     save_outcome(outcome, run)
     return outcome
 

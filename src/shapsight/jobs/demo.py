@@ -17,15 +17,18 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.diagnosis.accuracy import evaluate
-from shapsight.jobs.analysis import Interrupted, Outcome, Settings, analyse, save_outcome, train
+from shapsight.jobs.analysis import Interrupted, Outcome, analyse, save_outcome, train
 from shapsight.jobs.debug import keep_or_discard
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.pages import demo_page, write_page
 from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.settings import Settings
 from shapsight.jobs.summary import summarise_comparison
 from shapsight.models.train import TrainingResult
 
-QUICK = Settings(weights="none", image_size=96, epochs=16, batch_size=16, references=50, explain=6)
+QUICK = Settings(
+    arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, references=50, explain=6
+)
 FULL = replace(QUICK, image_size=224, epochs=30, references=100, explain=8)
 IMAGES_PER_ROOM = 200
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from shapsight.jobs.analysis import Outcome
+from shapsight.jobs.analysis import Judged, Outcome
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ErrorInEnvironment:
         return f"{self.mse:.3g} (95 % {self.low:.3g} to {self.high:.3g}, {count(self.images, 'image')})"
 
 
-def errors_of(outcome: Outcome, target: str) -> list[ErrorInEnvironment]:
+def errors_of(outcome: Judged, target: str) -> list[ErrorInEnvironment]:
     """One entry an environment: its held-out images where it was trained on, all of them where it was not."""
     errors = outcome.errors
     wanted = errors[
@@ -46,7 +46,7 @@ def errors_of(outcome: Outcome, target: str) -> list[ErrorInEnvironment]:
     ]
 
 
-def error_sentence(outcome: Outcome) -> str:
+def error_sentence(outcome: Judged) -> str:
     """How much larger the error is where the model was not trained."""
     target = outcome.manifest.targets[0]
     entries = errors_of(outcome, target)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shapsight.jobs.analysis import Outcome
+from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.findings import (
     count,
     duration,
@@ -19,6 +18,7 @@ from shapsight.jobs.findings import (
     relevance_sentence,
 )
 from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.settings import completed
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table, render_page
 from shapsight.report.plots import (
     compare_plot,
@@ -30,7 +30,6 @@ from shapsight.report.plots import (
 )
 
 SHOWN = 4  # pictures of each environment: more is scrolled past
-UNITS = "half widths for x, half heights for y"
 ERRORS = (
     Column("environment"),
     Column("split"),
@@ -39,7 +38,9 @@ ERRORS = (
     Column("mse", "MSE", ".3g", low="mse_low", high="mse_high"),
     Column("mae", "MAE", ".3g", low="mae_low", high="mae_high"),
     Column("r2", "R²", ".2f", low="r2_low", high="r2_high"),
+    Column("sign_accuracy", "right side", ".0%", low="sign_accuracy_low", high="sign_accuracy_high"),
 )
+CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
 SHARES = (
     Column("environment"),
     Column("split"),
@@ -60,13 +61,14 @@ def debug_page(outcome: Outcome, *, command: str, seconds: float) -> Page:
         answer=[error_sentence(outcome), relevance_sentence(outcome.relevance, manifest.targets[0])],
         key_figures=_key_figures(outcome),
         sections=[
-            _error_section([outcome]),
-            *([_relevance_section([outcome])] if outcome.relevance is not None else []),
+            error_section([outcome]),
+            *([relevance_section([outcome])] if outcome.relevance is not None else []),
             _picture_section(outcome),
-            _training_section([outcome]),
-            _left_out_section(outcome),
+            training_section([outcome]),
+            *checks_sections(outcome),
+            left_out_section(outcome),
         ],
-        settings=_settings(outcome, command, seconds),
+        settings=settings_table(outcome, command, seconds),
     )
 
 
@@ -85,12 +87,12 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
         ],
         key_figures=_comparison_figures(before, after),
         sections=[
-            _error_section([before, after]),
-            *([_relevance_section([before, after])] if before.relevance is not None else []),
+            error_section([before, after]),
+            *([relevance_section([before, after])] if before.relevance is not None else []),
             _comparison_section(before, after),
-            _training_section([before, after]),
+            training_section([before, after]),
         ],
-        settings=_settings(before, command, seconds),
+        settings=settings_table(before, command, seconds),
     )
 
 
@@ -108,9 +110,10 @@ def _slug(text: str) -> str:
     return "_".join(kept.split()[:5])
 
 
-def _key_figures(outcome: Outcome) -> list[KeyFigure]:
+def error_figures(outcome: Judged) -> list[KeyFigure]:
+    """The error of the first target in each environment."""
     target = outcome.manifest.targets[0]
-    figures = [
+    return [
         KeyFigure(
             f"MSE of {target} in {entry.environment}",
             f"{entry.mse:.3g}",
@@ -118,6 +121,11 @@ def _key_figures(outcome: Outcome) -> list[KeyFigure]:
         )
         for entry in errors_of(outcome, target)
     ]
+
+
+def _key_figures(outcome: Outcome) -> list[KeyFigure]:
+    figures = error_figures(outcome)
+    target = outcome.manifest.targets[0]
     if outcome.relevance is not None:
         rows = outcome.relevance[outcome.relevance["output"] == target]
         inside, chance = (
@@ -139,7 +147,7 @@ def _comparison_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:
     ]
 
 
-def _stacked(outcomes: Sequence[Outcome], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _stacked(outcomes: Sequence[Judged], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Several models' tables under each other, with a column that says whose they are."""
     if len(outcomes) == 1:
         return tables[0]
@@ -149,19 +157,28 @@ def _stacked(outcomes: Sequence[Outcome], tables: Sequence[pd.DataFrame]) -> pd.
     )
 
 
-def _columns(outcomes: Sequence[Outcome], columns: Sequence[Column]) -> Sequence[Column]:
+def _columns(outcomes: Sequence[Judged], columns: Sequence[Column]) -> Sequence[Column]:
     """For several models a column says whose the numbers are; they are all of held-out images, so none says that."""
     if len(outcomes) == 1:
         return columns
     return (MODEL, *(column for column in columns if column.name != "split"))
 
 
-def _error_section(outcomes: Sequence[Outcome]) -> Section:
+def error_section(outcomes: Sequence[Judged]) -> Section:
+    """The errors of each target in each environment, and predictions against targets."""
     errors = _stacked(outcomes, [outcome.errors for outcome in outcomes])
     targets = outcomes[0].manifest.targets
     bars = errors[errors["environment"] != "all"]
+    scales = outcomes[0].manifest.scales
+    # targets of different units share no axis
+    shared = [targets] if all(scale.is_plain for scale in scales.values()) else [(name,) for name in targets]
     pictures = [
-        Picture(error_bars(bars), "Mean squared error by environment", "Lines are 95 % bootstrap intervals.")
+        Picture(
+            error_bars(bars[bars["target"].isin(together)]),
+            f"Mean squared error of {', '.join(together)} by environment",
+            "Lines are 95 % bootstrap intervals.",
+        )
+        for together in shared
     ]
     for outcome in outcomes:
         pictures += [
@@ -174,8 +191,9 @@ def _error_section(outcomes: Sequence[Outcome]) -> Section:
         ]
     return Section(
         "How large is the error?",
-        f"Targets run from -1 to +1 ({UNITS}), so 0.01 in MSE is a tenth of half the image. Intervals are 95 % "
-        "percentile bootstrap over images."
+        f"{'; '.join(f'{name}: {scale}' for name, scale in scales.items())}. MSE is in the square of that unit, MAE in "
+        "the unit; right side is the share of images where target and prediction have the same sign. Intervals are "
+        "95 % percentile bootstrap over images."
         + (
             " All numbers are of held-out images, which neither model was trained on."
             if len(outcomes) > 1
@@ -186,7 +204,8 @@ def _error_section(outcomes: Sequence[Outcome]) -> Section:
     )
 
 
-def _relevance_section(outcomes: Sequence[Outcome]) -> Section:
+def relevance_section(outcomes: Sequence[Outcome]) -> Section:
+    """Shares of attribution inside the region of interest."""
     tables = [outcome.relevance for outcome in outcomes if outcome.relevance is not None]
     shares = _stacked(outcomes, tables)
     return Section(
@@ -222,6 +241,7 @@ def _why(rows: pd.DataFrame) -> list[str]:
 def _picture_section(outcome: Outcome) -> Section:
     pictures = []
     targets = list(outcome.manifest.targets)
+    is_point = targets == ["x", "y"]
     for environment, positions in _shown(outcome.explained).items():
         rows = outcome.explained.iloc[positions]
         chosen = outcome.explanation.select(images=positions.tolist())
@@ -229,14 +249,20 @@ def _picture_section(outcome: Outcome) -> Section:
         figure: Figure = image_plot(
             chosen,
             true_labels=_why(rows),
-            targets=_pixel(rows[targets], size),
-            predictions_xy=_pixel(rows[[f"predicted_{target}" for target in targets]], size),
+            targets=_pixel(rows[targets], size) if is_point else None,
+            predictions_xy=_pixel(rows[[f"predicted_{target}" for target in targets]], size)
+            if is_point
+            else None,
         )
         pictures.append(Picture(figure, f"Explained images of {environment}", environment))
+    point = (
+        "; x rises to the right, y downwards. The ring is the target, the cross the prediction"
+        if is_point
+        else ""
+    )
     return Section(
         "Which pixels does it use?",
-        "Red pixels raise the output, blue pixels lower it; x rises to the right, y downwards. The ring is the target, "
-        f"the cross the prediction. One scale for each row. {gap_sentence(outcome)}.",
+        f"Red pixels raise the output, blue pixels lower it{point}. One scale for each row. {gap_sentence(outcome)}.",
         pictures=pictures,
     )
 
@@ -267,7 +293,8 @@ def _comparison_section(before: Outcome, after: Outcome) -> Section:
     )
 
 
-def _training_section(outcomes: Sequence[Outcome]) -> Section:
+def training_section(outcomes: Sequence[Trained]) -> Section:
+    """How the losses went."""
     pictures = [
         Picture(
             training_curve(outcome.training.history, outcome.training.best_epoch),
@@ -283,21 +310,31 @@ def _training_section(outcomes: Sequence[Outcome]) -> Section:
     return Section("How was it trained?", intro, pictures=pictures, notes=notes)
 
 
-def _left_out_section(outcome: Outcome) -> Section:
+def checks_sections(outcome: Trained) -> list[Section]:
+    """What the checks of the data found, where they were made."""
+    if outcome.checks is None:
+        return []
+    worth = outcome.checks[outcome.checks["found"] != "ok"]
+    passed = len(outcome.checks) - len(worth)
+    intro = f"{count(passed, 'check')} of {len(outcome.checks)} found nothing; all are in checks.csv."
+    tables = [Table(worth, "What the checks found", CHECKS)] if len(worth) else []
+    return [Section("What is odd about the data?", intro, tables=tables)]
+
+
+def left_out_section(outcome: Judged) -> Section:
+    """Files that were not used, and what else the reader said."""
     skipped = outcome.manifest.skipped
     tables = [Table(skipped, f"{count(len(skipped), 'file')} left out")] if len(skipped) else []
     intro = "" if len(skipped) else "Nothing: every image found was used."
     return Section("What was left out?", intro, tables=tables, notes=outcome.manifest.notes)
 
 
-def _settings(outcome: Outcome, command: str, seconds: float) -> Mapping[str, str]:
+def settings_table(outcome: Trained, command: str, seconds: float) -> Mapping[str, str]:
+    """The command and all that was set, by hand or by default."""
     card = outcome.training.bundle.card
-    settings = {
-        name: str(value)
-        for name, value in replace(outcome.settings, roi=None).as_dict().items()
-        if value is not None
-    }
-    if outcome.settings.roi is not None:
-        settings["roi"] = outcome.settings.roi
+    given = completed(outcome.settings, outcome.manifest).as_dict()
+    reading = given.pop("reading")
+    given |= {f"reading: {name}": value for name, value in reading.items() if value not in (None, (), False)}
+    settings = {name: str(value) for name, value in given.items() if value not in (None, {}, ())}
     versions = ", ".join(f"{name} {version}" for name, version in card.versions.items())
     return {"command": command, **settings, "versions": versions, "took": duration(seconds)}

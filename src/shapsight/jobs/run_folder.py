@@ -15,6 +15,8 @@ from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 
 CARD = "run.json"
+CHECKPOINTS = "checkpoints"
+FREE = ("device", "devices", "logger")  # what a resumed run may change
 
 
 @dataclass
@@ -40,11 +42,24 @@ class RunFolder:
         command: str,
         settings: Mapping[str, Any],
         overwrite: bool = False,
+        resume: bool = False,
     ) -> RunFolder:
-        """Make the folder to work in. Raises `RunError` where something is in the way."""
+        """Make the folder to work in, or with `resume` go on in that of a run that was stopped.
+
+        Raises `RunError` where something is in the way, where a stopped training would be lost without `resume` or
+        `overwrite`, and for a resume with other settings, naming each that differs.
+        """
         target = Path(out)
-        refuse_to_overwrite(target, overwrite)
         path = target.with_name(f".{target.name}.part")
+        if resume:
+            _take_up(target, path)
+            if (path / CARD).is_file():
+                return cls._resumed(target, path, settings)
+        refuse_to_overwrite(target, overwrite)
+        if (path / CHECKPOINTS).is_dir() and not overwrite:
+            raise RunError(
+                f"a training of {target} was stopped and can go on: use --resume, or --overwrite to start anew"
+            )
         if path.exists():
             shutil.rmtree(path)
         try:
@@ -58,6 +73,17 @@ class RunFolder:
             "status": "running",
             "versions": library_versions(),
         }
+        run = cls(target, path, card)
+        run.write_card()
+        return run
+
+    @classmethod
+    def _resumed(cls, target: Path, path: Path, settings: Mapping[str, Any]) -> RunFolder:
+        card = json.loads((path / CARD).read_text())
+        differing = differences(card["settings"], json.loads(json.dumps(dict(settings), default=str)))
+        if differing:
+            raise RunError(f"{target} was begun with other settings and cannot go on with these: {differing}")
+        card.update(status="running", resumed=card.get("resumed", 0) + 1)
         run = cls(target, path, card)
         run.write_card()
         return run
@@ -87,6 +113,26 @@ class RunFolder:
     def discard(self) -> None:
         """Leave nothing behind of a run that has nothing to keep."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _take_up(target: Path, path: Path) -> None:
+    """A run that was interrupted goes back to where it is worked on."""
+    has_more_to_do = (target / CARD).is_file() and (target / CHECKPOINTS).is_dir() and not path.exists()
+    if has_more_to_do and json.loads((target / CARD).read_text())["status"] != "done":
+        target.replace(path)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str:
+    """Each setting that differs: "epochs was 10, is 20; data.targets was x, is y"; empty if none does."""
+    said = []
+    for name in sorted({*before, *now} - set(FREE)):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = differences(old, new, f"{prefix}{name}.")
+            said += [inner] if inner else []
+        elif old != new:
+            said.append(f"{prefix}{name} was {old}, is {new}")
+    return "; ".join(said)
 
 
 def refuse_to_overwrite(target: Path, overwrite: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -37,8 +36,9 @@ class Settings:
     roi: str | None = None
     seed: int = 0
     device: str = "auto"
-    data: DataOptions = field(default_factory=DataOptions)
-    trainer: Mapping[str, Any] = field(default_factory=dict)
+    reading: DataOptions = field(default_factory=DataOptions)
+    logger: str | None = None
+    trainer: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For run.json."""

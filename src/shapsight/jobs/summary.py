@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapsight.jobs.analysis import Outcome
+from shapsight.jobs.analysis import Judged, Outcome, Trained
+from shapsight.jobs.class_findings import accuracies, accuracy_sentence
 from shapsight.jobs.findings import (
     count,
     duration,
@@ -19,19 +20,50 @@ from shapsight.jobs.findings import (
 def summarise(outcome: Outcome, run: Path, seconds: float) -> list[str]:
     """What one model's run came to."""
     manifest, training = outcome.manifest, outcome.training
-    sizes = manifest.table["environment"].value_counts(sort=False)
-    environments = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    relevance = relevance_sentence(outcome.relevance, manifest.output_names[0])
     return [
-        f"Data       {count(len(manifest), 'image')} in {count(len(sizes), 'environment')}: {environments}",
+        _data(outcome),
         f"Model      {training.bundle.card.arch}, weights {training.bundle.card.training.get('weights', 'unknown')}, "
         f"best epoch {training.best_epoch} of {outcome.settings.epochs}",
-        *_errors([outcome]),
-        f"Answer     {error_sentence(outcome)}",
-        f"           {relevance_sentence(outcome.relevance, manifest.targets[0])}",
+        *measures(outcome),
+        f"Answer     {answer(outcome)}",
+        f"           {relevance}",
         f"Explained  {gap_sentence(outcome)}",
         f"Left out   {_skipped(outcome)}",
         f"Report     {run / 'report.html'}   ({duration(seconds)})",
     ]
+
+
+def summarise_training(trained: Trained, run: Path, seconds: float) -> list[str]:
+    """What a training came to."""
+    card = trained.training.bundle.card
+    return [
+        _data(trained),
+        f"Model      {card.arch}, weights {card.training.get('weights', 'unknown')}, best epoch "
+        f"{trained.training.best_epoch} of {trained.settings.epochs}, resumed {card.training['resumed']} times",
+        *measures(trained),
+        f"Answer     {answer(trained)}",
+        f"Left out   {_skipped(trained)}",
+        f"Next       shapsight evaluate {run} DATA   |   shapsight explain {run} IMAGES --method deep",
+        f"Report     {run / 'report.html'}   ({duration(seconds)})",
+    ]
+
+
+def answer(judged: Judged) -> str:
+    """One sentence."""
+    return accuracy_sentence(judged) if judged.manifest.class_names else error_sentence(judged)
+
+
+def measures(judged: Judged) -> list[str]:
+    """A line for each target, or for each place of a classification."""
+    return _accuracies(judged) if judged.manifest.class_names else _errors([judged])
+
+
+def _data(judged: Judged) -> str:
+    sizes = judged.manifest.table["environment"].value_counts(sort=False)
+    environments = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    images = count(len(judged.manifest), "image")
+    return f"Data       {images} in {count(len(sizes), 'environment')}: {environments}"
 
 
 def summarise_comparison(before: Outcome, after: Outcome, run: Path, seconds: float) -> list[str]:
@@ -50,7 +82,7 @@ def summarise_comparison(before: Outcome, after: Outcome, run: Path, seconds: fl
     ]
 
 
-def _errors(outcomes: Sequence[Outcome]) -> list[str]:
+def _errors(outcomes: Sequence[Judged]) -> list[str]:
     """A line for each target, environment by environment."""
     lines = []
     for target in outcomes[0].manifest.targets:
@@ -62,6 +94,10 @@ def _errors(outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def _skipped(outcome: Outcome) -> str:
+def _accuracies(outcome: Judged) -> list[str]:
+    return [f"Accuracy   {place} {accuracy}" for place, accuracy in accuracies(outcome)]
+
+
+def _skipped(outcome: Judged) -> str:
     skipped = len(outcome.manifest.skipped)
     return f"{count(skipped, 'file')}, with the reasons in skipped.csv" if skipped else "no file"

@@ -1,4 +1,4 @@
-"""Pictures of explanations: what is drawn from one, and from two of the same images."""
+"""Pictures of explanations: image by image, two models side by side, and the mean of many."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
 from shapsight.errors import ExplainerError
-from shapsight.report.panels import Array, Heat, Look, Mark, Row, draw_rows
+from shapsight.report.panels import SIZES, Array, Heat, Look, Mark, Row, draw_rows
+from shapsight.report.style import in_an_installed_font
 
 
+@in_an_installed_font
 def image_plot(
     explanation: Explanation,
     *,
@@ -36,6 +38,7 @@ def image_plot(
 
     Red raises the output, blue lowers it. All heatmaps of a row share one scale, symmetric around zero, which
     ends at the `scale_percentile` of their absolute values so that one pixel does not wash out the rest.
+    A model that has a name (`Explanation.named`) is named over each heatmap.
 
     Args
         pixels: images to draw instead of `explanation.images`: `(images, channels, height, width)`, channels last,
@@ -61,16 +64,22 @@ def image_plot(
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
     marks = _marks(len(explanation), {"target": targets, "prediction": predictions_xy})
     rows = [
-        Row(pictures[image], str(captions[image]), marks[image], _heats(explanation, image, names[image]))
+        Row(
+            pictures[image],
+            str(captions[image]),
+            marks[image],
+            _heats(explanation, image, names[image], explanation.model_name),
+        )
         for image in range(len(explanation))
     ]
     return draw_rows(rows, Look(scale_percentile, width, cell, unit, limit), figure)
 
 
+@in_an_installed_font
 def compare_plot(
     first: Explanation,
     second: Explanation,
-    names: tuple[str, str],
+    names: tuple[str, str] | None = None,
     output: int | str | None = None,
     *,
     pixels: Tensor | Array | None = None,
@@ -86,9 +95,11 @@ def compare_plot(
 
         compare_plot(before, after, names=("room 1 only", "all rooms"), output="x")
 
+    `names` of the models are those of the explanations (`Explanation.named`) where they are not given.
     `output` is a name or a position; None draws all of them. The other options are those of `image_plot`.
     Raises `ExplainerError` where the two do not explain the same number of images and outputs of the same size.
     """
+    names = names or (first.model_name or "first", second.model_name or "second")
     if output is not None:
         first, second = first.select(outputs=output), second.select(outputs=output)
     one, two = (e.values.shape[:2] + e.values.shape[3:] for e in (first, second))
@@ -108,6 +119,64 @@ def compare_plot(
         pairs = tuple(heat for pair in zip(*both, strict=True) for heat in pair)
         rows.append(Row(pictures[image], str(captions[image]), marks[image], pairs))
     return draw_rows(rows, Look(scale_percentile, width, cell, unit), figure)
+
+
+@in_an_installed_font
+def atlas(
+    explanation: Explanation,
+    *,
+    environments: Sequence[str] | None = None,
+    output: int | str | None = None,
+    pixels: Tensor | Array | None = None,
+    scale_percentile: float = 99.5,
+    width: float | None = None,
+    cell: int | None = None,
+    unit: str = "units of the output",
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw where attribution lies on average: mean |SHAP value| over many images, on their mean image.
+
+        atlas(explanation, environments=["room_1", "room_1", "room_2"], output="x")
+
+    Absolute values are summed over channels and averaged over images; what is not a number is left out of the mean.
+    `environments` names the place of each image, and there is a row for each; otherwise one row for all.
+    The other options are those of `image_plot`. Raises `ExplainerError` where images explain different outputs.
+    """
+    if output is not None:
+        explanation = explanation.select(outputs=output)
+    pictures = _pictures(explanation, pixels)
+    names = explanation.names()
+    if any(row != names[0] for row in names):
+        raise ExplainerError(
+            "atlas averages over images, and these explain different outputs: choose one with output="
+        )
+    places = [str(place) for place in _matched("environments", environments, len(explanation)) or []]
+    rows = []
+    for place in dict.fromkeys(places or [""]):
+        chosen = [number for number in range(len(names)) if not places or places[number] == place]
+        heats = zip(_mean_sizes(explanation, chosen), names[0], strict=True)
+        count = f"mean of {len(chosen)} image{'s' * (len(chosen) != 1)}"
+        caption = f"{place}, {count}" if place else count
+        rows.append(
+            Row(
+                pictures[chosen].mean(0),
+                caption,
+                {},
+                tuple(Heat(sizes, name, np.nan) for sizes, name in heats),
+            )
+        )
+    return draw_rows(rows, Look(scale_percentile, width, cell, unit, kind=SIZES), figure)
+
+
+def _mean_sizes(explanation: Explanation, chosen: Sequence[int]) -> Array:
+    """The mean over images of |values| summed over channels, image by image to spare memory; NaN where all are."""
+    total = np.zeros((explanation.values.shape[1], *explanation.values.shape[3:]))
+    known = np.zeros_like(total)
+    for number in chosen:
+        sizes = explanation.values[number].detach().abs().sum(1).double().cpu().numpy()
+        total += np.where(np.isfinite(sizes), sizes, 0)
+        known += np.isfinite(sizes)
+    return np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
 
 
 def _heats(explanation: Explanation, image: int, names: Sequence[str], heading: str = "") -> tuple[Heat, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -44,16 +45,15 @@ class Heat:
 
     def title(self, width: float) -> list[str]:
         """Heading, output's name and prediction, in lines of at most `width` inches."""
-        said = f"{self.output} = {style.number(self.prediction)}"
-        if np.isnan(self.prediction):
-            lines = style.wrap(self.output, width, style.LABEL)
-        elif style.text_width(said, style.LABEL) <= width:
+        value = "" if np.isnan(self.prediction) else f"= {style.number(self.prediction)}"
+        said = f"{self.output} {value}".strip()
+        if style.text_width(said, style.LABEL) <= width:
             lines = [said]
         else:
-            lines = [*style.wrap(self.output, width, style.LABEL), f"= {style.number(self.prediction)}"]
+            lines = [*style.wrap(self.output, width, style.LABEL), *([value] if value else [])]
         unknown = int((~np.isfinite(self.values)).sum())
         heading = style.wrap(self.heading, width, style.LABEL)
-        return [*heading, *lines, *([f"{unknown} pixels NaN"] if unknown else [])]
+        return [*heading, *lines, *([f"{unknown} pixel{'s' * (unknown != 1)} NaN"] if unknown else [])]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What the values of all heatmaps are: their colours, whether they have a sign, and their name."""
+
+    colours: Colormap
+    has_sign: bool
+    name: str
+    key: tuple[tuple[str, str], ...]
+
+
+SIGNED = Kind(
+    style.HEAT,
+    True,
+    "SHAP value",
+    ((style.RAISES, "raises the output"), (style.LOWERS, "lowers the output")),
+)
+SIZES = Kind(style.MASS, False, "mean |SHAP value|", ((style.SIZE, "attribution, of either sign"),))
+
+
+@dataclass(frozen=True)
 class Look:
     """How rows are drawn; None leaves the choice to the layout."""
 
@@ -75,15 +94,22 @@ class Look:
     cell: int | None
     unit: str
     limit: float | None = None
+    kind: Kind = SIGNED
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The colours of a row run from -limit to limit; cut where values lie beyond, flat where all are zero."""
+    """The colours of a row run from -limit, or 0, to limit; cut where values lie beyond, flat where all are zero."""
 
     limit: float
     is_cut: bool
     is_flat: bool
+    kind: Kind
+
+    @property
+    def lowest(self) -> float:
+        """The other end of the scale."""
+        return -self.limit if self.kind.has_sign else 0.0
 
 
 def draw_rows(rows: Sequence[Row], look: Look, figure: Figure | None) -> Figure:
@@ -101,7 +127,7 @@ def draw_rows(rows: Sequence[Row], look: Look, figure: Figure | None) -> Figure:
 
     figure = Figure() if figure is None else figure
     total = around + columns * panel
-    key = _key(rows)
+    key = _key(rows, look.kind)
     lines = _key_lines(key, total - 2 * GAP)
     top = 2 * GAP + style.text_height(len(lines), style.LABEL)
     figure.set_size_inches(total, top + sum(room) + len(rows) * (max(tall, SHORTEST) + GAP))
@@ -139,10 +165,10 @@ def _draw_row(
         if column == 0:
             _draw_picture(axes, row)
         else:
-            _draw_heat(axes, row, cells[column - 1], scale.limit, cell)
+            _draw_heat(axes, row, cells[column - 1], scale, cell)
         axes.set_title("\n".join(lines), fontsize=style.LABEL, pad=3, linespacing=1.15, parse_math=False)
         left += width + GAP
-    what = f"SHAP value of {cell}×{cell} pixels" if cell > 1 else "SHAP value"
+    what = f"{look.kind.name} of {cell}×{cell} pixels" if cell > 1 else look.kind.name
     height = max(height, SHORTEST)
     bar = _place(figure, left, top, BAR, height)
     _draw_bar(bar, scale)
@@ -163,7 +189,7 @@ def _draw_picture(axes: Axes, row: Row) -> None:
         axes.add_line(_mark(kind, inside, (x - inside[0], y - inside[1])))
 
 
-def _draw_heat(axes: Axes, row: Row, cells: Array, limit: float, cell: int) -> None:
+def _draw_heat(axes: Axes, row: Row, cells: Array, scale: Scale, cell: int) -> None:
     height, width = row.heats[0].values.shape
     grey = row.picture if row.picture.ndim == 2 else row.picture @ np.array([0.299, 0.587, 0.114])
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
@@ -171,8 +197,9 @@ def _draw_heat(axes: Axes, row: Row, cells: Array, limit: float, cell: int) -> N
     # The last cells reach beyond an image whose side is no multiple of the cell.
     extent = (-0.5, cells.shape[1] * cell - 0.5, cells.shape[0] * cell - 0.5, -0.5)
     axes.imshow(
-        cells, cmap=style.HEAT, vmin=-limit, vmax=limit, aspect="auto", extent=extent, interpolation="nearest"
-    )
+        cells, cmap=scale.kind.colours, vmin=scale.lowest, vmax=scale.limit, aspect="auto", extent=extent,
+        interpolation="nearest",
+    )  # fmt: skip
     _frame(axes, height, width)
 
 
@@ -194,7 +221,7 @@ def _scale(cells: Sequence[Array], look: Look) -> Scale:
     # Where nearly all values are zero, the percentile is zero too.
     percentile = float(np.percentile(values, look.scale_percentile)) if len(values) else 0.0
     limit = look.limit or percentile or largest
-    return Scale(limit or 1.0, is_cut=largest > limit * 1.001, is_flat=not limit)
+    return Scale(limit or 1.0, is_cut=largest > limit * 1.001, is_flat=not limit, kind=look.kind)
 
 
 def _bar_label(what: str, unit: str, height: float) -> list[str]:
@@ -206,19 +233,27 @@ def _bar_label(what: str, unit: str, height: float) -> list[str]:
 
 
 def _draw_bar(axes: Axes, scale: Scale) -> None:
-    limit, end = scale.limit, style.number(scale.limit, 2)
-    ends = [f"≤ −{end}", "0", f"≥ {end}"] if scale.is_cut else [f"−{end}", "0", end]
+    end = style.number(scale.limit, 2)
+    ends = {-scale.limit: f"≤ −{end}" if scale.is_cut else f"−{end}", 0.0: "0", scale.limit: end}
+    if scale.is_cut:
+        ends[scale.limit] = f"≥ {end}"
+    if scale.is_flat:
+        ends = {-scale.limit: "", 0.0: "0", scale.limit: ""}
+    ends = {value: said for value, said in ends.items() if value >= scale.lowest}
     axes.set_facecolor("white")
-    levels = np.linspace(limit, -limit, 256)[:, None]
-    axes.imshow(levels, cmap=style.HEAT, vmin=-limit, vmax=limit, aspect="auto", extent=(0, 1, -limit, limit))
+    levels = np.linspace(scale.limit, scale.lowest, 256)[:, None]
+    axes.imshow(
+        levels, cmap=scale.kind.colours, vmin=scale.lowest, vmax=scale.limit, aspect="auto",
+        extent=(0, 1, scale.lowest, scale.limit),
+    )  # fmt: skip
     axes.set_xticks([])
     axes.yaxis.tick_right()
-    axes.set_yticks([-limit, 0, limit], ["", "0", ""] if scale.is_flat else ends, fontsize=style.NOTE)
+    axes.set_yticks(list(ends), list(ends.values()), fontsize=style.NOTE)
     axes.tick_params(length=2, pad=2)
     # The end figures stand inside the ends of the bar, so that they clear the rows above and below.
-    lowest, _, highest = axes.get_yticklabels()
-    lowest.set_verticalalignment("bottom")
-    highest.set_verticalalignment("top")
+    labels = axes.get_yticklabels()
+    labels[0].set_verticalalignment("bottom")
+    labels[-1].set_verticalalignment("top")
     axes.spines[:].set(linewidth=0.5, color="#9a9a9a")
 
 
@@ -236,12 +271,9 @@ def _mark(kind: Mark, at: tuple[float, float], beyond: tuple[float, float] = (0,
     )  # fmt: skip
 
 
-def _key(rows: Sequence[Row]) -> list[tuple[Artist, str]]:
+def _key(rows: Sequence[Row], kind: Kind) -> list[tuple[Artist, str]]:
     """What the colours and marks mean, for those that occur."""
-    key: list[tuple[Artist, str]] = [
-        (Patch(facecolor=style.RAISES), "raises the output"),
-        (Patch(facecolor=style.LOWERS), "lowers the output"),
-    ]
+    key: list[tuple[Artist, str]] = [(Patch(facecolor=colour), said) for colour, said in kind.key]
     if any(not np.isfinite(heat.values).all() for row in rows for heat in row.heats):
         key.append((Patch(facecolor=style.NOT_A_NUMBER), "not a number"))
     kinds: tuple[Mark, ...] = ("target", "prediction")

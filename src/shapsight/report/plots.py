@@ -1,7 +1,7 @@
-"""Pictures of tables: errors, predictions, where attribution lies, and how training went.
+"""Pictures of tables: predictions, errors, and where attribution lies.
 
-The pictures of explanations, `image_plot` and `compare_plot`, are offered here too. Every function returns a
-matplotlib `Figure`, needs no display and shows nothing by itself.
+The pictures of explanations and the curves are offered here too. Every function returns a matplotlib `Figure`, needs no
+display and shows nothing by itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,17 +21,28 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from shapsight.errors import DataError
 from shapsight.report import style
-from shapsight.report.heatmaps import compare_plot, image_plot
+from shapsight.report.curves import curve, training_curve
+from shapsight.report.heatmaps import atlas, compare_plot, image_plot
+from shapsight.report.tables import checked, sized
 
-__all__ = ["compare_plot", "error_bars", "image_plot", "relevance_bars", "scatter_panels", "training_curve"]
+__all__ = [
+    "atlas",
+    "compare_plot",
+    "curve",
+    "error_bars",
+    "image_plot",
+    "relevance_bars",
+    "scatter_panels",
+    "training_curve",
+]
 
 BAR_HEIGHT = 0.24
 LONGEST_NAME = 2.0
 Bar = tuple[str, str, str]  # environment, split, model
 
 
+@style.in_an_installed_font
 def scatter_panels(predictions: pd.DataFrame, target: str, *, figure: Figure | None = None) -> Figure:
     """Draw predicted against actual values, one panel for each environment and split, all on the same axes.
 
@@ -42,20 +52,20 @@ def scatter_panels(predictions: pd.DataFrame, target: str, *, figure: Figure | N
     Raises `DataError` for a table without these columns or without rows.
     """
     predicted = f"predicted_{target}"
-    _check(predictions, ("environment", "split", target, predicted), "scatter_panels")
+    checked(predictions, ("environment", "split", target, predicted), "scatter_panels")
     groups = list(predictions.groupby(["environment", "split"], sort=False))
     values = predictions[[target, predicted]].to_numpy(float)
     limits = _limits(values[np.isfinite(values)])
-    columns = min(4, len(groups))
-    rows = math.ceil(len(groups) / columns)
-    figure = _figure(figure, 2.45 * columns + 0.5, 2.7 * rows + 0.25, layout="compressed")
+    rows = math.ceil(len(groups) / 4)
+    columns = math.ceil(len(groups) / rows)
+    figure = sized(figure, 2.45 * columns + 0.5, 2.75 * rows + 0.25, equal_axes=True)
     for place, ((environment, split), group) in enumerate(groups, start=1):
         axes = figure.add_subplot(rows, columns, place, aspect="equal", xlim=limits, ylim=limits)
         is_few = len(group) < 300
         actual, said = group[target].to_numpy(float), group[predicted].to_numpy(float)
         axes.plot(limits, limits, color=style.RAISES, linewidth=1.2, zorder=3)
         axes.scatter(
-            actual, said, s=16 if is_few else 7, color=style.SERIES[0], alpha=0.75 if is_few else 0.4, linewidths=0,
+            actual, said, s=16 if is_few else 7, color=style.SERIES[0], alpha=0.75 if is_few else 0.5, linewidths=0,
             zorder=2, rasterized=len(group) > 2000,
         )  # fmt: skip
         mse = style.number(float(np.mean((said - actual) ** 2)))
@@ -70,6 +80,7 @@ def scatter_panels(predictions: pd.DataFrame, target: str, *, figure: Figure | N
     return figure
 
 
+@style.in_an_installed_font
 def error_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
     """Draw the mean squared error of each environment and split with its interval, one panel a target.
 
@@ -77,11 +88,12 @@ def error_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
 
     Raises `DataError` for a table without these columns or without rows.
     """
-    _check(table, ("environment", "split", "target", "mse", "mse_low", "mse_high"), "error_bars")
+    checked(table, ("environment", "split", "target", "mse", "mse_low", "mse_high"), "error_bars")
     bars = Bars(table, "target", "mse", "mse_low", "mse_high", None, "mean squared error of {}", style.number)
     return _draw_bars(bars, figure)
 
 
+@style.in_an_installed_font
 def relevance_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
     """Draw the share of absolute attribution inside the region of interest, one panel an output.
 
@@ -91,49 +103,30 @@ def relevance_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figu
     the region covers, which is what an even heatmap would score.
     Raises `DataError` for a table without these columns or without rows.
     """
-    _check(table, ("environment", "split", "output", "share", "low", "high", "chance"), "relevance_bars")
+    checked(table, ("environment", "split", "output", "share", "low", "high", "chance"), "relevance_bars")
     said = "attribution of {} inside the region of interest"
     bars = Bars(table, "output", "share", "low", "high", "chance", said, lambda share: f"{share:.0%}")
     return _draw_bars(bars, figure, limit=1.0)
 
 
-def training_curve(
-    history: pd.DataFrame, best_epoch: int | None = None, *, axes: Axes | None = None
+def bars_with_intervals(
+    table: pd.DataFrame,
+    panel: str,
+    value: str,
+    axis_label: str,
+    write: Callable[[float], str],
+    *,
+    limit: float | None = None,
 ) -> Figure:
-    """Draw the losses over the epochs, and which epoch was kept.
+    """Draw any measure of each environment and split with its interval, one panel for each value of column `panel`.
 
-        training_curve(history, best_epoch=7)     # columns epoch, train_loss, validation_loss
+        bars_with_intervals(table, "target", "mae", "mean absolute error of {}", "{:.3g}".format)
 
-    Every column that ends in `loss` is drawn. A loss that falls by more than a factor of 30 gets a logarithmic
-    scale. Raises `DataError` for a table without losses or rows.
+    The interval lies in the columns `VALUE_low` and `VALUE_high`. Raises `DataError` where columns or rows are missing.
     """
-    losses = [str(column) for column in history.columns if str(column).endswith("loss")]
-    _check(history, ("epoch", *(losses or ["train_loss"])), "training_curve")
-    if axes is None:
-        axes = _figure(None, 5.6, 3.0).add_subplot()
-    for column, colour in zip(losses, style.SERIES, strict=False):
-        known = history[["epoch", column]].dropna()
-        name = column.removesuffix("_loss").replace("_", " ").replace("loss", "training")
-        axes.plot(
-            known["epoch"], known[column], color=colour, linewidth=1.6, marker="o", markersize=3.5, label=name
-        )
-    values = history[losses].to_numpy(float)
-    values = values[np.isfinite(values)]
-    if len(values) and values.min() > 0 and values.max() > 30 * values.min():
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=min(0, values.min(initial=0.0)))
-    if best_epoch is not None:
-        axes.axvline(best_epoch, color=rcParams["text.color"], linewidth=1, linestyle=":", label="epoch kept")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch", fontsize=style.LABEL)
-    axes.set_ylabel("loss", fontsize=style.LABEL)
-    style.tidy(axes)
-    axes.legend(
-        frameon=False, fontsize=style.LABEL, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0
-    )
-    # Axes may lie in a part of a figure, whose own `figure` is the whole one.
-    return axes.figure.figure
+    low, high = f"{value}_low", f"{value}_high"
+    checked(table, ("environment", "split", panel, value, low, high), "bars_with_intervals")
+    return _draw_bars(Bars(table, panel, value, low, high, None, axis_label, write), None, limit)
 
 
 @dataclass(frozen=True)
@@ -163,7 +156,7 @@ def _draw_bars(bars: Bars, figure: Figure | None, limit: float | None = None) ->
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     tall = (max(heights.values()) + 1) * BAR_HEIGHT + 0.75
-    figure = _figure(figure, 3.7 * columns + 1.6, rows * tall + (0.35 if key else 0))
+    figure = sized(figure, 3.7 * columns + 1.6, rows * tall + (0.35 if key else 0))
     values = bars.table[[bars.value, bars.high]].to_numpy(float)
     reach = limit or 1.04 * float(values[np.isfinite(values)].max(initial=0.0)) or 1.0
     for number, panel in enumerate(panels):
@@ -255,29 +248,7 @@ def _chance(share: Sequence[float], at: Sequence[float]) -> Line2D:
     )  # fmt: skip
 
 
-def _check(table: pd.DataFrame, needed: Sequence[str], name: str) -> None:
-    missing = [column for column in needed if column not in table.columns]
-    if missing:
-        have = ", ".join(map(str, table.columns))
-        raise DataError(f"{name} needs the columns {', '.join(missing)}; the table has {have or 'none'}")
-    if table.empty:
-        raise DataError(f"{name} was given a table without rows")
-
-
 def _limits(values: np.ndarray) -> tuple[float, float]:
     low, high = (float(values.min()), float(values.max())) if len(values) else (-1.0, 1.0)
     room = 0.06 * (high - low) or 0.1
     return low - room, high + room
-
-
-def _figure(
-    given: Figure | None,
-    width: float,
-    height: float,
-    layout: Literal["constrained", "compressed"] = "constrained",
-) -> Figure:
-    if given is None:
-        return Figure(figsize=(width, height), layout=layout)
-    given.set_layout_engine(layout)
-    given.set_size_inches(width, height)
-    return given

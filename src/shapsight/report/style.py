@@ -5,20 +5,24 @@ Text, frames and paper keep matplotlib's own settings, so that a picture follows
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec
 
 import numpy as np
-from matplotlib import rcParams
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, to_rgb
-from matplotlib.font_manager import FontProperties
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 # Two hues of equal lightness that stay apart for protan, deutan and tritan eyes.
 RAISES = "#c4122f"
 LOWERS = "#1a64b7"
+SIZE = "#7b2d8e"
 NOT_A_NUMBER = "#7d7d7d"
 SERIES = ("#3f76b5", "#e29a2d", "#3c9474", "#9a62a8", "#8a8f98")
 TARGET = "#ffd23f"
@@ -40,6 +44,42 @@ def _diverging(colours: int = 511, power: float = 0.8) -> Colormap:
 
 
 HEAT = _diverging()
+
+
+def _growing(colours: int = 256, power: float = 0.8) -> Colormap:
+    """Nothing to violet, for sizes without a sign."""
+    opacity = np.linspace(0, 1, colours)[:, None] ** power
+    return ListedColormap(
+        np.hstack([np.tile(to_rgb(SIZE), (colours, 1)), opacity]), name="shapsight_size"
+    ).with_extremes(bad=NOT_A_NUMBER)
+
+
+MASS = _growing()
+ALWAYS_THERE = "DejaVu Sans"  # matplotlib brings it
+GENERIC = frozenset({"serif", "sans-serif", "cursive", "fantasy", "monospace"})
+Given = ParamSpec("Given")
+
+
+def in_an_installed_font(draw: Callable[Given, Figure]) -> Callable[Given, Figure]:
+    """Draw with the fonts of the settings that are installed, or else with matplotlib's own.
+
+    matplotlib would fall back too, and complain of the missing font once for every text.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: Given.args, **options: Given.kwargs) -> Figure:
+        installed = {font.name for font in fontManager.ttflist}
+        wanted = rcParams["font.family"]
+        settings: Any = rcParams
+        usable = [
+            name
+            for name in wanted
+            if name in installed or (name in GENERIC and installed & set(settings[f"font.{name}"]))
+        ]
+        with rc_context({} if usable == wanted else {"font.family": usable or [ALWAYS_THERE]}):
+            return draw(*args, **options)
+
+    return drawn
 
 
 def text_width(text: str, size: float) -> float:

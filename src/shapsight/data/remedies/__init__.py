@@ -2,16 +2,16 @@
 
 recipe = read_recipe("flip,swap-scene")
 transform = recipe.transform(scenes)
-transform(sample_of(image, targets, columns, mask))
+transform(sample_of(image, targets, places, mask))
 """
 
 from shapsight.data.remedies.recipes import REMEDIES, Recipe, Remedy, read_recipe
-from shapsight.data.remedies.sample import Columns, Sample, sample_of, targets_of
+from shapsight.data.remedies.sample import Places, Sample, sample_of, targets_of
 from shapsight.data.remedies.scenes import Scenes
 
 __all__ = [
     "REMEDIES",
-    "Columns",
+    "Places",
     "Recipe",
     "Remedy",
     "Sample",

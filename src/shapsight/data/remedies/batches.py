@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import Recipe
-from shapsight.data.remedies.sample import Columns, sample_of, targets_of
+from shapsight.data.remedies.sample import Places, Sample, sample_of, targets_of
 from shapsight.data.remedies.scenes import Scenes
 from shapsight.errors import DataError
 
@@ -38,11 +38,11 @@ class RecipeSamples(Dataset[tuple[Tensor, ...]]):
         *,
         masks: Bool[Tensor, "images size size"] | None = None,
         scenes: UInt8[Tensor, "scenes 3 size size"] | None = None,
-        columns: Columns | None = None,
+        places: Places | None = None,
         seed: int = 0,
     ) -> None:
-        self.columns = Columns.of(manifest) if columns is None else columns
-        recipe.check(self.columns, has_roi=masks is not None)
+        self.places = Places.of(manifest) if places is None else places
+        recipe.check(self.places, has_roi=masks is not None)
         if masks is not None and (len(masks), *masks.shape[1:]) != (len(images), *images.shape[2:]):
             raise DataError(f"masks of shape {tuple(masks.shape)} do not fit images of {tuple(images.shape)}")
         self.images = images
@@ -57,13 +57,16 @@ class RecipeSamples(Dataset[tuple[Tensor, ...]]):
         return len(self.images)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, ...]:
-        number, row = draw
-        sample = sample_of(self.images[row], self.targets[row], self.columns, self.masks[row])
+        changed = self.changed(*draw)
+        given = (changed["image"].as_subclass(Tensor), targets_of(changed, self.places))
+        return (*given, changed["roi"].as_subclass(Tensor)) if self.gives_region else given
+
+    def changed(self, number: int, row: int) -> Sample:
+        """A draw as a sample of tv_tensors, its region included."""
+        sample = sample_of(self.images[row], self.targets[row], self.places, self.masks[row])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]))
-            changed = self.transform(sample)
-        given = (changed["image"].as_subclass(Tensor), targets_of(changed, self.columns))
-        return (*given, changed["roi"].as_subclass(Tensor)) if self.gives_region else given
+            return dict(self.transform(sample))
 
 
 class Draws(Sampler[Draw]):

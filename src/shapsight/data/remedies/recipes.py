@@ -13,7 +13,7 @@ from shapsight.data.augment import training_transform
 from shapsight.data.remedies.geometry import flip
 from shapsight.data.remedies.light import Light
 from shapsight.data.remedies.noise import noise
-from shapsight.data.remedies.sample import Columns
+from shapsight.data.remedies.sample import Places
 from shapsight.data.remedies.scenes import EraseObjects, EraseScene, Scenes, SwapScene
 from shapsight.errors import DataError
 
@@ -131,16 +131,16 @@ class Recipe:
             [*(remedy.make(scenes) for remedy in self.remedies if remedy.make is not None), v2.Identity()]
         )
 
-    def check(self, columns: Columns, *, has_roi: bool) -> None:
+    def check(self, places: Places, *, has_roi: bool) -> None:
         """Raise `DataError` where a remedy needs what is not there."""
         for remedy in self.remedies:
             if remedy.needs_roi and not has_roi:
                 raise DataError(
                     f"{remedy.name} needs to know the region of interest: pass --roi, such as --roi below:112"
                 )
-        if self.has("flip") and columns.unknown:
+        if self.has("flip") and places.unknown:
             raise DataError(
-                f"flip mirrors x, but what does a mirror image do to {', '.join(columns.unknown)}? Name the targets "
+                f"flip mirrors x, but what does a mirror image do to {', '.join(places.unknown)}? Name the targets "
                 "that change their side with --mirrored, or leave flip out"
             )
 

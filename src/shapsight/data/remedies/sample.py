@@ -21,11 +21,11 @@ MIRRORED = ("x",)
 
 
 @dataclass(frozen=True)
-class Columns:
+class Places:
     """Which targets are places in the image: `across` move with its width, `down` with its height.
 
-        Columns.of(manifest)                            # x is a place across, y the same point's place down
-        Columns.of(manifest, mirrored=["steering"])     # -1 is left and +1 right: a mirror image changes its sign
+        Places.of(manifest)                            # x is a place across, y the same point's place down
+        Places.of(manifest, mirrored=["steering"])     # -1 is left and +1 right: a mirror image changes its sign
 
     Attributes
         across: positions of targets whose value is a place from the left to the right edge of their scale.
@@ -40,7 +40,7 @@ class Columns:
     scales: tuple[Scale, ...] = ()
 
     @classmethod
-    def of(cls, manifest: Manifest, mirrored: Sequence[str] = ()) -> Columns:
+    def of(cls, manifest: Manifest, mirrored: Sequence[str] = ()) -> Places:
         """The places among a manifest's targets. Raises `DataError` for a name in `mirrored` that is no target."""
         names = manifest.targets
         for name in mirrored:
@@ -83,16 +83,16 @@ class Columns:
 def sample_of(
     image: UInt8[Tensor, "3 height width"],
     targets: Float[Tensor, "targets"] | Int[Tensor, ""],
-    columns: Columns,
+    places: Places,
     roi: Bool[Tensor, "height width"],
 ) -> Sample:
     """Image, targets and region of interest for a torchvision v2 transform.
 
-    sample = sample_of(image, targets, Columns.of(manifest), mask)
+    sample = sample_of(image, targets, Places.of(manifest), mask)
     sample["image"], sample["points"], sample["roi"], sample["targets"]
     """
     size = (image.shape[-2], image.shape[-1])
-    points = columns.points(targets, size) if columns.across else torch.zeros(0, 2, dtype=torch.float64)
+    points = places.points(targets, size) if places.across else torch.zeros(0, 2, dtype=torch.float64)
     return {
         "image": tv_tensors.Image(image),
         "points": tv_tensors.KeyPoints(points, canvas_size=size),
@@ -101,12 +101,12 @@ def sample_of(
     }
 
 
-def targets_of(sample: Mapping[str, Any], columns: Columns) -> Tensor:
+def targets_of(sample: Mapping[str, Any], places: Places) -> Tensor:
     """The targets of a sample, in their units, as its points say."""
     points, targets = sample["points"], sample["targets"]
-    if not columns.across:
+    if not places.across:
         return torch.as_tensor(targets)
-    return columns.values(targets, points.as_subclass(Tensor), points.canvas_size)
+    return places.values(targets, points.as_subclass(Tensor), points.canvas_size)
 
 
 def _pixel(value: Tensor, scale: Scale, extent: int) -> Tensor:

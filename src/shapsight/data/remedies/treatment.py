@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.batches import RecipeSamples, recipe_loader
 from shapsight.data.remedies.recipes import Recipe
-from shapsight.data.remedies.sample import Columns
+from shapsight.data.remedies.sample import Places
 
 # Of the office photographs: at 1 the outputs answer a tenth as much to the scene, at 100 the errors of x double.
 STRENGTH = 1.0
@@ -51,7 +51,7 @@ class Treatment:
             self.recipe,
             masks=self.masks,
             scenes=self.scenes,
-            columns=Columns.of(manifest, self.mirrored),
+            places=Places.of(manifest, self.mirrored),
             seed=seed,
         )
 

@@ -66,15 +66,18 @@ def list_names(root: Path, pattern: str | None) -> Listing:
     )
 
 
-def list_classes(root: Path) -> Listing:
-    """A folder of images for each class; `train`, `val` and `test` folders above them are the splits."""
+def list_classes(root: Path, *, has_rule: bool = False) -> Listing:
+    """A folder of images for each class; `train`, `val` and `test` folders above them are the splits.
+
+    With a rule of the user's own for the label, images need not lie in a class folder.
+    """
     found, left_alone = find_images(root)
     _refuse_none(root, found, left_alone)
     table = pd.DataFrame({"path": found})
     first = {PurePosixPath(path).parts[0] for path in found if "/" in path}
     are_splits = bool(first) and first <= set(SPLIT_WORDS)
     level = 2 if are_splits else 1
-    bare = [path for path in found if path.count("/") < level]
+    bare = [] if has_rule else [path for path in found if path.count("/") < level]
     reason = "it lies in no class folder"
     return Listing(
         root,

@@ -68,7 +68,7 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True, convert_dates=False)
+            return pd.read_json(path, lines=True)
         return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", skipinitialspace=True)
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path} has no rows: the file is empty") from error

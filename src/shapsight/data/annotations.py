@@ -1,0 +1,155 @@
+"""Annotation files: polygons and boxes of COCO, LabelMe, plain JSON and CSV, by the image they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from shapsight.errors import DataError
+
+Mask = Bool[np.ndarray, "height width"]
+Polygon = Float[np.ndarray, "corners 2"]
+BOX_COLUMNS = ("path", "left", "top", "right", "bottom")
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """What is drawn on an image: polygons in stored pixels, masks, and the image's (width, height) if it is told."""
+
+    polygons: Sequence[Polygon] = ()
+    size: tuple[int, int] | None = None
+    masks: Sequence[Mask] = field(default_factory=tuple)
+
+    def draw(self, width: int, height: int) -> Mask:
+        """The pixels inside any of them."""
+        mask = np.zeros((height, width), bool)
+        for polygon in self.polygons:
+            mask |= is_inside(polygon, width, height)
+        for each in self.masks:
+            mask |= each
+        return mask
+
+
+def read_shapes(path: Path, grammar: str) -> Shapes | dict[str, Shapes]:
+    """The shapes of a JSON or CSV file: for every image, or by the image's path (COCO, boxes).
+
+    Raises `DataError`, with the grammar, for a file of something else.
+    """
+    if path.suffix.lower() == ".csv":
+        return _boxes(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}. {grammar}") from error
+    if isinstance(content, dict) and "annotations" in content and "images" in content:
+        return _coco(path, content)
+    size = None
+    if isinstance(content, dict) and isinstance(content.get("shapes"), list):
+        if content.get("imageWidth") and content.get("imageHeight"):
+            size = content["imageWidth"], content["imageHeight"]
+        content = [_labelme(shape) for shape in content["shapes"]]
+    elif _is_polygon(content):
+        content = [content]
+    if not isinstance(content, list) or not content or not all(map(_is_polygon, content)):
+        raise DataError(f"{path} holds no polygons of three or more [x, y] corners. {grammar}")
+    return Shapes([np.array(polygon, float) for polygon in content], size)
+
+
+def shapes_of(shapes: Mapping[str, Shapes], path: str, source: Path) -> Shapes:
+    """The shapes of an image, found by its path or, where that is clear, by its name alone."""
+    if path in shapes:
+        return shapes[path]
+    name = PurePosixPath(path).name
+    same = [key for key in shapes if PurePosixPath(key).name == name]
+    if len(same) == 1:
+        return shapes[same[0]]
+    which = f"has {len(same)} images called {name}" if same else f"has no image called {path}"
+    raise DataError(f"{source} {which}, so the region of interest of this image is not known")
+
+
+def is_inside(polygon: Polygon, width: int, height: int) -> Mask:
+    """Even-odd rule at pixel centres: each edge flips the pixels to the right of where it crosses their row."""
+    mask = np.zeros((height, width), bool)
+    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        crossed = (y1 <= y) != (y2 <= y)
+        crossing = x1 + (y[crossed] - y1) * (x2 - x1) / (y2 - y1) if crossed.any() else np.empty(0)
+        mask[crossed] ^= x > crossing[:, None]
+    return mask
+
+
+def box(left: float, top: float, right: float, bottom: float) -> Polygon:
+    """A box as a polygon, in stored pixels."""
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
+
+
+def _labelme(shape: object) -> object:
+    """A shape's corners; two of them make a rectangle."""
+    points = shape.get("points") if isinstance(shape, dict) else None
+    if isinstance(shape, dict) and shape.get("shape_type") == "rectangle" and points and len(points) == 2:
+        (x1, y1), (x2, y2) = points
+        return box(x1, y1, x2, y2).tolist()
+    return points
+
+
+def _is_polygon(content: object) -> bool:
+    return (
+        isinstance(content, list)
+        and len(content) >= 3
+        and all(isinstance(corner, list) and len(corner) == 2 for corner in content)
+        and all(isinstance(number, int | float) for corner in content for number in corner)
+    )
+
+
+def _boxes(path: Path) -> dict[str, Shapes]:
+    table = pd.read_csv(path)
+    if missing := [name for name in BOX_COLUMNS if name not in table.columns]:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)} of boxes: {', '.join(BOX_COLUMNS)}")
+    return {
+        str(name): Shapes([box(*row) for row in rows[list(BOX_COLUMNS[1:])].to_numpy(float)])
+        for name, rows in table.groupby("path")
+    }
+
+
+def _coco(path: Path, content: Mapping[str, Any]) -> dict[str, Shapes]:
+    """Polygons, uncompressed run lengths and, where there is no segmentation, boxes, by file name."""
+    found: dict[str, Shapes] = {}
+    of_image: dict[Any, list[Mapping[str, Any]]] = {}
+    for annotation in content["annotations"]:
+        of_image.setdefault(annotation.get("image_id"), []).append(annotation)
+    try:
+        for image in content["images"]:
+            size = int(image["width"]), int(image["height"])
+            polygons: list[Polygon] = []
+            masks: list[Mask] = []
+            for annotation in of_image.get(image["id"], []):
+                more, drawn = _coco_shapes(annotation, size, path)
+                polygons += more
+                masks += drawn
+            found[str(image["file_name"])] = Shapes(polygons, size, masks)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged as a COCO file: {error!r}") from error
+    return found
+
+
+def _coco_shapes(
+    annotation: Mapping[str, Any], size: tuple[int, int], path: Path
+) -> tuple[list[Polygon], list[Mask]]:
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, list) and segmentation:
+        return [np.array(flat, float).reshape(-1, 2) for flat in segmentation], []
+    if isinstance(segmentation, dict):
+        counts = segmentation.get("counts")
+        if not isinstance(counts, list) or sum(counts) != size[0] * size[1]:
+            raise DataError(f"{path} holds compressed or damaged run lengths: export its shapes as polygons")
+        runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+        return [], [runs.reshape(size, order="C").T]
+    x, y, width, height = annotation["bbox"]
+    return [box(x, y, x + width, y + height)], []
