@@ -14,6 +14,7 @@ from shapsight.diagnosis.groups import interval
 from shapsight.errors import DataError
 
 NEEDED = ("recipe", "trained_on", "seed", "environment", "path", "error", "is_right_side", "share", "seconds")
+ENOUGH = 3  # seeds without which nothing is recommended
 MEASURED = ("error", "is_right_side", "share")
 
 
@@ -69,8 +70,8 @@ def rank(
     Columns: `error` with its interval; `change`, the difference to the baseline on the same images and seeds, with an
     interval that holds for all recipes together (Bonferroni), and `behind`, the same against the best recipe;
     `wins` of `pairs`, how many pairs of trained and unseen environments have a lower error than with the baseline;
-    `share` and `sign_accuracy` with intervals; `seconds` a training, and `cost`, these over the baseline's.
-    Intervals are percentile bootstrap over seeds and images. Raises `DataError` for missing columns or recipes whose
+    `share` and `sign_accuracy` with intervals; `seconds` of a training (median), and `cost`, these over the baseline's.
+    Intervals are percentile bootstrap over seeds and images (of `n` seeds, `n - 1` are drawn: Rao and Wu 1988). Raises `DataError` for missing columns or recipes whose
     images or seeds differ.
     """
     _check(judged, baseline)
@@ -99,7 +100,9 @@ def rank(
         for column, said in (("share", "share"), ("is_right_side", "sign_accuracy")):
             row |= _with_interval(said, _mean(grid[column]), draws.means(grid[column].to_numpy()), level)
         trainings = mine.groupby(["trained_on", "seed"])["seconds"].first()
-        rows.append(row | {"trainings": len(trainings), "seconds": float(trainings.mean())})
+        # The first training also loads libraries, and other work may slow down any: hence the median.
+        seconds = float(trainings.median())
+        rows.append(row | {"seeds": len(keys), "trainings": len(trainings), "seconds": seconds})
     table = pd.DataFrame(rows).sort_values("error", kind="stable", ignore_index=True)
     usual = float(table.loc[table["recipe"] == baseline, "seconds"].iloc[0])
     return table.assign(cost=table["seconds"] / usual if usual > 0 else np.nan)
@@ -125,6 +128,9 @@ def recommend(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Recommend
     )
     if not first["change_high"] < 0:
         said = f"{against}, but that is within noise: nothing is shown to be better than the baseline."
+        return Recommendation(baseline, False, tied, said)
+    if first["seeds"] < ENOUGH:
+        said = f"{against}, but {ENOUGH} seeds or more are needed to tell that from the luck of a training."
         return Recommendation(baseline, False, tied, said)
     also = f"Within noise of it: {', '.join(tied)}." if tied else "No other recipe is within noise of it."
     return Recommendation(best, True, tied, f"{against}. {also}{_looks(first, usual)}")
@@ -170,7 +176,9 @@ def _draws(grid: pd.DataFrame, resamples: int, seed: int) -> Draws:
         members = np.flatnonzero(environments == environment)
         share = np.full(len(members), 1 / len(members))
         weights[:, members] = generator.multinomial(len(members), share, size=resamples) / len(members)
-    of_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds
+    # Of few seeds one less is drawn: the spread of the mean would else be too small by (seeds - 1) / seeds.
+    drawn = max(1, seeds - 1)
+    of_seeds = generator.multinomial(drawn, np.full(seeds, 1 / seeds), size=resamples) / drawn
     return Draws(of_seeds, weights)
 
 

@@ -34,6 +34,8 @@ from shapsight.models.plan import Schedule
 from shapsight.models.train import fit
 
 FORMAT = "shapsight.cell/1"
+# Options of one remedy, which the results of others do not depend on.
+OPTIONS = {"scenes": "swap-scene", "mirrored": "flip", "strength": "right-reasons"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,12 @@ class Cell:
 
     def path(self, folder: Path, budget: Budget, manifest: Manifest) -> Path:
         """Where its result is kept; a change of the budget or the data is another place."""
-        parts = [asdict(self), {**asdict(budget), "device": None}, _fingerprint(manifest)]
+        recipe = read_recipe(self.recipe)
+        used = asdict(budget) | {"device": None}
+        for option, remedy in OPTIONS.items():
+            if not recipe.has(remedy):
+                used[option] = None
+        parts = [asdict(self), used, _fingerprint(manifest)]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
         said = re.sub(r"[^\w+-]", "_", f"{self.recipe}__on_{'+'.join(self.trained_on)}__seed_{self.seed}")
         return folder / f"{said[:120]}__{digest}.parquet"

@@ -105,12 +105,13 @@ def pictures_of(recipe: Recipe, cured: Cured) -> list[list[Shown]]:
     samples, rows = _samples(recipe, cured)
     pictures = []
     for row in rows:
-        before = cured.material.images[row]
         said = cured.material.manifest.table["environment"].iloc[row]
-        found = [_shown(samples, before, cured.material, row, str(said))]
-        draws = (_after(samples, number, row) for number in range(TRIES))
-        changed = (shown for shown in draws if not np.array_equal(shown.image, before.numpy()))
-        found += [shown for shown, _ in zip(changed, range(AFTER), strict=False)]
+        found = [_shown(samples, cured.material.images[row], cured.material, row, str(said))]
+        for number in range(TRIES):
+            after = _after(samples, number, row)
+            is_new = not any(np.array_equal(after.image, shown.image) for shown in found)
+            if is_new and len(found) <= AFTER:
+                found.append(after)
         pictures.append(found)
     return pictures if any(len(found) > 1 for found in pictures) else []
 
@@ -125,8 +126,8 @@ def _samples(recipe: Recipe, cured: Cured) -> tuple[RecipeSamples, list[int]]:
     samples = treatment_of(recipe.name, budget, cured.material).samples(manifest, cured.material.images)
     environments = manifest.table["environment"].to_numpy()
     training = manifest.rows("train")
-    rows = [int(training[environments[training] == name][0]) for name in names]
-    return samples, rows[:2]
+    of_each = [training[environments[training] == name] for name in names]
+    return samples, [int(rows[len(rows) // 2]) for rows in of_each[:2]]
 
 
 def _shown(samples: RecipeSamples, image: Tensor, material: Material, row: int, title: str) -> Shown:

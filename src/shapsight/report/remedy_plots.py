@@ -84,7 +84,7 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Fi
             zorder=3,
         )  # fmt: skip
     _label(axes, known)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("attribution inside the region of interest", fontsize=style.LABEL)
     axes.set_ylabel("error in unseen environments", fontsize=style.LABEL)

@@ -27,7 +27,7 @@ def noise(share: float = 0.5) -> v2.Transform:
 class SensorNoise(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     """Shot noise, which grows with the light, and read noise, which does not; of random strength.
 
-    The variance in grey levels is `shot * level + read²`, with shot up to 1.5 and read up to 8.
+    The variance in grey levels is `shot * level + read²`, with shot up to 0.8 and read up to 8.
     """
 
     _transformed_types = (tv_tensors.Image,)
@@ -35,7 +35,7 @@ class SensorNoise(v2.Transform):  # type: ignore[misc]  # torchvision has no typ
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """How strong it is, and the noise of each pixel."""
         image = flat_inputs[0].as_subclass(Tensor).float()
-        shot, read = 1.5 * torch.rand(()), 8 * torch.rand(())
+        shot, read = 0.8 * torch.rand(()), 8 * torch.rand(())
         spread = (shot * image + read.square()).sqrt()
         return {"noise": spread * torch.randn(image.shape)}
 
