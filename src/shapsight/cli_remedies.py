@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli_options import Device, RoiSpec, command_line, exit_codes, show
+from shapsight.cli_options import Device, Overwrite, RoiSpec, Seed, command_line, exit_codes, show
 
 Run = Annotated[Path, typer.Argument(help="A run of debug or train.", show_default=False)]
 
@@ -79,6 +79,43 @@ def cure(
         show(cure_run(run, settings, out, narrator=Narrator(), command=command_line()))
 
 
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run of debug or train.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Another run, of the same targets.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for tables, explanations and report.html.")
+    ] = Path("runs/compared"),
+    roi: RoiSpec = None,
+    explain: Annotated[int, typer.Option(min=1, help="Images explained in each environment.")] = 6,
+    names: Annotated[
+        str, typer.Option(help="What the two are called, by comma; by default their folders.")
+    ] = "",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Two models on the same images: errors and their change, share inside the region, explanations on one scale.
+
+    The images are those of the first run's dataset that neither model was trained on.
+    """
+    from shapsight.jobs.compare import CompareSettings
+    from shapsight.jobs.compare import compare as compare_runs
+    from shapsight.jobs.narrator import Narrator
+
+    settings = CompareSettings(roi=roi, explain=explain, names=_by_comma(names), seed=seed)
+    with exit_codes():
+        show(
+            compare_runs(
+                first,
+                second,
+                out,
+                settings,
+                narrator=Narrator(),
+                command=command_line(),
+                overwrite=overwrite,
+            )
+        )
+
+
 def _by_comma(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -89,3 +126,6 @@ def add_commands(app: typer.Typer) -> None:
         epilog="Examples: shapsight cure runs/lockers --try flip,swap-scene,flip+swap-scene --seeds 3   |   "
         "shapsight cure runs/lockers --try all --scenes photographs --roi below:112 --out runs/cure"
     )(cure)
+    app.command(
+        epilog="Example: shapsight compare runs/lockers runs/all_scenes --roi below:112 --out runs/compared"
+    )(compare)

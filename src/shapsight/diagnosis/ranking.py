@@ -71,8 +71,8 @@ def rank(
     interval that holds for all recipes together (Bonferroni), and `behind`, the same against the best recipe;
     `wins` of `pairs`, how many pairs of trained and unseen environments have a lower error than with the baseline;
     `share` and `sign_accuracy` with intervals; `seconds` of a training (median), and `cost`, these over the baseline's.
-    Intervals are percentile bootstrap over seeds and images (of `n` seeds, `n - 1` are drawn: Rao and Wu 1988). Raises `DataError` for missing columns or recipes whose
-    images or seeds differ.
+    Intervals are percentile bootstrap over seeds and images (of `n` seeds, `n - 1` are drawn: Rao and Wu 1988).
+    Raises `DataError` for missing columns or recipes whose images or seeds differ.
     """
     _check(judged, baseline)
     recipes = list(dict.fromkeys(judged["recipe"]))

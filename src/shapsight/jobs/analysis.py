@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -37,6 +37,7 @@ __all__ = [
     "analyse",
     "judge",
     "measure",
+    "on_held_out",
     "save_outcome",
     "train",
 ]
@@ -211,6 +212,14 @@ def explain_rows(
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "images size size"]:
     """The region of interest of some rows, at the size that the model sees."""
     return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
+
+
+def on_held_out(outcome: Outcome, held_out: pd.Series[bool]) -> Outcome:
+    """A model judged on the images that neither of two was trained on, under one name in every environment."""
+    predictions = outcome.predictions[held_out].assign(split="held out")
+    errors = measure(predictions, outcome.manifest, seed=outcome.settings.seed)
+    relevance = None if outcome.relevance is None else outcome.relevance.assign(split="held out")
+    return replace(outcome, predictions=predictions, errors=errors, relevance=relevance)
 
 
 def save_outcome(outcome: Outcome, run: RunFolder, name: str = "") -> None:

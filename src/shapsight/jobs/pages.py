@@ -89,7 +89,7 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
         sections=[
             error_section([before, after]),
             *([relevance_section([before, after])] if before.relevance is not None else []),
-            _comparison_section(before, after),
+            comparison_section(before, after),
             training_section([before, after]),
         ],
         settings=settings_table(before, command, seconds),
@@ -147,7 +147,7 @@ def _comparison_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:
     ]
 
 
-def _stacked(outcomes: Sequence[Judged], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def stacked(outcomes: Sequence[Judged], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Several models' tables under each other, with a column that says whose they are."""
     if len(outcomes) == 1:
         return tables[0]
@@ -166,7 +166,7 @@ def _columns(outcomes: Sequence[Judged], columns: Sequence[Column]) -> Sequence[
 
 def error_section(outcomes: Sequence[Judged]) -> Section:
     """The errors of each target in each environment, and predictions against targets."""
-    errors = _stacked(outcomes, [outcome.errors for outcome in outcomes])
+    errors = stacked(outcomes, [outcome.errors for outcome in outcomes])
     targets = outcomes[0].manifest.targets
     bars = errors[errors["environment"] != "all"]
     scales = outcomes[0].manifest.scales
@@ -207,7 +207,7 @@ def error_section(outcomes: Sequence[Judged]) -> Section:
 def relevance_section(outcomes: Sequence[Outcome]) -> Section:
     """Shares of attribution inside the region of interest."""
     tables = [outcome.relevance for outcome in outcomes if outcome.relevance is not None]
-    shares = _stacked(outcomes, tables)
+    shares = stacked(outcomes, tables)
     return Section(
         "Where does it look?",
         "The share of absolute attribution inside the region of interest. Chance is the region's share of the "
@@ -267,9 +267,11 @@ def _picture_section(outcome: Outcome) -> Section:
     )
 
 
-def _comparison_section(before: Outcome, after: Outcome) -> Section:
+def comparison_section(before: Outcome, after: Outcome) -> Section:
+    """The same pictures explained for two models."""
     pictures = []
     targets = list(before.manifest.targets)
+    is_point = targets == ["x", "y"]
     for environment, positions in _shown(before.explained).items():
         rows = before.explained.iloc[positions]
         first, second = (o.explanation.select(images=positions.tolist()) for o in (before, after))
@@ -280,7 +282,7 @@ def _comparison_section(before: Outcome, after: Outcome) -> Section:
             names=(before.name, after.name),
             output=targets[0],
             true_labels=_why(rows),
-            targets=_pixel(rows[targets], size),
+            targets=_pixel(rows[targets], size) if is_point else None,
         )
         pictures.append(
             Picture(figure, f"The same images of {environment} explained for both models", environment)
@@ -288,7 +290,8 @@ def _comparison_section(before: Outcome, after: Outcome) -> Section:
     return Section(
         "Which pixels do they use?",
         "The same pictures, explained for both models, on one scale for each row. Red pixels raise "
-        f"{targets[0]} (steer right), blue pixels lower it. The ring is the target. {gap_sentence(after)}.",
+        f"{targets[0]}{' (steer right)' if is_point else ''}, blue pixels lower it."
+        f"{' The ring is the target.' if is_point else ''} {gap_sentence(after)}.",
         pictures=pictures,
     )
 
