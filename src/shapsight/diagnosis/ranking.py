@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.stats import t as student_t
 
-from shapsight.diagnosis.groups import interval
 from shapsight.errors import DataError
 
 NEEDED = ("recipe", "trained_on", "seed", "environment", "path", "error", "is_right_side", "share", "seconds")
@@ -36,28 +36,29 @@ class Recommendation:
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """Bootstrap weights of seeds and of images, the same for every recipe, so that recipes are compared in pairs."""
+class Parts:
+    """A mean over trainings and images, in the parts that its uncertainty comes from.
 
-    seeds: Float[ndarray, "resamples seeds"]
-    images: Float[ndarray, "resamples images"]
+    Attributes
+        by_training: what each training adds to the mean, a row for each set of environments trained on, a column for
+            each seed; the mean is the sum over rows of the mean over columns.
+        by_image: the mean over trainings of each image, by environment and path.
+    """
 
-    def means(self, values: Float[ndarray, "seeds images"]) -> Float[ndarray, "resamples"]:
-        """The mean of each draw; images without a value are left out."""
-        known = np.isfinite(values)
-        total = np.einsum("rs,si,ri->r", self.seeds, np.where(known, values, 0.0), self.images, optimize=True)
-        weight = np.einsum("rs,si,ri->r", self.seeds, known.astype(float), self.images, optimize=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(total / weight)
+    by_training: pd.DataFrame
+    by_image: pd.Series[float]
+
+    @property
+    def mean(self) -> float:
+        """Environments count alike, and so do the trainings that left each of them unseen."""
+        return float(self.by_training.sum(axis=0, min_count=1).mean())
 
 
 def rank(
     judged: pd.DataFrame,
     *,
     baseline: str = "baseline",
-    resamples: int = 4000,
     level: float = 0.95,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """One row a recipe, the lowest error in unseen environments first.
 
@@ -71,41 +72,70 @@ def rank(
     interval that holds for all recipes together (Bonferroni), and `behind`, the same against the best recipe;
     `wins` of `pairs`, how many pairs of trained and unseen environments have a lower error than with the baseline;
     `share` and `sign_accuracy` with intervals; `seconds` of a training (median), and `cost`, these over the baseline's.
-    Intervals are percentile bootstrap over seeds and images (of `n` seeds, `n - 1` are drawn: Rao and Wu 1988).
+    `interval_of` says what intervals are.
     Raises `DataError` for missing columns or recipes whose images or seeds differ.
     """
     _check(judged, baseline)
-    recipes = list(dict.fromkeys(judged["recipe"]))
-    grids = {name: _grid(judged[judged["recipe"] == name]) for name in recipes}
-    keys = grids[baseline]["error"]
-    for name, grid in grids.items():
-        if not grid["error"].index.equals(keys.index) or not grid["error"].columns.equals(keys.columns):
+    groups = {str(name): rows for name, rows in judged.groupby("recipe", sort=False)}
+    parts = {name: {measure: _parts(rows, measure) for measure in MEASURED} for name, rows in groups.items()}
+    errors = {name: measures["error"] for name, measures in parts.items()}
+    usual = errors[baseline]
+    for name, error in errors.items():
+        if not error.by_image.index.equals(usual.by_image.index) or not _has_seeds_of(error, usual):
             raise DataError(
                 f"{name} was judged on other images or seeds than {baseline}: they cannot be compared"
             )
-    draws = _draws(keys, resamples, seed)
-    errors = {name: draws.means(grid["error"].to_numpy()) for name, grid in grids.items()}
-    points = {name: _mean(grid["error"]) for name, grid in grids.items()}
-    best = min(points, key=lambda name: points[name])
-    together = 1 - (1 - level) / max(1, len(recipes) - 1)
-    rows = []
-    for name, grid in grids.items():
-        mine = judged[judged["recipe"] == name]
-        row = {"recipe": name} | _with_interval("error", points[name], errors[name], level)
-        row |= _with_interval(
-            "change", points[name] - points[baseline], errors[name] - errors[baseline], together
-        )
-        row |= _with_interval("behind", points[name] - points[best], errors[name] - errors[best], together)
-        row |= _wins(mine, judged[judged["recipe"] == baseline])
-        for column, said in (("share", "share"), ("is_right_side", "sign_accuracy")):
-            row |= _with_interval(said, _mean(grid[column]), draws.means(grid[column].to_numpy()), level)
+    best = errors[min(errors, key=lambda name: errors[name].mean)]
+    together = 1 - (1 - level) / max(1, len(errors) - 1)
+    rows: list[dict[str, Any]] = []
+    for name, mine in groups.items():
+        row = {"recipe": name} | _named("error", interval_of(errors[name], level=level))
+        row |= _named("change", interval_of(errors[name], usual, level=together))
+        row |= _named("behind", interval_of(errors[name], best, level=together))
+        row |= _wins(mine, groups[baseline])
+        row |= _named("share", interval_of(parts[name]["share"], level=level))
+        row |= _named("sign_accuracy", interval_of(parts[name]["is_right_side"], level=level))
         trainings = mine.groupby(["trained_on", "seed"])["seconds"].first()
         # The first training also loads libraries, and other work may slow down any: hence the median.
         seconds = float(trainings.median())
-        rows.append(row | {"seeds": len(keys), "trainings": len(trainings), "seconds": seconds})
+        seeds = errors[name].by_training.shape[1]
+        rows.append(row | {"seeds": seeds, "trainings": len(trainings), "seconds": seconds})
     table = pd.DataFrame(rows).sort_values("error", kind="stable", ignore_index=True)
-    usual = float(table.loc[table["recipe"] == baseline, "seconds"].iloc[0])
-    return table.assign(cost=table["seconds"] / usual if usual > 0 else np.nan)
+    taken = float(table.loc[table["recipe"] == baseline, "seconds"].iloc[0])
+    return table.assign(cost=table["seconds"] / taken if taken > 0 else np.nan)
+
+
+def interval_of(
+    parts: Parts, other: Parts | None = None, *, level: float = 0.95
+) -> tuple[float, float, float]:
+    """A mean, or the difference of two, and the ends of its interval (Student's t); NaN where there are no values.
+
+    The variance is that of trainings (over seeds, within each set of environments) plus that of images (within each
+    environment), with the degrees of freedom of Welch and Satterthwaite. Trainings of the same environments and seed,
+    and the same images, are compared in pairs. A bootstrap over three seeds would be too sure of itself. With a single
+    seed the interval is of the images alone.
+    """
+    images, tables = parts.by_image, [parts.by_training]
+    mean = parts.mean
+    if other is not None:
+        mean -= other.mean
+        images = images - other.by_image
+        if parts.by_training.index.equals(other.by_training.index):
+            tables = [parts.by_training - other.by_training]
+        else:
+            tables.append(other.by_training)
+    sources = [_source(row) for table in tables for row in table.to_numpy(float)]
+    environments = images.dropna().groupby(level="environment")
+    sources += [
+        (variance / environments.ngroups**2, freedom)
+        for variance, freedom in (_source(values.to_numpy(float)) for _, values in environments)
+    ]
+    variance = sum(part for part, _ in sources)
+    if variance == 0 or not np.isfinite(mean):
+        return mean, mean, mean
+    freedom = variance**2 / sum(part**2 / max(freedom, 1) for part, freedom in sources)
+    reach = float(student_t.ppf((1 + level) / 2, freedom)) * variance**0.5
+    return mean, mean - reach, mean + reach
 
 
 def recommend(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Recommendation:
@@ -156,37 +186,31 @@ def _tied(ranking: pd.DataFrame, best: str) -> tuple[str, ...]:
     return tuple(near["recipe"])
 
 
-def _grid(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Each measure as a table of seeds by images, the mean over trainings that had not seen the image."""
-    means = rows.groupby(["seed", "environment", "path"])[list(MEASURED)].mean()
-    return {name: means[name].unstack(["environment", "path"]).sort_index(axis=1) for name in MEASURED}
+def _parts(rows: pd.DataFrame, measure: str) -> Parts:
+    """The parts of a recipe's mean; values that are not known are left out."""
+    known = rows.dropna(subset=[measure])
+    means = known.groupby(["trained_on", "seed", "environment"])[measure].mean().reset_index()
+    pairs = means[["trained_on", "environment"]].drop_duplicates()["environment"].value_counts()
+    shares = means[measure] / means["environment"].map(pairs) / max(1, len(pairs))
+    added = shares.groupby([means["trained_on"], means["seed"]]).sum().unstack("seed")
+    by_image = known.groupby(["environment", "path"])[measure].mean()
+    return Parts(pd.DataFrame(added), by_image)
 
 
-def _mean(grid: pd.DataFrame) -> float:
-    """The mean over images within environments, then over environments, then over seeds."""
-    return float(grid.T.groupby(level="environment").mean().mean().mean())
+def _source(values: Float[ndarray, "values"]) -> tuple[float, int]:
+    """The variance of a mean, and its degrees of freedom; of a single value nothing is known."""
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return 0.0, 0
+    return float(known.var(ddof=1) / len(known)), len(known) - 1
 
 
-def _draws(grid: pd.DataFrame, resamples: int, seed: int) -> Draws:
-    generator = np.random.default_rng(seed)
-    seeds, images = grid.shape
-    environments = grid.columns.get_level_values("environment").to_numpy()
-    weights = np.zeros((resamples, images))
-    for environment in dict.fromkeys(environments):
-        members = np.flatnonzero(environments == environment)
-        share = np.full(len(members), 1 / len(members))
-        weights[:, members] = generator.multinomial(len(members), share, size=resamples) / len(members)
-    # Of few seeds one less is drawn: the spread of the mean would else be too small by (seeds - 1) / seeds.
-    drawn = max(1, seeds - 1)
-    of_seeds = generator.multinomial(drawn, np.full(seeds, 1 / seeds), size=resamples) / drawn
-    return Draws(of_seeds, weights)
+def _has_seeds_of(parts: Parts, other: Parts) -> bool:
+    return parts.by_training.columns.equals(other.by_training.columns)
 
 
-def _with_interval(
-    name: str, value: float, drawn: Float[ndarray, "resamples"], level: float
-) -> dict[str, float]:
-    low, high = interval(drawn, level)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+def _named(name: str, found: tuple[float, float, float]) -> dict[str, Any]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
 
 
 def _wins(mine: pd.DataFrame, usual: pd.DataFrame) -> dict[str, int]:

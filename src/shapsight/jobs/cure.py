@@ -87,7 +87,7 @@ def cure(
     cells = cells_of(recipes, turns, settings.seeds)
     judged = _run(cells, budget, material, folder, narrator)
     save_table(judged, folder / "judged")
-    ranking = rank(judged, seed=budget.split_seed)
+    ranking = rank(judged)
     save_table(ranking, folder / "ranking")
     cured = Cured(
         judged, ranking, recommend(ranking), tuple(recipes), budget, material, turns, settings.seeds

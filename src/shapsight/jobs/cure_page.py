@@ -189,7 +189,7 @@ def _ranking_section(cured: Cured) -> Section:
         "together. Pairs won counts pairs of trained and unseen environment with a lower error than the baseline. "
         "Share in ROI is the share of absolute DeepSHAP attribution of the first output inside the region of interest, "
         "on the same unseen images for every recipe. Cost is training time over the baseline's. Other intervals are "
-        "95 % bootstrap over seeds and images."
+        "95 %. All are of the luck of trainings (seeds) and of images, by Student's t."
     )
     return Section(
         "Which recipe has the lowest error where it was not trained?",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -19,7 +22,7 @@ def noise(share: float = 0.5) -> v2.Transform:
         [
             v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.6))], share),
             v2.RandomApply([SensorNoise()], share),
-            v2.RandomApply([v2.JPEG((25, 90))], share),
+            v2.RandomApply([JpegArtefacts()], share),
         ]
     )
 
@@ -43,3 +46,21 @@ class SensorNoise(v2.Transform):  # type: ignore[misc]  # torchvision has no typ
         """Add the noise."""
         changed = (inpt.as_subclass(Tensor).float() + params["noise"]).round().clamp(0, 255)
         return tv_tensors.wrap(changed.to(torch.uint8), like=inpt)
+
+
+class JpegArtefacts(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """What a JPEG file keeps of an image, with a quality from 25 to 90; torchvision's own is on its way out."""
+
+    _transformed_types = (tv_tensors.Image,)
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """The quality."""
+        return {"quality": int(torch.randint(25, 91, ()))}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Write and read the file in memory."""
+        file = io.BytesIO()
+        Image.fromarray(inpt.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=params["quality"])
+        with Image.open(file) as image:
+            pixels = np.array(image)
+        return tv_tensors.wrap(torch.from_numpy(pixels).permute(2, 0, 1), like=inpt)
