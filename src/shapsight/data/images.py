@@ -147,15 +147,51 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
         return image if self.transform is None else self.transform(image), self.targets[index]
 
 
-class ImageBatches(ImageTargets):
-    """The same, handed out by whole batches: `DataLoader(ImageBatches(...), 8, collate_fn=whole_batch)`."""
+class ImageBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Some rows of images and targets, handed out by whole batches and changed by what depends on the draw alone.
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+        batches = ImageBatches(images, targets, manifest.rows("train"), training_transform(), seed=0)
+        DataLoader(batches, 8, sampler=EpochDraws(len(batches), seed=0), collate_fn=whole_batch)
+
+    A draw is `epoch * rows + row`. The transform's random numbers depend on the seed and the draw only, so a picture
+    looks the same whatever the batch size, the number of workers, or what was drawn before.
+    """
+
+    def __init__(
+        self,
+        images: UInt8[Tensor, "images 3 size size"],
+        targets: Float[Tensor, "images outputs"] | Int[Tensor, "images"],
+        rows: Sequence[int] | Int[np.ndarray, "rows"],
+        transform: Callable[[Tensor], Tensor] | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.images = images
+        self.targets = targets.float() if targets.is_floating_point() else targets
+        self.rows = torch.as_tensor(np.array(rows, np.int64))
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
+        images, targets = self.__getitems__([draw])
+        return images[0], targets[0]
+
+    def __getitems__(self, draws: list[int]) -> tuple[Tensor, Tensor]:
         """The images and targets of a batch."""
-        images = self.images[indices]
+        rows = self.rows[torch.tensor(draws) % len(self.rows)]
+        images = self.images[rows]
         if self.transform is not None:
-            images = torch.stack([self.transform(image) for image in images])
-        return images, self.targets[indices]
+            with torch.random.fork_rng(devices=()):
+                images = torch.stack([self._changed(*pair) for pair in zip(images, draws, strict=True)])
+        return images, self.targets[rows]
+
+    def _changed(self, image: UInt8[Tensor, "3 size size"], draw: int) -> UInt8[Tensor, "3 size size"]:
+        assert self.transform is not None
+        torch.manual_seed(self.seed * 1_000_003 + draw)
+        return self.transform(image)
 
 
 def whole_batch(batch: Any) -> Any:

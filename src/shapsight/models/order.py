@@ -26,3 +26,10 @@ class EpochOrder(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
         return iter(torch.randperm(self.count, generator=generator).tolist())
+
+
+class EpochDraws(EpochOrder):
+    """The same order as draws, `epoch * count + image`, of which `ImageBatches` makes an image and its changes."""
+
+    def __iter__(self) -> Iterator[int]:
+        return (self.epoch * self.count + image for image in super().__iter__())

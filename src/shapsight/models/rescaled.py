@@ -29,7 +29,8 @@ class Rescaled(nn.Module):
 
     def forward(self, images: Tensor) -> Float[Tensor, "images outputs"]:
         """The outputs in their own units."""
-        return torch.as_tensor(self.model(images) * self.reach + self.middle)
+        outputs: Tensor = self.model(images) * self.reach + self.middle
+        return outputs
 
 
 def in_units(model: nn.Module, scales: Sequence[Scale]) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,10 +25,10 @@ def timm_name(arch: str) -> str | None:
         return name
     if name == arch:
         return None
-    near = (
-        ", ".join(timm.list_models(f"*{name.split('.')[0][:6]}*")[:4]) or "resnet18, convnext_tiny, and more"
+    near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=4, cutoff=0.4)
+    raise ModelError(
+        f"timm has no model called {name!r}. There are {', '.join(near) or 'resnet18, and more'}"
     )
-    raise ModelError(f"timm has no model called {name!r}. There are {near}")
 
 
 def timm_model(name: str, outputs: int, *, is_pretrained: bool = False) -> nn.Module:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from shapsight.data.augment import training_transform
 from shapsight.data.images import ImageBatches, whole_batch
@@ -23,7 +23,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
 from shapsight.models.bundle import Bundle, Card, weights_hash
-from shapsight.models.order import EpochOrder
+from shapsight.models.order import EpochDraws
 from shapsight.models.plan import BATCH_SIZE, LEARNING_RATE, Plan, Schedule
 from shapsight.models.rescaled import in_units
 
@@ -221,21 +221,24 @@ def _loaders(
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
+    transform = training_transform() if color_jitter else None
     training = DataLoader(
-        Subset(ImageBatches(images, targets, training_transform() if color_jitter else None), rows.tolist()),
+        ImageBatches(images, targets, rows, transform, seed=plan.seed),
         batch_size,
-        sampler=EpochOrder(len(rows), plan.seed),
+        sampler=EpochDraws(len(rows), plan.seed),
         collate_fn=whole_batch,
         drop_last=len(rows) % batch_size == 1
         and batch_size > 1
         and len(rows) > batch_size,  # the same reason
+        generator=torch.Generator(),  # making an iterator draws from it, and from the global one without it
     )
     if not len(held_out):
         return training, None
     return training, DataLoader(
-        Subset(ImageBatches(images, targets), held_out.tolist()),
+        ImageBatches(images, targets, held_out),
         max(batch_size, VALIDATION_BATCH),
         collate_fn=whole_batch,
+        generator=torch.Generator(),
     )
 
 
