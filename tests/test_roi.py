@@ -182,9 +182,9 @@ def test_coco_polygons_run_lengths_and_boxes_are_drawn_on_their_own_images(tmp_p
         assert (roi.mask({"path": f"room/{number}.png", "width": 8, "height": 6}) == expected).all()
     with pytest.raises(DataError, match="hold no pixel of 3"):
         roi.mask({"path": "3.png", "width": 8, "height": 6})
-    with pytest.raises(DataError, match="has no image called room/9.png"):
+    with pytest.raises(DataError, match=r"has no image called room/9\.png"):
         roi.mask({"path": "room/9.png", "width": 8, "height": 6})
-    with pytest.raises(DataError, match="8 × 6 pixels, but 0.png is 9 × 6"):
+    with pytest.raises(DataError, match=r"8 × 6 pixels, but 0\.png is 9 × 6"):
         roi.mask({"path": "0.png", "width": 9, "height": 6})
 
 
