@@ -1,6 +1,7 @@
 """The region of interest: the right pixels inside, in step with the resized image, or a clear refusal."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from shapsight.data.annotations import is_inside
 from shapsight.data.images import load_images
+from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
 from shapsight.errors import DataError
 
@@ -156,3 +158,111 @@ def test_a_resized_mask_covers_what_a_resized_picture_of_it_shows_white(tmp_path
     Image.fromarray(roi.mask(row).astype(np.uint8) * 255).save(tmp_path / "a.png")
     picture = load_images(tmp_path, ["a.png"], size)[0, 0].numpy()
     assert np.array_equal(roi.mask(row, size), picture >= 128)
+
+
+def test_coco_polygons_run_lengths_and_boxes_are_drawn_on_their_own_images(tmp_path):
+    runs = np.zeros((6, 8), bool)
+    runs[1:3, 2:5] = True
+    flat = runs.T.ravel()  # COCO counts down the columns
+    edges = np.flatnonzero(np.diff(flat.astype(int))) + 1
+    counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    images = [{"id": n, "file_name": f"{n}.png", "width": 8, "height": 6} for n in range(4)]
+    content = {
+        "images": images,
+        "annotations": [
+            {"image_id": 0, "segmentation": [[2, 1, 6, 1, 6, 4, 2, 4]], "bbox": [0, 0, 1, 1]},
+            {"image_id": 1, "segmentation": {"counts": counts, "size": [6, 8]}},
+            {"image_id": 2, "bbox": [2, 1, 4, 3]},
+        ],
+    }
+    roi = read_roi(polygon_file(tmp_path, content))
+    square = np.zeros((6, 8), bool)
+    square[1:4, 2:6] = True
+    for number, expected in enumerate((square, runs, square)):
+        assert (roi.mask({"path": f"room/{number}.png", "width": 8, "height": 6}) == expected).all()
+    with pytest.raises(DataError, match="hold no pixel of 3"):
+        roi.mask({"path": "3.png", "width": 8, "height": 6})
+    with pytest.raises(DataError, match=r"has no image called room/9\.png"):
+        roi.mask({"path": "room/9.png", "width": 8, "height": 6})
+    with pytest.raises(DataError, match=r"8 × 6 pixels, but 0\.png is 9 × 6"):
+        roi.mask({"path": "0.png", "width": 9, "height": 6})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"segmentation": {"counts": "abc"}}, "compressed or damaged run lengths"),
+        ({"segmentation": {"counts": [1, 2]}}, "compressed or damaged run lengths"),
+        ({"category_id": 1}, "damaged as a COCO file"),
+    ],
+)
+def test_a_coco_file_that_cannot_be_drawn_is_refused(tmp_path, change, message):
+    content = {
+        "images": [{"id": 0, "file_name": "0.png", "width": 8, "height": 6}],
+        "annotations": [{"image_id": 0, **change}],
+    }
+    with pytest.raises(DataError, match=message):
+        read_roi(polygon_file(tmp_path, content))
+
+
+def test_boxes_of_a_table_belong_to_their_images(tmp_path):
+    (tmp_path / "boxes.csv").write_text(
+        "path,left,top,right,bottom\na.png,2,1,6,4\na.png,0,0,1,1\nb.png,0,0,8,1\n"
+    )
+    roi = read_roi(tmp_path / "boxes.csv")
+    assert roi.mask(ROW | {"path": "a.png"}).sum() == 13
+    assert roi.mask(ROW | {"path": "b.png"}).sum() == 8
+    (tmp_path / "boxes.csv").write_text("path,left\na.png,2\n")
+    with pytest.raises(DataError, match="lacks the columns top, right, bottom"):
+        read_roi(tmp_path / "boxes.csv")
+
+
+def test_a_labelme_file_beside_its_image_may_hold_a_rectangle(tmp_path):
+    (tmp_path / "room_1").mkdir()
+    content = {
+        "shapes": [{"shape_type": "rectangle", "points": [[2, 1], [6, 4]]}],
+        "imageWidth": 8,
+        "imageHeight": 6,
+    }
+    (tmp_path / "room_1" / "3_4_a.json").write_text(json.dumps(content))
+    assert read_roi(tmp_path).mask(ROW).sum() == 12
+
+
+def right_half(row):
+    mask = np.zeros((row["height"], row["width"]), bool)
+    mask[:, row["width"] // 2 :] = True
+    return mask
+
+
+def test_a_function_draws_the_region_in_python_and_by_import_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    for roi in (read_roi(right_half), read_roi("test_roi:right_half")):
+        assert (roi.mask(ROW) == right_half(ROW)).all()
+    with pytest.raises(DataError, match=r"gave a mask of shape \(3,\)"):
+        read_roi(lambda row: np.zeros(3)).mask(ROW)
+
+
+def test_each_row_may_bring_its_own_region(tmp_path):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[2:, :3] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    roi = read_roi("column:roi")
+    for spec, pixels in (("below:4", 16), ("box:2,1,6,4", 12), (str(tmp_path / "mask.png"), 12)):
+        assert roi.mask(ROW | {"roi": spec}).sum() == pixels
+    for spec, message in (
+        ("box:1,2", "is no box"),
+        (None, "holds no region"),
+        ("nothing", "is no region of interest"),
+    ):
+        with pytest.raises(DataError, match=message):
+            roi.mask(ROW | {"roi": spec})
+
+
+def test_a_table_keeps_its_regions_and_masks_are_found_from_anywhere(tmp_path):
+    for number in range(3):
+        Image.new("RGB", (8, 6), (number, 50, 90)).save(tmp_path / f"{number}.png")
+    Image.fromarray(np.full((6, 8), 255, np.uint8)).save(tmp_path / "mask.png")
+    (tmp_path / "t.csv").write_text("path,speed,roi\n0.png,1,below:3\n1.png,2,mask.png\n2.png,4,below:1\n")
+    roi = read_roi("column:roi")
+    rows = read_dataset(tmp_path / "t.csv").table.to_dict("records")
+    assert [int(roi.mask(row).sum()) for row in rows] == [24, 48, 40]

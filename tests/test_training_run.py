@@ -286,6 +286,19 @@ def test_an_epochs_order_depends_on_seed_and_epoch_only():
     assert len({tuple(order) for order in orders.values()}) == 4
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 20])
+def test_processes_that_train_together_share_the_images_out(monkeypatch, processes):
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setattr("shapsight.models.order._processes", lambda rank=rank: (rank, processes))
+        order = EpochOrder(20, 0)
+        shares.append(list(order))
+        assert len(shares[-1]) == len(order)
+    assert {image for share in shares for image in share} == set(range(20))
+    assert len({len(share) for share in shares}) == 1
+    assert sum(map(len, shares)) < 20 + processes
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_draw_is_the_same_picture_whatever_the_batches_the_workers_and_the_generator(discs, workers):
     manifest, images = loaded(discs, train_on="red")

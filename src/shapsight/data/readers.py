@@ -151,6 +151,8 @@ def _list(
     path = Path(text.removeprefix("idx:"))
     if text.startswith("idx:") or (path.exists() and is_idx(path)):
         return list_idx(path, class_names)
+    if path.suffix in TABLES and not path.exists():
+        raise DataError(f"there is no table at {path}")
     if path.suffix in TABLES and path.is_file():
         return list_table(path, path_column=path_column, allow_outside=allow_outside)
     if path.is_dir() and is_saved_dataset(path):

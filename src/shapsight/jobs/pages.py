@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,10 @@ ERRORS = (
     Column("mse", "MSE", ".3g", low="mse_low", high="mse_high"),
     Column("mae", "MAE", ".3g", low="mae_low", high="mae_high"),
     Column("r2", "R²", ".2f", low="r2_low", high="r2_high"),
-    Column("sign_accuracy", "right side", ".0%", low="sign_accuracy_low", high="sign_accuracy_high"),
+)
+SIDES = (
+    *ERRORS[:4],
+    Column("sign_accuracy", "on the right side", ".0%", low="sign_accuracy_low", high="sign_accuracy_high"),
 )
 CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
 SHARES = (
@@ -169,6 +173,7 @@ def error_section(outcomes: Sequence[Judged]) -> Section:
     errors = stacked(outcomes, [outcome.errors for outcome in outcomes])
     targets = outcomes[0].manifest.targets
     bars = errors[errors["environment"] != "all"]
+    signed = errors[errors["sign_accuracy"].notna()]
     scales = outcomes[0].manifest.scales
     # targets of different units share no axis
     shared = [targets] if all(scale.is_plain for scale in scales.values()) else [(name,) for name in targets]
@@ -192,14 +197,17 @@ def error_section(outcomes: Sequence[Judged]) -> Section:
     return Section(
         "How large is the error?",
         f"{'; '.join(f'{name}: {scale}' for name, scale in scales.items())}. MSE is in the square of that unit, MAE in "
-        "the unit; right side is the share of images where target and prediction have the same sign. Intervals are "
+        "the unit. On the right side are images whose target and prediction have the same sign. Intervals are "
         "95 % percentile bootstrap over images."
         + (
             " All numbers are of held-out images, which neither model was trained on."
             if len(outcomes) > 1
             else ""
         ),
-        tables=[Table(errors, "Errors of each target", _columns(outcomes, ERRORS))],
+        tables=[
+            Table(errors, "Errors of each target", _columns(outcomes, ERRORS)),
+            *([Table(signed, "Right side", _columns(outcomes, SIDES))] if len(signed) else []),
+        ],
         pictures=pictures,
     )
 
@@ -239,22 +247,28 @@ def _why(rows: pd.DataFrame) -> list[str]:
 
 
 def _picture_section(outcome: Outcome) -> Section:
+    targets, scales = list(outcome.manifest.targets), outcome.manifest.scales
+    are_plain = all(scale.is_plain for scale in scales.values())
+    is_point = are_plain and targets == ["x", "y"]
     pictures = []
-    targets = list(outcome.manifest.targets)
-    is_point = targets == ["x", "y"]
     for environment, positions in _shown(outcome.explained).items():
         rows = outcome.explained.iloc[positions]
         chosen = outcome.explanation.select(images=positions.tolist())
         size = (chosen.images.shape[-2], chosen.images.shape[-1])
-        figure: Figure = image_plot(
-            chosen,
-            true_labels=_why(rows),
-            targets=_pixel(rows[targets], size) if is_point else None,
-            predictions_xy=_pixel(rows[[f"predicted_{target}" for target in targets]], size)
-            if is_point
-            else None,
-        )
-        pictures.append(Picture(figure, f"Explained images of {environment}", environment))
+        options: dict[str, Any] = {"true_labels": _why(rows)}
+        if is_point:
+            options["targets"] = _pixel(rows[targets], size)
+            options["predictions_xy"] = _pixel(rows[[f"predicted_{target}" for target in targets]], size)
+        # heatmaps of different units share no scale
+        for together in [targets] if are_plain else [[target] for target in targets]:
+            unit = (
+                "units of the output" if are_plain else scales[together[0]].unit or f"units of {together[0]}"
+            )
+            figure: Figure = image_plot(chosen.select(outputs=together), unit=unit, **options)
+            what = "" if are_plain else f", {together[0]}"
+            pictures.append(
+                Picture(figure, f"Explained images of {environment}{what}", f"{environment}{what}")
+            )
     point = (
         "; x rises to the right, y downwards. The ring is the target, the cross the prediction"
         if is_point

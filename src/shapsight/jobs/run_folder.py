@@ -50,7 +50,7 @@ class RunFolder:
         `overwrite`, and for a resume with other settings, naming each that differs.
         """
         target = Path(out)
-        path = target.with_name(f".{target.name}.part")
+        path = part_of(target)
         if resume:
             _take_up(target, path)
             if (path / CARD).is_file():
@@ -133,6 +133,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         elif old != new:
             said.append(f"{prefix}{name} was {old}, is {new}")
     return "; ".join(said)
+
+
+def part_of(target: Path) -> Path:
+    """Where a run is written before it is whole."""
+    return target.with_name(f".{target.name}.part")
 
 
 def refuse_to_overwrite(target: Path, overwrite: bool) -> None:

@@ -85,12 +85,13 @@ def summarise_comparison(before: Outcome, after: Outcome, run: Path, seconds: fl
 def _errors(outcomes: Sequence[Judged]) -> list[str]:
     """A line for each target, environment by environment."""
     lines = []
+    wide = max(3, *map(len, outcomes[0].manifest.targets)) + 1
     for target in outcomes[0].manifest.targets:
         for outcome in outcomes:
             parts = ", ".join(
                 f"{entry.environment} {entry.mse:.3g} ({entry.split})" for entry in errors_of(outcome, target)
             )
-            lines.append(f"MSE of {target:<4}{f'{outcome.name}: ' if len(outcomes) > 1 else ''}{parts}")
+            lines.append(f"MSE of {target:<{wide}}{f'{outcome.name}: ' if len(outcomes) > 1 else ''}{parts}")
     return lines
 
 

@@ -28,7 +28,7 @@ from shapsight.jobs.pages import (
     write_page,
 )
 from shapsight.jobs.reading import read
-from shapsight.jobs.run_folder import CHECKPOINTS, RunFolder
+from shapsight.jobs.run_folder import CHECKPOINTS, RunFolder, part_of
 from shapsight.jobs.settings import Settings, completed
 from shapsight.jobs.summary import answer, summarise_training
 from shapsight.models.train import TrainingResult
@@ -52,6 +52,8 @@ def train_run(
     With `resume` a training that was killed or interrupted goes on from its last whole epoch. Raises a
     `ShapsightError` for what a user can mend, and `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
     """
+    if _is_helper():
+        return _help(data, Path(out), settings)
     started = time.monotonic()
     card = {"data": os.fspath(data), **settings.as_dict()}
     run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite, resume=resume)
@@ -73,6 +75,21 @@ def train_run(
     except BaseException as error:
         _stop(run, error, narrator, was_resumed=resume)
         raise
+
+
+def _is_helper() -> bool:
+    """Whether Lightning started this process to train together with the one that writes the run."""
+    return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def _help(data: str | os.PathLike[str], out: Path, settings: Settings) -> list[str]:
+    """Take part in the training, and leave all writing to the first process."""
+    quiet = Narrator(quiet=True)
+    manifest = read(data, settings.reading, quiet, train_on=settings.train_on, seed=settings.seed)
+    settings = completed(settings, manifest)
+    images = load_images(manifest, list(manifest.table["path"]), settings.image_size)
+    train(settings, manifest, images, quiet, checkpoints=part_of(out) / CHECKPOINTS)
+    return []
 
 
 def _same_data(run: RunFolder, manifest: Manifest) -> None:

@@ -169,6 +169,7 @@ def _trainer(callbacks: list[Callback], plan: Plan, *, has_checkpoints: bool) ->
             enable_progress_bar=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            use_distributed_sampler=False,  # EpochOrder shares the images out itself
             **options,
         )
     except ModuleNotFoundError as error:
