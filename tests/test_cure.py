@@ -243,3 +243,18 @@ def test_pictures_refuse_to_be_drawn_from_nothing():
         np.zeros((3, 8, 8), np.uint8), np.array([[3.0, 4.0]]), np.eye(8, dtype=bool), "a very long name"
     )
     assert isinstance(augmentation_plot([[shown, shown], [shown]]), Figure)
+
+
+def test_a_recipe_can_be_trained_with_and_is_written_on_the_models_card(data: Path, tmp_path: Path):
+    from shapsight import load_bundle
+
+    command = ["train", data, "--train-on", "red", *TRAINED, "--remedies", "swap-scene,flip"]
+    refused = shapsight(*command, "--out", tmp_path / "run")
+    assert refused.exit_code == 1
+    assert "--roi" in refused.stderr
+    result = shapsight(*command, "--roi", "below:16", "--scenes", data / "blue", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert load_bundle(tmp_path / "run" / "model").card.training["recipe"] == "flip+swap-scene"
+    more = shapsight(*command[:-1], "more-environments", "--out", tmp_path / "more")
+    assert more.exit_code == 1
+    assert "--train-on" in more.stderr

@@ -189,6 +189,9 @@ def _tied(ranking: pd.DataFrame, best: str) -> tuple[str, ...]:
 def _parts(rows: pd.DataFrame, measure: str) -> Parts:
     """The parts of a recipe's mean; values that are not known are left out."""
     known = rows.dropna(subset=[measure])
+    if known.empty:
+        nowhere = pd.MultiIndex.from_arrays([[], []], names=["environment", "path"])
+        return Parts(pd.DataFrame([[np.nan]]), pd.Series([], index=nowhere, dtype=float))
     means = known.groupby(["trained_on", "seed", "environment"])[measure].mean().reset_index()
     pairs = means[["trained_on", "environment"]].drop_duplicates()["environment"].value_counts()
     shares = means[measure] / means["environment"].map(pairs) / max(1, len(pairs))

@@ -11,11 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
-from shapsight.data.decoding import SUFFIXES, decode_image
-from shapsight.data.images import cropped_square, load_images
+from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
 from shapsight.data.remedies.sample import Places
@@ -24,13 +21,13 @@ from shapsight.data.roi import read_roi
 from shapsight.data.turns import Turns, in_turn, take_turns
 from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, RunError
-from shapsight.jobs.analysis import region_masks
 from shapsight.jobs.cells import Budget, Cell, Material, load_cell, run_cell, save_cell
 from shapsight.jobs.cure_page import Cured, cure_page, summarise_cure
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.pages import write_page
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.trained_run import TrainedRun, open_run
+from shapsight.jobs.treated import photographs, region_masks
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import Page
 
@@ -185,16 +182,8 @@ def _material(manifest: Manifest, budget: Budget, narrator: Narrator) -> Materia
     masks = None
     if budget.roi is not None:
         masks = torch.from_numpy(region_masks(read_roi(budget.roi), manifest.table, budget.image_size))
-    scenes = None if budget.scenes is None else _photographs(Path(budget.scenes), budget.image_size)
+    scenes = None if budget.scenes is None else photographs(Path(budget.scenes), budget.image_size)
     return Material(manifest, images, masks, scenes)
-
-
-def _photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
-    """The middle square of every picture in a folder, sub-folders included."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
-    return torch.stack([cropped_square(decode_image(path), size) for path in paths])
 
 
 def _run(
