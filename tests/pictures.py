@@ -13,19 +13,6 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
 
-FASHION = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-
 
 def photographs(count: int, size: tuple[int, int], channels: int = 3) -> Tensor:
     """Floor, wall, a bright band and some grain: enough of a photograph to draw."""

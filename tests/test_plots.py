@@ -14,7 +14,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from pictures import (
-    FASHION,
     assert_texts_have_room,
     drawn_texts,
     explained,
@@ -24,6 +23,7 @@ from pictures import (
     photographs,
     predictions_of,
 )
+from shapsight.data.sources.idx import FASHION
 from shapsight.errors import DataError, ExplainerError
 from shapsight.report import style
 from shapsight.report.plots import (

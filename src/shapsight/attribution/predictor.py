@@ -213,9 +213,9 @@ def _as_rows(result: Any) -> Tensor:
 def _refuse_non_finite(rows: Tensor, of: str) -> None:
     bad = (~rows.isfinite()).any(1).nonzero().flatten().tolist()
     if bad:
+        which = f" ({len(bad)} of {len(rows)}, the first: {bad[0]})" if len(rows) > 1 else ""
         raise ExplainerError(
-            f"the model returns NaN or infinite numbers for {len(bad)} of the {len(rows)} images of {of} "
-            f"(the first: {bad[0]}): nothing can be attributed"
+            f"the model returns NaN or infinite numbers for {of}{which}: nothing can be attributed"
         )
 
 

@@ -91,15 +91,9 @@ def read_dataset(
     else:
         scales_found, reasons = target_columns(table, targets, scales or {}, listing)
     reasons = [i.reason or reason for i, reason in zip(inspections, reasons, strict=True)]
-    skipped = list(listing.skipped) + _skipped(table, reasons)
-    for path in (entry["path"] for entry in skipped):
-        decoded.take(path)
-    is_usable = [reason is None for reason in reasons]
-    table = table[is_usable].reset_index(drop=True)
-    if table.empty:
-        raise DataError(
-            f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {EXPECTED}"
-        )
+    table, skipped = _usable(table, reasons, listing)
+    for entry in skipped:
+        decoded.take(entry["path"])
     trained: tuple[str, ...] = ()
     if for_training:
         held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
@@ -135,6 +129,19 @@ def read_dataset(
         scales=final,
         decoded=decoded,
     )
+
+
+def _usable(
+    table: pd.DataFrame, reasons: Sequence[str | None], listing: Listing
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """The rows that can be used, and what is left out with its reason."""
+    skipped = list(listing.skipped) + _skipped(table, reasons)
+    table = table[[reason is None for reason in reasons]].reset_index(drop=True)
+    if table.empty:
+        raise DataError(
+            f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {EXPECTED}"
+        )
+    return table, skipped
 
 
 def _list(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from shapsight.diagnosis.groups import EVERY
 from shapsight.jobs.analysis import Judged
+from shapsight.jobs.findings import count, interval
 
 
 def judged(outcome: Judged) -> pd.DataFrame:
@@ -20,11 +24,14 @@ def accuracies(outcome: Judged) -> list[tuple[str, str]]:
     return [
         (
             f"{row['environment']} ({row['split']})",
-            f"{row['accuracy']:.1%} (95 % {row['accuracy_low']:.1%} to {row['accuracy_high']:.1%}, "
-            f"{row['images']} images)",
+            f"{row['accuracy']:.1%} ({_interval(row)}, {count(row['images'], 'image')})",
         )
         for row in judged(outcome).to_dict("records")
     ]
+
+
+def _interval(row: Mapping[Any, Any] | pd.Series[Any]) -> str:
+    return interval(row["accuracy_low"], row["accuracy_high"], ".1%")
 
 
 def accuracy_sentence(outcome: Judged) -> str:
@@ -35,7 +42,7 @@ def accuracy_sentence(outcome: Judged) -> str:
     where = "where it is worst, " if len(best) > 1 else ""
     sentence = (
         f"The model tells {row['accuracy']:.1%} of the images right {where}in {row['environment']} ({row['split']}; "
-        f"95 % {row['accuracy_low']:.1%} to {row['accuracy_high']:.1%})."
+        f"{_interval(row)})."
     )
     mistakes = outcome.predictions[
         (outcome.predictions["split"] == row["split"])

@@ -98,7 +98,7 @@ def explain_files(
     outputs = _outputs(settings.outputs, subject.names)
     pictures, skipped = _decoded(files)
     if not pictures:
-        raise DataError(f"none of the {len(files)} images can be read; the first: {skipped[0][1]}")
+        raise DataError(f"no image can be read ({len(files)} given); the first: {skipped[0][1]}")
     images = subject.squares(list(pictures.values()))
     run = RunFolder.start(out, command=command, settings=asdict(settings), overwrite=overwrite)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,12 @@ class ErrorInEnvironment:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mse:.3g} (95 % {self.low:.3g} to {self.high:.3g}, {count(self.images, 'image')})"
+        return f"{self.mse:.3g} ({self.interval}, {count(self.images, 'image')})"
+
+    @property
+    def interval(self) -> str:
+        """`"95 % 0.27 to 0.36"`."""
+        return interval(self.low, self.high, ".3g")
 
 
 def errors_of(outcome: Judged, target: str) -> list[ErrorInEnvironment]:
@@ -85,6 +91,11 @@ def _outside_interval(row: pd.Series[Any]) -> str:
     if row["low"] != row["low"]:  # NaN: one image has no interval
         return ""
     return f" (95 % {1 - row['high']:.0%} to {1 - row['low']:.0%})"
+
+
+def interval(low: float, high: float, form: str) -> str:
+    """`"95 % 0.27 to 0.36"`, or that a single image has none."""
+    return "no interval" if math.isnan(low) else f"95 % {low:{form}} to {high:{form}}"
 
 
 def ratio(larger: float, smaller: float) -> str:

@@ -121,7 +121,7 @@ def error_figures(outcome: Judged) -> list[KeyFigure]:
         KeyFigure(
             f"MSE of {target} in {entry.environment}",
             f"{entry.mse:.3g}",
-            f"{entry.split}, 95 % {entry.low:.3g} to {entry.high:.3g}",
+            f"{entry.split}, {entry.interval}",
         )
         for entry in errors_of(outcome, target)
     ]
