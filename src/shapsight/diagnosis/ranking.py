@@ -191,7 +191,7 @@ def _parts(rows: pd.DataFrame, measure: str) -> Parts:
     known = rows.dropna(subset=[measure])
     if known.empty:
         nowhere = pd.MultiIndex.from_arrays([[], []], names=["environment", "path"])
-        return Parts(pd.DataFrame([[np.nan]]), pd.Series([], index=nowhere, dtype=float))
+        return Parts(pd.DataFrame([[np.nan]]), pd.Series(np.empty(0), index=nowhere))
     means = known.groupby(["trained_on", "seed", "environment"])[measure].mean().reset_index()
     pairs = means[["trained_on", "environment"]].drop_duplicates()["environment"].value_counts()
     shares = means[measure] / means["environment"].map(pairs) / max(1, len(pairs))
