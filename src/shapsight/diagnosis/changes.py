@@ -1,8 +1,8 @@
-"""What changing the picture did to the predictions: how far they moved, how often they turned, how wrong they became."""
+"""What changing the picture did: how far predictions moved, how often they turned, how wrong they became."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,9 +93,7 @@ def effect_table(
             }
             for name in ("change", "flips", "error"):
                 values = getattr(effect, name)[known]
-                mean, low, high = mean_interval(
-                    values, lambda p=place: generator_of(p, "", seed), resamples, level
-                )
+                mean, low, high = mean_interval(values, generator_of(place, "", seed), resamples, level)
                 record |= {name: mean, f"{name}_low": low, f"{name}_high": high}
             records.append(record)
     return pd.DataFrame(records)
@@ -103,7 +101,7 @@ def effect_table(
 
 def mean_interval(
     values: Float[ndarray, "images"],
-    generator: Callable[[], np.random.Generator],
+    generator: np.random.Generator,
     resamples: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float, float]:
@@ -114,7 +112,7 @@ def mean_interval(
         return np.nan, np.nan, np.nan
     if count == 1:
         return float(known[0]), np.nan, np.nan
-    counts = generator().multinomial(count, np.full(count, 1 / count), size=resamples)
+    counts = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
     low, high = interval(counts @ known / count, level)
     return float(known.mean()), low, high
 

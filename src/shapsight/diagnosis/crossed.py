@@ -40,7 +40,7 @@ def variance_shares(predictions: Float[ndarray, "regions scenes *outputs"]) -> V
 
     `predictions[i, j] = mean + region_i + scene_j + rest_ij`, and the variances of the three parts, over all pairs
     alike, sum to the whole variance. With the value `v(S) = Var(E[prediction | S])` of knowing some of the two,
-    their Shapley values are the main effect plus half of the interaction (Owen 2014, "Sobol' indices and Shapley value").
+    their Shapley values are the main effect plus half of the interaction (Owen 2014, Sobol' indices and Shapley value).
     With several outputs, such as the probabilities of classes, variances are summed over them.
     Raises `DataError` for fewer than two regions or scenes, and for predictions that are not finite.
     """

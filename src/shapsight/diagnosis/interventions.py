@@ -20,7 +20,7 @@ THUMBNAIL = 16  # pixels a side at which scenes are compared
 ORIGINAL, CONTROL = "original", "control"
 MIXED_SAME, MIXED_RAND = "mixed-same", "mixed-rand"
 REGION_SAME, REGION_RAND = "region-same", "region-rand"
-# What each variant is, in the order in which they are shown. Hyphenated names are the Backgrounds Challenge's or follow them.
+# What each variant is, in the order in which they are shown; hyphenated names follow the Backgrounds Challenge.
 VARIANTS: Mapping[str, str] = {
     CONTROL: "its region on the scene that looks most like its own: what the cut costs",
     MIXED_SAME: "its region on the scene of another image of the same group",
@@ -98,7 +98,7 @@ def cut(
 
     Raises `DataError` for masks of another size, and for an empty or a full one: there is nothing to cut.
     """
-    regions = torch.from_numpy(np.ascontiguousarray(masks))
+    regions = torch.tensor(masks)
     if regions.shape != (len(images), *images.shape[2:]):
         raise DataError(
             f"masks of shape {tuple(regions.shape)} do not fit images of {tuple(images.shape)}: one mask of the "

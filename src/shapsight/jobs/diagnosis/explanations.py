@@ -99,7 +99,7 @@ class KeptExplanations:
 
     def _known(self) -> dict[str, tuple[Path, int]]:
         """Where each image's explanation is."""
-        known = {}
+        known: dict[str, tuple[Path, int]] = {}
         for table in sorted(self.folder.glob("*.csv")):
             file = table.with_suffix(".safetensors")
             if file.is_file():
@@ -110,7 +110,9 @@ class KeptExplanations:
     def _read(self, keys: Sequence[str]) -> Explanation:
         known = self._known()
         files = list(dict.fromkeys(known[key][0] for key in keys))
-        loaded, starts, total = [], {}, 0
+        loaded: list[Explanation] = []
+        starts: dict[Path, int] = {}
+        total = 0
         for file in files:
             starts[file] = total
             loaded.append(self._load(file))

@@ -188,7 +188,7 @@ def _asked(
     case: Case, images: UInt8[Tensor, "n 3 size size"], done: Callable[[int], None]
 ) -> Float[ndarray, "n outputs"]:
     found = []
-    for batch in images.split(BATCH):
+    for batch in torch.split(images, BATCH):
         found.append(case.predict(batch))
         done(len(batch))
     return np.concatenate(found)

@@ -72,7 +72,8 @@ def why(
     usable = can_be_cut(case.masks)
     if not usable.all():
         left_out.append(
-            f"The region of interest of {count(int((~usable).sum()), 'image')} is empty or fills the picture: not swapped."
+            f"The region of interest of {count(int((~usable).sum()), 'image')} is empty or fills the picture: "
+            "not swapped."
         )
     numbers = _balanced(case, np.flatnonzero(usable), most)
     if len(numbers) < FEWEST:

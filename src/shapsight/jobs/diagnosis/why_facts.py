@@ -70,8 +70,7 @@ def _effects(effects: Mapping[str, Effects]) -> dict[str, Fact]:
         facts |= _with_interval(f"{name}_change", effect.change) | _with_interval(
             f"{name}_flips", effect.flips
         )
-    named = {"same": MIXED_SAME, "rand": MIXED_RAND}
-    for name, variant in named.items():
+    for name, variant in {"same": MIXED_SAME, "rand": MIXED_RAND}.items():
         if variant in effects:
             facts |= _with_interval(f"{name}_change", effects[variant].change)
             facts |= _with_interval(f"{name}_error", effects[variant].error)
@@ -135,7 +134,7 @@ def _known_mean(values: Float[ndarray, "variants images"]) -> Float[ndarray, "im
 
 
 def _with_interval(name: str, values: Float[ndarray, "images"]) -> dict[str, Fact]:
-    mean, low, high = mean_interval(values, lambda: np.random.default_rng(0))
+    mean, low, high = mean_interval(values, np.random.default_rng(0))
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -156,8 +155,8 @@ def _moved(facts: Facts) -> str:
         return (
             f"Replacing only the scene moves the probability of the class said by {_number(facts, 'scene_change')} on "
             f"average and changes the label of {facts['scene_flips']:.0%} of the images; replacing only the region of "
-            f"interest moves it by {facts['region_change']:.2g} and changes {facts['region_flips']:.0%}. The most alike "
-            f"scene, which tells what the cut costs, moves it by {facts['control_change']:.2g}."
+            f"interest moves it by {facts['region_change']:.2g} and changes {facts['region_flips']:.0%}. The most "
+            f"alike scene, which tells what the cut costs, moves it by {facts['control_change']:.2g}."
         )
     turns = (
         f" and turns its sign in {facts['scene_flips']:.0%} of the images" if facts["has_two_sides"] else ""
@@ -165,8 +164,8 @@ def _moved(facts: Facts) -> str:
     others = f" ({facts['region_flips']:.0%} turn)" if facts["has_two_sides"] else ""
     return (
         f"Replacing only the scene moves {facts['output']} by {_number(facts, 'scene_change')} on average{turns}; "
-        f"replacing only the region of interest moves it by {facts['region_change']:.2g}{others}. The most alike scene, "
-        f"which tells what the cut costs, moves it by {facts['control_change']:.2g}."
+        f"replacing only the region of interest moves it by {facts['region_change']:.2g}{others}. The most alike "
+        f"scene, which tells what the cut costs, moves it by {facts['control_change']:.2g}."
     )
 
 

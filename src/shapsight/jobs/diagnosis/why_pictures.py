@@ -11,4 +11,5 @@ if TYPE_CHECKING:
 
 
 def figures_of(tested: Tested) -> dict[str, Figure]:
+    """Title -> figure."""
     return {}
