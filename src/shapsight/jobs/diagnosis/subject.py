@@ -87,7 +87,7 @@ def subject_of(
         manifest=manifest,
         errors=errors,
         rows=rows,
-        images=images[torch.from_numpy(rows.index.to_numpy(np.int64))],
+        images=images[torch.tensor(rows.index.to_numpy(np.int64))],
         masks=masks,
         objects=object_masks(settings.objects, roi, rows, size),
         targets=targets,
