@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
@@ -55,47 +56,71 @@ def variants_plot(groups: Sequence[tuple[str, Sequence[Variant]]]) -> Figure:
         raise DataError("variants_plot was given no picture")
     across = min(ACROSS, max(len(variants) for _, variants in groups))
     rows = [-(-len(variants) // across) for _, variants in groups]
-    head = style.text_height(1, style.HEADING) + 0.08
+    head, between = style.text_height(1, style.HEADING) - 0.06, 0.16
     width = across * PANEL + (across - 1) * GAP + 2 * MARGIN
-    height = sum(head + count * (PANEL + LINES) for count in rows) + 2 * MARGIN
-    figure = Figure(figsize=(width, height))
+    height = sum(head + between + count * (PANEL + LINES) for count in rows) - between + 2 * MARGIN
+    figure, paper = _paper(width, height)
     top = height - MARGIN
     for (title, variants), count in zip(groups, rows, strict=True):
-        figure.text(
-            MARGIN / width, (top - 0.02) / height, title, fontsize=style.HEADING, va="top", fontweight="bold",
-            parse_math=False,
-        )  # fmt: skip
+        paper.text(
+            MARGIN, top - 0.02, title, fontsize=style.HEADING, va="top", fontweight="bold", parse_math=False
+        )
         top -= head
         for number, variant in enumerate(variants):
             left = MARGIN + number % across * (PANEL + GAP)
-            bottom = top - (number // across + 1) * (PANEL + LINES)
-            axes = figure.add_axes((left / width, bottom / height, PANEL / width, PANEL / height))
-            _draw_variant(axes, variant)
-        top -= count * (PANEL + LINES)
+            _draw_variant(paper, variant, left, top - (number // across + 1) * (PANEL + LINES))
+        top -= count * (PANEL + LINES) + between
     return figure
 
 
-def _draw_variant(axes: Axes, variant: Variant) -> None:
-    height, width = variant.image.shape[1:]
-    axes.imshow(variant.image.transpose(1, 2, 0), interpolation="nearest", aspect="auto")
+def _paper(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes all over it, in inches from the lower left: many axes would be slow to draw."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
+    axes.set_autoscale_on(False)
+    axes.set(xlim=(0, width), ylim=(0, height))
+    return figure, axes
+
+
+def _picture(
+    paper: Axes, image: UInt8[ndarray, "3 height width"], left: float, bottom: float, side: float
+) -> None:
+    paper.imshow(
+        image.transpose(1, 2, 0), extent=(left, left + side, bottom, bottom + side), aspect="auto",
+        interpolation="nearest",
+    )  # fmt: skip
+
+
+def _draw_variant(paper: Axes, variant: Variant, left: float, bottom: float) -> None:
+    height, width = variant.image.shape[1:]
+    _picture(paper, variant.image, left, bottom, PANEL)
     outline = [withStroke(linewidth=2.6, foreground="black")]
+
+    def on_paper(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = np.clip(point, 0, (width - 1, height - 1))
+        return left + (x + 0.5) / width * PANEL, bottom + PANEL - (y + 0.5) / height * PANEL
+
     if variant.target is not None:
-        axes.plot(
-            *variant.target, marker="o", markersize=8.5, markerfacecolor="none", markeredgecolor=style.TARGET,
-            markeredgewidth=1.6, path_effects=outline,
+        paper.plot(
+            *on_paper(variant.target), marker="o", markersize=8.5, markerfacecolor="none",
+            markeredgecolor=style.TARGET, markeredgewidth=1.6, path_effects=outline,
         )  # fmt: skip
     if variant.prediction is not None:
-        x, y = np.clip(variant.prediction, 0, (width - 1, height - 1))
-        axes.plot(x, y, marker="o", markersize=4.5, color=style.PREDICTION, path_effects=outline)
-    axes.set_xlim(-0.5, width - 0.5)
-    axes.set_ylim(height - 0.5, -0.5)
+        paper.plot(
+            *on_paper(variant.prediction),
+            marker="o",
+            markersize=4.5,
+            color=style.PREDICTION,
+            path_effects=outline,
+        )
+    top = bottom + PANEL
     name = style.shorten(variant.name, PANEL, style.NOTE)
-    axes.text(0, 1.16, name, transform=axes.transAxes, fontsize=style.NOTE, va="center", parse_math=False)
-    axes.text(
-        0, 1.055, variant.said, transform=axes.transAxes, fontsize=style.NOTE, va="center", parse_math=False,
-        fontweight="bold" if variant.is_turned else "normal", alpha=1 if variant.is_turned else 0.75,
-    )  # fmt: skip
+    said = style.shorten(variant.said, PANEL, style.NOTE)
+    options: dict[str, Any] = {"fontsize": style.NOTE, "va": "center", "parse_math": False}
+    paper.text(left, top + 0.22, name, **options)
+    weight = "bold" if variant.is_turned else "normal"
+    paper.text(left, top + 0.08, said, fontweight=weight, alpha=1 if variant.is_turned else 0.75, **options)
 
 
 @style.in_an_installed_font
@@ -109,7 +134,7 @@ def effects_plot(table: pd.DataFrame, value: str, label: str, *, is_share: bool 
     checked(table, ("variant", "environment", value, f"{value}_low", f"{value}_high"), "effects_plot")
     variants = list(dict.fromkeys(table["variant"]))
     places = list(dict.fromkeys(table["environment"]))
-    figure = sized(None, 7.4, 0.5 + len(variants) * (0.14 + 0.095 * len(places)))
+    figure = sized(None, 7.4, 0.5 + len(variants) * (0.12 + 0.07 * len(places)))
     axes = figure.add_subplot()
     step = 0.62 / max(1, len(places))
     for number, place in enumerate(places):
@@ -161,45 +186,33 @@ def crossed_plot(
             f"{predictions.shape} predictions, {count} images and {len(groups)} groups do not fit"
         )
     side = count * CELL
-    left, bottom, right, top = 0.3 + THUMBNAIL, 0.12, 1.0, 0.5 + THUMBNAIL
+    left, bottom, right, top = 0.3 + THUMBNAIL, 0.12, 1.0, 0.3 + THUMBNAIL
     width, height = left + side + right, bottom + side + top
-    figure = Figure(figsize=(width, height))
-
-    def place(x: float, y: float, w: float, h: float) -> Axes:
-        return figure.add_axes((x / width, y / height, w / width, h / height))
-
+    figure, paper = _paper(width, height)
     low, high = float(np.nanmin(predictions)), float(np.nanmax(predictions))
+    has_sign = low < 0 < high
     reach = max(abs(low), abs(high), 1e-12)
-    norm = Normalize(-reach, reach) if low < 0 < high else Normalize(low, max(high, low + 1e-12))
-    axes = place(left, bottom, side, side)
-    axes.imshow(
-        predictions, cmap="RdBu_r" if low < 0 < high else "viridis", norm=norm, interpolation="nearest"
-    )
-    axes.set_xticks([])
-    axes.set_yticks([])
+    norm = Normalize(-reach, reach) if has_sign else Normalize(low, max(high, low + 1e-12))
+    colours = "RdBu_r" if has_sign else "viridis"
+    paper.imshow(
+        predictions, cmap=colours, norm=norm, interpolation="nearest", aspect="auto",
+        extent=(left, left + side, bottom, bottom + side),
+    )  # fmt: skip
     for number in range(1, count):
         if groups[number] != groups[number - 1]:
-            axes.axhline(number - 0.5, color="black", linewidth=1.2)
-            axes.axvline(number - 0.5, color="black", linewidth=1.2)
-    gap = (CELL - 0.04) / 2
+            paper.hlines(bottom + side - number * CELL, left, left + side, color="black", linewidth=1.2)
+            paper.vlines(left + number * CELL, bottom, bottom + side, color="black", linewidth=1.2)
+    small = CELL - 0.04
     for number in range(count):
-        middle = (number + 0.5) * CELL
-        for axes, picture in (
-            (place(left - 0.06 - 2 * gap, bottom + side - middle - gap, 2 * gap, 2 * gap), images[number]),
-            (place(left + middle - gap, bottom + side + 0.06, 2 * gap, 2 * gap), scenes[number]),
-        ):
-            axes.imshow(picture.transpose(1, 2, 0), aspect="auto")
-            axes.set_axis_off()
-    figure.text(
-        (left + side / 2) / width, 1 - 0.1 / height, "scene", fontsize=style.HEADING, ha="center", va="top"
-    )
-    figure.text(
-        0.08 / width, (bottom + side / 2) / height, "region of interest", fontsize=style.HEADING, rotation=90,
-        ha="left", va="center",
-    )  # fmt: skip
+        start = number * CELL + 0.02
+        _picture(paper, images[number], left - 0.06 - small, bottom + side - start - small, small)
+        _picture(paper, scenes[number], left + start, bottom + side + 0.06, small)
+    heading: dict[str, Any] = {"fontsize": style.HEADING, "ha": "center"}
+    paper.text(left + side / 2, height - 0.08, "scene", va="top", **heading)
+    paper.text(0.16, bottom + side / 2, "region of interest", va="center", rotation=90, **heading)
     bar = figure.colorbar(
-        ScalarMappable(norm, "RdBu_r" if low < 0 < high else "viridis"),
-        cax=place(left + side + 0.14, bottom, 0.12, side),
+        ScalarMappable(norm, colours),
+        cax=figure.add_axes(((left + side + 0.14) / width, bottom / height, 0.12 / width, side / height)),
     )
     bar.ax.tick_params(labelsize=style.NOTE, length=2)
     bar.set_label(f"prediction of {label}", fontsize=style.LABEL, parse_math=False)
@@ -287,11 +300,18 @@ def patches_plot(maps: Sequence[PatchMap], *, unit: str = "units of the output")
     return figure
 
 
+def _over_image() -> Colormap:
+    """The colours of heatmaps, and nothing where there is no value."""
+    return style.HEAT.with_extremes(bad=(0, 0, 0, 0))
+
+
 def _draw_patches(axes: Axes, each: PatchMap, norm: Normalize) -> None:
     grey = each.image.transpose(1, 2, 0).mean(2) / 255
     axes.imshow(1 - 0.6 * (1 - grey), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     values = np.concatenate([[np.nan], each.values])[each.labels]
-    axes.imshow(np.ma.masked_invalid(values), cmap=style.HEAT, norm=norm, interpolation="nearest")
+    axes.imshow(
+        np.ma.masked_invalid(values), cmap=_over_image(), norm=norm, interpolation="nearest", alpha=0.8
+    )
     inside = each.labels == 0
     if inside.any() and not inside.all():
         axes.contour(inside.astype(float), levels=[0.5], colors="black", linewidths=0.9)
