@@ -17,8 +17,9 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
     home: the environments that were trained on; home_error with home_error_low, _high: of their held-out images, None
         where there are none; home_images.
     worst: the environment with the largest error that was not trained on; worst_error, _low, _high, worst_images.
-    ratio: worst_error over home_error. unseen_error: the mean over environments that were not trained on.
-    spread: standard deviation of the predictions; is_constant where they are all the same.
+    ratio: worst_error over home_error. worst_unexplained: worst_error over the target's variance in that environment
+        (of classes: worst_error itself).
+    is_constant: whether all predictions are the same.
     """
     is_classes = bool(manifest.class_names)
     target = "label" if is_classes else manifest.targets[0]
@@ -35,6 +36,7 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
     }
     facts |= _named("home", home) | _named("worst", elsewhere)
     facts["worst"] = None if elsewhere is None else str(elsewhere["environment"])
+    facts["worst_unexplained"] = _unexplained(elsewhere, predictions, target, is_classes)
     facts["ratio"] = None
     if home is not None and elsewhere is not None and home["mse"] > 0:
         facts["ratio"] = float(elsewhere["mse"] / home["mse"])
@@ -43,6 +45,15 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
         said.nunique() == 1 or (not is_classes and np.ptp(said.to_numpy(float)) < 1e-6)
     )
     return facts
+
+
+def _unexplained(
+    row: pd.Series | None, predictions: pd.DataFrame, target: str, is_classes: bool
+) -> float | None:
+    if row is None or is_classes:
+        return None if row is None else float(row["mse"])
+    variance = float(predictions.loc[predictions["environment"] == row["environment"], target].var(ddof=0))
+    return float(row["mse"]) / variance if variance > 0 else None
 
 
 def _as_errors(errors: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,15 @@ from shapsight.jobs.narrator import Narrator
 from shapsight.models.bundle import weights_hash
 
 EXPLANATIONS = "explanations"
+HOW_TO_READ_WHY = (
+    "The region of interest of each image is put on other scenes, and other regions into its scene, with feathered "
+    "edges; hyphenated names are those of the Backgrounds Challenge (Xiao et al. 2021). mixed-same takes the scene of "
+    "another image of the same environment (of classes: of the same label), mixed-rand of another one, control the most "
+    "alike scene of the same environment, which tells what the cut costs. Errors are against the target of the image "
+    "whose region is shown. In the pictures the ring is the target and the dot the prediction; bold is a prediction that "
+    "turned. In the square of all regions on all scenes, even rows mean that the prediction follows the region, even "
+    "columns that it follows the scene."
+)
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,13 @@ class Part:
 
     Attributes
         needs_explanations: whether it looks at DeepSHAP of the images.
+        notes: how to read its numbers and pictures.
     """
 
     name: str
     question: str
     needs_explanations: bool = True
+    notes: tuple[str, ...] = ()
 
     @property
     def function(self) -> Callable[..., Findings]:
@@ -58,7 +69,7 @@ PARTS = {
     part.name: part
     for part in (
         Part("look", "Where does it look?"),
-        Part("why", "Is that why it fails?", needs_explanations=False),
+        Part("why", "Is that why it fails?", needs_explanations=False, notes=(HOW_TO_READ_WHY,)),
         Part("strategies", "One strategy or several?"),
         Part("trust", "Can the explanation be trusted?"),
     )

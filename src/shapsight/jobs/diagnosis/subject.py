@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ class Subject:
     """A model judged on a dataset, and the rows of it that are looked at closely.
 
     Attributes
+        run: its folder.
         errors: of all images, in each environment and split.
         rows, images, masks, objects: those that are looked at; see `Case`.
         targets: those that are explained; empty for classes.
@@ -45,7 +47,7 @@ class Subject:
         notes: what a reader should know.
     """
 
-    name: str
+    run: Path
     bundle: Bundle
     manifest: Manifest
     errors: pd.DataFrame
@@ -82,7 +84,7 @@ def subject_of(
     for sentence in (*notes, *more):
         narrator.note(sentence)
     return Subject(
-        name=run.path.resolve().name,
+        run=run.path,
         bundle=bundle,
         manifest=manifest,
         errors=errors,
