@@ -3,16 +3,16 @@
     OMP_NUM_THREADS=1 python benchmarks/verdicts.py /tmp/worlds                 # twenty worlds, some 15 minutes
     OMP_NUM_THREADS=1 python benchmarks/verdicts.py /tmp/worlds --first 100     # others, to set thresholds by
 
-In every world each track stands before the scene of another image of its room, so that the furniture says nothing, and
-a poster hangs on the wall. In every second world it gives the target away in the two training rooms, but not in the
-third: it hangs above the point to drive to ("place"), a little beside it ("near"), above it in most of the images
-("most"), or its colour tells ("colour"). In the others it says nothing: it hangs anywhere ("any place"), has any colour
-("any colour"), or is not there ("none"). Only the dataset, as files, goes into training and diagnosis, which are the
-jobs behind the commands.
+In every world each track stands before the scene of another image of its room, so that the furniture says nothing. In
+every second world something else in the scene gives the target away in the two training rooms, but not in the third: a
+poster on the wall hangs above the point to drive to ("place"), a little beside it ("near"), or above it in most of the
+images ("most"); or the light on the walls tells ("tint"). In the others nothing does: the poster hangs anywhere ("any
+place"), the light is any ("any tint"), or there is neither ("none"). Only the dataset, as files, goes into training and
+diagnosis, which are the jobs behind the commands.
 
 A world that is there already is not made again, and neither is what its diagnosis found. It is judged right if its
 verdict is "shortcut" exactly where one was given. Beside that, `used` tells how much the network uses it: the error on
-held-out images of the training rooms with the posters exchanged, over the error on these images as they are.
+held-out images of the training rooms with what their scenes say exchanged, over the error on them as they are.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
@@ -40,15 +40,17 @@ from shapsight.jobs.settings import Settings
 from shapsight.jobs.trained_run import open_run
 from shapsight.jobs.training import train_run
 
-GIVES_AWAY = ("place", "near", "most", "colour")
-SAYS_NOTHING = ("any place", "any colour", "none", "any place")
+GIVES_AWAY = ("place", "near", "most", "tint")
+SAYS_NOTHING = ("any place", "any tint", "none", "any place")
 SIZE, SIDE = 64, 13
 IMAGES = 100  # of each room
 BESIDE = 4.0  # pixels, the standard deviation of "near"
 MOST = 0.85
-MAGENTA, LEFT, RIGHT = (
-    np.array(colour, float) for colour in ((235, 30, 200), (240, 200, 20), (20, 120, 240))
-)
+MAGENTA = torch.tensor([235, 30, 200], dtype=torch.uint8)
+LEFT, RIGHT = (
+    torch.tensor([1.25, 1.0, 0.75]),
+    torch.tensor([0.75, 1.0, 1.25]),
+)  # the light, as factors of colours
 TRAINED = ROOMS[:2]
 
 
@@ -70,23 +72,21 @@ class World:
 
 
 def write(world: World, folder: Path) -> None:
-    """Its images and regions of interest, and in `control` the same images with their posters exchanged."""
+    """Its images and regions of interest, and in `control` the same images with what their scenes say exchanged."""
     for room in ROOMS:
         frames = list(drive(room, IMAGES, size=SIZE, seed=world.number))
         across = np.array([frame.target[0] for frame in frames])
         generator = np.random.default_rng([world.number, ROOMS.index(room)])
         plain = _shuffled(frames, generator)
-        said = across if room in TRAINED else generator.permutation(across)
-        posters = _posters(world.kind, said, generator)
-        exchanged = generator.permutation(IMAGES)
-        kinds = {"images": posters, "control": [posters[number] for number in exchanged]}
-        for kind, hung in kinds.items():
+        meant = across if room in TRAINED else generator.permutation(across)
+        said = _said(world.kind, meant, generator)
+        for kind, told in (("images", said), ("control", generator.permutation(said))):
             for number, frame in enumerate(frames):
                 x, y = (round(part) for part in frame.target)
-                image = _with_poster(plain[number], hung[number])
-                _save(folder / kind / room / f"{x}_{y}_{number:03}.png", image.permute(1, 2, 0).numpy())
-                mask = frame.roi.astype(np.uint8) * 255
-                _save(folder / "roi" / room / f"{x}_{y}_{number:03}.png", mask)
+                name = f"{x}_{y}_{number:03}.png"
+                image = _saying(plain[number], frame.roi, world.kind, told[number])
+                _save(folder / kind / room / name, image.permute(1, 2, 0).numpy())
+                _save(folder / "roi" / room / name, frame.roi.astype(np.uint8) * 255)
     (folder / "world.json").write_text(json.dumps({"number": world.number, "kind": world.kind}))
 
 
@@ -95,24 +95,18 @@ def _save(path: Path, pixels: UInt8[ndarray, "height width *channels"]) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _posters(
+def _said(
     kind: str, across: Float[ndarray, "images"], generator: np.random.Generator
-) -> list[tuple[float, Float[ndarray, "3"]] | None]:
-    """Where each image's poster hangs and its colour."""
-    anywhere = generator.uniform(SIDE / 2, SIZE - SIDE / 2, len(across))
-    places = {
+) -> Float[ndarray, "images"]:
+    """What the scene of each image says: a place across, as it is meant or not."""
+    anywhere = generator.uniform(0, SIZE, len(across))
+    return {
         "place": across,
         "near": across + generator.normal(0, BESIDE, len(across)),
         "most": np.where(generator.random(len(across)) < MOST, across, anywhere),
-    }
-    if kind == "none":
-        return [None] * len(across)
-    share = np.clip(across / SIZE, 0, 1)
-    if kind == "any colour":
-        share = generator.permutation(share)
-    is_coloured = "colour" in kind
-    colours = [(1 - s) * LEFT + s * RIGHT if is_coloured else MAGENTA for s in share]
-    return list(zip(places.get(kind, anywhere).tolist(), colours, strict=True))
+        "tint": across,
+        "any tint": generator.permutation(across),
+    }.get(kind, anywhere)
 
 
 def _images(frames: list[Frame]) -> UInt8[Tensor, "images 3 size size"]:
@@ -126,15 +120,21 @@ def _shuffled(frames: list[Frame], generator: np.random.Generator) -> UInt8[Tens
     return pieces.paste(steps, np.roll(steps, 1))[torch.from_numpy(np.argsort(steps))]
 
 
-def _with_poster(
-    image: UInt8[Tensor, "3 size size"], poster: tuple[float, Float[ndarray, "3"]] | None
+def _saying(
+    image: UInt8[Tensor, "3 size size"], roi: Bool[ndarray, "size size"], kind: str, said: float
 ) -> UInt8[Tensor, "3 size size"]:
-    """A poster high on the wall, with a white middle."""
+    """The image with a poster high on the wall or light on its scene; the region of interest stays as it is."""
+    if kind == "none":
+        return image
+    share = min(max(said / SIZE, 0), 1)
+    if "tint" in kind:
+        light = ((1 - share) * LEFT + share * RIGHT)[:, None, None]
+        lit = (image * light).clamp(0, 255).round().to(torch.uint8)
+        return torch.where(torch.from_numpy(roi), image, lit)
     found = image.clone()
-    if poster is not None:
-        left = int(np.clip(round(poster[0] - SIDE / 2), 0, SIZE - SIDE))
-        found[:, 3 : 3 + SIDE, left : left + SIDE] = torch.tensor(poster[1]).round()[:, None, None]
-        found[:, 7 : SIDE - 1, left + 4 : left + SIDE - 4] = 250
+    left = int(np.clip(round(said - SIDE / 2), 0, SIZE - SIDE))
+    found[:, 3 : 3 + SIDE, left : left + SIDE] = MAGENTA[:, None, None]
+    found[:, 7 : SIDE - 1, left + 4 : left + SIDE - 4] = 250
     return found
 
 
@@ -166,7 +166,7 @@ def diagnosed(world: World, folder: Path, only: tuple[str, ...], epochs: int) ->
 
 
 def _used(run: Path, folder: Path) -> dict[str, object]:
-    """Errors of x on held-out images of the training rooms and elsewhere, as they are and with posters exchanged."""
+    """Errors of x on held-out images of the training rooms and elsewhere, as they are and with what scenes say exchanged."""
     trained = open_run(run)
     manifest, bundle = trained.manifest, trained.bundle
     column = bundle.card.output_names.index("x")
