@@ -21,4 +21,6 @@ def cell_shares(
     rows, columns = (np.arange(min(cells, side)) * side // min(cells, side) for side in sizes.shape[1:])
     summed = np.add.reduceat(np.add.reduceat(sizes, rows, 1), columns, 2)
     total = summed.sum((1, 2), keepdims=True)
-    return np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
+    shares = np.full_like(summed, np.nan)
+    np.divide(summed, total, out=shares, where=total > 0)
+    return shares

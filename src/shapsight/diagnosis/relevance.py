@@ -21,7 +21,8 @@ def relevance_mass_accuracy(
         relevance_mass_accuracy(explanation.heatmap("abs"), masks)
         relevance_mass_accuracy(explanation.heatmap("positive"), masks)      # of what raises the output only
 
-    An even heatmap scores the share of the image that the region covers. Raises `DataError` where the masks are not of the heatmaps' size.
+    An even heatmap scores the share of the image that the region covers. Raises `DataError` where the masks are not of
+    the heatmaps' size.
     Source: relevance mass accuracy of Arras et al. 2022, on absolute values.
     """
     mass = _sizes(heatmaps, masks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,16 +67,23 @@ def measures_per_image(
     if masks is not None:
         area = masks.mean((1, 2))
         region = np.where((area > 0) & (area < 1), area, np.nan)
-    records = []
-    for image, row in enumerate(rows[["path", "environment", "split"]].to_dict("records")):
+    records: list[dict[str, Any]] = []
+    for image, row in enumerate(rows[["path", *KEYS[:2]]].to_numpy(str)):
         one = explanation[image]
         measured = _measured(one, masks[image : image + 1] if masks is not None else None)
         for output in range(outputs):
             values = {name: float(found[0, output]) for name, found in measured.items()}
             if np.isnan(region[image]):
                 values |= {measure.name: np.nan for measure in MEASURES if measure.chance is None}
-            record = {"output": explanation.name_of(image, output), "region": region[image]}
-            records.append({**row, **record, **values})
+            name = explanation.name_of(image, output)
+            records.append(
+                {
+                    **dict(zip(("path", *KEYS[:2]), row, strict=True)),
+                    "output": name,
+                    "region": region[image],
+                    **values,
+                }
+            )
     return pd.DataFrame.from_records(records, columns=["path", *KEYS[:3], "region", *NAMES])
 
 

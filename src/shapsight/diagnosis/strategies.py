@@ -50,9 +50,7 @@ class Strategies:
         """The same with the strategies in another order, counted from 1 again."""
         new = {NONE: NONE} | {old: number for number, old in enumerate(order, start=1)}
         labels = np.array([new[int(label)] for label in self.labels], dtype=int)
-        return Strategies(
-            labels, self.count, self.features, self.embedding, self.eigenvalues, self.one_cloud
-        )
+        return Strategies(labels, self.count, self.features, self.embedding, self.eigenvalues, self.one_cloud)
 
     def typical(self, strategy: int, count: int) -> Int[ndarray, "typical"]:
         """The images nearest to the middle of a strategy, the most typical first."""
@@ -201,9 +199,7 @@ def _of_one_cloud(reduced: Float[ndarray, "images components"], neighbours: int,
     return float(np.quantile(seconds, 0.05))
 
 
-def _cut(
-    vectors: Float[ndarray, "images smallest"], count: int, seed: int
-) -> Int[ndarray, "images"]:
+def _cut(vectors: Float[ndarray, "images smallest"], count: int, seed: int) -> Int[ndarray, "images"]:
     if count == 1:
         return np.zeros(len(vectors), int)
     means = _sklearn("cluster").KMeans(count, n_init=10, random_state=seed)
@@ -221,7 +217,9 @@ def _embedded(directions: Float[ndarray, "images components"], seed: int) -> Flo
     return np.asarray(flat.fit_transform(directions), dtype=float)
 
 
-def _filled(values: Float[ndarray, "known n"], is_known: Bool[ndarray, "images"]) -> Float[ndarray, "images n"]:
+def _filled(
+    values: Float[ndarray, "known n"], is_known: Bool[ndarray, "images"]
+) -> Float[ndarray, "images n"]:
     filled = np.full((len(is_known), values.shape[1]), np.nan)
     filled[is_known] = values
     return filled
