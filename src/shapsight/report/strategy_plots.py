@@ -42,24 +42,30 @@ def strategies_plot(rows: Sequence[tuple[str, Sequence[Member]]]) -> Figure:
     if not rows or not all(members for _, members in rows):
         raise DataError("strategies_plot was given no image")
     columns = max(len(members) for _, members in rows)
-    caption = 2 * style.text_height(1, style.LABEL) + 0.08
-    title = style.text_height(2, style.NOTE) + 0.05
     width = columns * (PANEL + 0.1) + 0.1
-    height = len(rows) * (PANEL + caption + title + 0.05) + 0.1
+    captions = [style.wrap(said, width - 0.2, style.LABEL) for said, _ in rows]
+    room = [_room(lines, members) for lines, (_, members) in zip(captions, rows, strict=True)]
+    height = sum(room) + len(rows) * (PANEL + 0.1) + 0.1
     figure = Figure(figsize=(width, height))
     top = 0.05
-    for said, members in rows:
-        lines = "\n".join(style.wrap(said, width - 0.2, style.LABEL))
+    for lines, above, (_, members) in zip(captions, room, rows, strict=True):
+        said = "\n".join(lines)
         figure.text(
-            0.1 / width, 1 - (top + 0.03) / height, lines, fontsize=style.LABEL, va="top", parse_math=False
+            0.1 / width, 1 - (top + 0.03) / height, said, fontsize=style.LABEL, va="top", parse_math=False
         )
-        top += caption + title
+        top += above
         for column, member in enumerate(members):
             left = 0.1 + column * (PANEL + 0.1)
             place = (left / width, 1 - (top + PANEL) / height, PANEL / width, PANEL / height)
             _draw_member(figure.add_axes(place), member)
-        top += PANEL + 0.05
+        top += PANEL + 0.1
     return figure
+
+
+def _room(caption: Sequence[str], members: Sequence[Member]) -> float:
+    """The height in inches of a row's caption and of the titles of its pictures."""
+    titles = max(len(style.wrap(member.title, PANEL, style.NOTE)) for member in members)
+    return style.text_height(len(caption), style.LABEL) + style.text_height(titles, style.NOTE) + 0.15
 
 
 @style.in_an_installed_font

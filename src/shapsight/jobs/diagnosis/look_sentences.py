@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from shapsight.jobs.diagnosis.case import Fact
 
+FAR = 0.9  # heatmaps of different targets that overlap this much of what chance lets them are told as staying put
 WHERE = {"home": "where it was trained", "elsewhere": "in unseen environments"}
 
 
@@ -80,12 +81,13 @@ def _moves(facts: Mapping[str, Fact], place: str) -> str:
     beside = (
         f"mean heatmaps of different targets overlap by {same:.0%}, of shuffled targets by {shuffled:.0%}"
     )
-    if facts[f"does_move_{place}"]:
-        return f"The attribution moves with the target {WHERE[place]}: {beside}."
-    return (
-        f"The attribution stays at the same place whatever the target {WHERE[place]}, which points to the scene: "
-        f"{beside}."
-    )
+    moves = bool(facts[f"does_move_{place}"])
+    if same < FAR * shuffled:
+        if moves:
+            return f"The attribution moves with the target {WHERE[place]}: {beside}."
+        return f"Whether the attribution moves with the target {WHERE[place]} cannot be told: {beside}."
+    much = "hardly moves with the target" if moves else "stays at the same place whatever the target"
+    return f"The attribution {much} {WHERE[place]}, which points to the scene: {beside}."
 
 
 def _still(facts: Mapping[str, Fact], place: str) -> str:

@@ -72,7 +72,7 @@ def _facts(case: Case, found: Strategies, table: pd.DataFrame) -> dict[str, Fact
     first = table.iloc[0]
     values = found.eigenvalues
     gap = None
-    if found.count < len(values) and values[found.count] > 0:
+    if 1 < found.count < len(values) and values[found.count] > 0:
         gap = float(1 - max(values[found.count - 1], 0) / values[found.count])
     return {
         "count": found.count,
