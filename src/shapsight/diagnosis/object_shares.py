@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,7 +31,7 @@ def object_shares(
     """
     if not objects:
         raise DataError("object_shares was given no category")
-    everything = {**objects, REST: ~np.any(np.stack(list(objects.values())), axis=0)}
+    everything = {**objects, REST: ~functools.reduce(np.logical_or, objects.values())}
     sizes = explanation.heatmap("abs").cpu()
     tables = []
     for category, masks in everything.items():
