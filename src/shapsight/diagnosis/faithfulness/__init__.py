@@ -7,6 +7,7 @@ from shapsight.diagnosis.faithfulness.infidelity import (
     hidden_effects,
     infidelity,
     infidelity_per_image,
+    pearson,
     random_rectangles,
 )
 from shapsight.diagnosis.faithfulness.randomisation import randomisation, randomised_models
@@ -25,6 +26,7 @@ __all__ = [
     "infidelity",
     "infidelity_per_image",
     "max_sensitivity",
+    "pearson",
     "random_rectangles",
     "randomisation",
     "randomised_models",

@@ -10,19 +10,21 @@ from torch import Tensor
 
 from shapsight.errors import ExplainerError
 
+USUAL = 14  # blocks along a side
 
-def block_map(size: Sequence[int], block: int) -> Int[Tensor, "height width"]:
+
+def block_map(size: Sequence[int], block: int | None = None) -> Int[Tensor, "height width"]:
     """Each pixel's block, numbered row by row; the last ones are smaller where the sides are no multiples.
 
         block_map((224, 224), 16).max()       # 195: 14 × 14 blocks
 
-    Raises `ExplainerError` for a block that is smaller than a pixel or leaves a single block.
+    block: side of the squares in pixels; None for about 14 of them along the longer side.
+    Raises `ExplainerError` for a block that is smaller than a pixel.
     """
     height, width = size
-    if not 1 <= block < max(height, width):
-        raise ExplainerError(
-            f"block={block} must be at least 1 and smaller than the image, {height} × {width} pixels"
-        )
+    block = max(1, round(max(size) / USUAL)) if block is None else block
+    if block < 1:
+        raise ExplainerError(f"block={block}: the side of a block is at least 1 pixel")
     rows, columns = torch.arange(height) // block, torch.arange(width) // block
     return rows[:, None] * int(columns[-1] + 1) + columns
 

@@ -80,7 +80,7 @@ def removal_curves(
     explanation: Explanation,
     *,
     order: Order = "value",
-    block: int = 16,
+    block: int | None = None,
     steps: int = 12,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def removal_curves(
         games: of the images that are explained, in their order; see `games_of`.
         order: the highest "value" first, which suits a class; the largest absolute value, "size", first, which suits a
             number that attributions pull both ways; or "random", the chance that a good order must beat.
-        block: side of the squares that are hidden together, in pixels. 1 for single pixels.
+        block: side of the squares that are hidden together, in pixels: 1 for single pixels, None for 14 squares a side.
         steps: in how many steps they are; with as many as there are blocks, one after another.
         seed: of the random orders.
 

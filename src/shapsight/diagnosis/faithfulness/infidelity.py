@@ -62,7 +62,7 @@ def hidden_effects(
     *,
     hidden: Bool[Tensor, "perturbations height width"] | None = None,
     perturbations: int = 24,
-    block: int = 16,
+    block: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """What each hidden rectangle was attributed, and by how much the prediction changes when it is hidden.
@@ -146,7 +146,7 @@ def pearson(first: Float[ndarray, "values"], second: Float[ndarray, "values"]) -
 
 
 def shuffled_blocks(
-    heatmaps: Float[Tensor, "outputs height width"], block: int, seed: int
+    heatmaps: Float[Tensor, "outputs height width"], block: int | None, seed: int
 ) -> Float[Tensor, "outputs height width"]:
     """The sums of the blocks at random places, spread evenly over each block there."""
     labels = block_map(heatmaps.shape[1:], block)
