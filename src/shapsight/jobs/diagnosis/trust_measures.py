@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -75,6 +75,7 @@ class Subject:
     """Some images of a case, their explanation, and the model that says of 8-bit images what it says."""
 
     bundle: Bundle
+    rows: pd.DataFrame
     images: UInt8[Tensor, "images 3 size size"]
     explanation: Explanation
     references: UInt8[Tensor, "references 3 size size"]
@@ -93,6 +94,10 @@ class Subject:
         half = max(2, case.images.shape[-1] // 2)
         return cls(
             case.bundle,
+            case.rows.iloc[rows][["path", "environment"]]
+            .reset_index(drop=True)
+            .rename_axis("image")
+            .reset_index(),
             case.images[torch.from_numpy(rows)],
             case.explanation.select(images=rows.tolist()),
             references[torch.from_numpy(kept)],
@@ -102,11 +107,9 @@ class Subject:
 
     def first(self, count: int) -> Subject:
         """The same with fewer images."""
-        numbers = list(range(min(count, len(self.images))))
-        return Subject(
-            self.bundle, self.images[: len(numbers)], self.explanation.select(images=numbers), self.references,
-            self.masker, self.seed,
-        )  # fmt: skip
+        kept = min(count, len(self.images))
+        explanation = self.explanation.select(images=slice(kept))
+        return replace(self, rows=self.rows[:kept], images=self.images[:kept], explanation=explanation)
 
     @cached_property
     def model(self) -> nn.Module:
@@ -156,8 +159,17 @@ def measure_curves(subject: Subject, effort: Effort, into: Measured, report: Rep
             removal_curves(games, subject.explanation, order=order, steps=effort.steps, seed=subject.seed)  # type: ignore[arg-type]
         )
         report(done, len(orders))
-    curves = pd.concat(parts, ignore_index=True)
-    into.tables["curves"] = curves.drop(columns=["probability"]) if is_regression else curves
+    into.tables["curves"] = _with_moved(pd.concat(parts, ignore_index=True), is_regression)
+
+
+def _with_moved(curves: pd.DataFrame, is_regression: bool) -> pd.DataFrame:
+    """Beside the curves how far the prediction has moved: its distance, or by how much the probability fell."""
+    if is_regression:
+        return curves.drop(columns=["probability"]).assign(moved=curves["distance"])
+    whole = curves[(curves["curve"] == "deletion") & (curves["share"] == 0) & (curves["order"] == "value")]
+    full = whole.set_index(["image", "output"])["probability"].rename("full")
+    joined = curves.join(full, on=["image", "output"])
+    return curves.assign(moved=joined["full"] - joined["probability"])
 
 
 def measure_infidelity(subject: Subject, effort: Effort, into: Measured, report: Report) -> None:
@@ -220,15 +232,22 @@ def measure_agreement(subject: Subject, effort: Effort, into: Measured, report: 
     gradient = GradientShap(
         subject.bundle.model, subject.prepared(subject.references), samples=effort.samples, seed=subject.seed
     )(subject.prepared(subject.images), subject.columns, on_gap="ignore")
-    report(1, 3)
+    report(1, 1 + len(subject.images))
     partition = PartitionShap(
         subject.model, subject.masker, max_evals=effort.evaluations, output_names=names, seed=subject.seed
-    )(subject.images, subject.columns)
-    report(3, 3)
-    into.methods = {"DeepSHAP": subject.explanation, "GradientSHAP": gradient, "PartitionSHAP": partition}
-    into.tables["agreement"] = agreement(into.methods, block=_side(subject, COARSE)).assign(
-        output=lambda table: np.tile(_per_pair(subject)["output"], len(table) // subject.columns.numel())
     )
+    found = []
+    for number, columns in enumerate(
+        subject.columns.tolist()
+    ):  # it takes the same outputs for all images of a call
+        found.append(partition(subject.images[number : number + 1], columns))
+        report(1 + number, 1 + len(subject.images))
+    into.methods = {
+        "DeepSHAP": subject.explanation,
+        "GradientSHAP": gradient,
+        "PartitionSHAP": Explanation.concatenate(found),
+    }
+    into.tables["agreement"] = agreement(into.methods, block=_side(subject, COARSE))
 
 
 def measure_exactly(subject: Subject, effort: Effort, into: Measured, report: Report) -> None:
