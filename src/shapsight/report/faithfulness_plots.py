@@ -10,17 +10,20 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
+from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.report import style
 from shapsight.report.curves import curve
 from shapsight.report.panels import SIGNED, Array, Heat, Look, Row, draw_rows
 from shapsight.report.tables import checked, sized
 
-RESAMPLES = 1000
 CHANCE = "#8a8f98"
 SHOWN = 3  # images in pictures of heatmaps
 LONGEST_LAYER = 1.1
+MOST_BESIDE = 4  # heatmaps beside the first one
+CELLS = 56  # along a heatmap: more would be a haze of red and blue
 
 
 def trust_figures(
@@ -28,14 +31,15 @@ def trust_figures(
     randomised: Mapping[str, Explanation],
     methods: Mapping[str, Explanation],
     unit: str,
+    note: str = "",
 ) -> dict[str, Figure]:
     """Every picture that the tables and explanations of a trust test allow, by title.
 
-    unit: of the first output, whose curves and effects are drawn.
+    unit: of the first output, whose curves and effects are drawn. note: what stands over insertion and deletion.
     """
     figures: dict[str, Figure] = {}
     if "curves" in tables:
-        figures["Insertion and deletion"] = removal_plot(tables["curves"], unit)
+        figures["Insertion and deletion"] = removal_plot(tables["curves"], unit, note)
         figures["Pixel flipping by blocks"] = flipping_plot(tables["curves"], unit)
     if "hidden" in tables:
         figures["Hidden rectangles"] = effects_plot(tables["hidden"], unit)
@@ -52,18 +56,24 @@ def trust_figures(
 
 
 @style.in_an_installed_font
-def removal_plot(curves: pd.DataFrame, unit: str) -> Figure:
+def removal_plot(curves: pd.DataFrame, unit: str, note: str = "") -> Figure:
     """Draw how far the prediction moves while blocks are hidden or shown by attribution, and in random order.
 
-    Columns `image, output, order, curve, share, moved`: the mean over images with its 95 % bootstrap interval.
+    Columns `image, output, order, curve, share, moved`; the mean over images. Images differ more from each other than
+    orders do, so how sure the difference is, image by image, belongs into the note over it.
     """
     checked(curves, ("image", "output", "order", "curve", "share", "moved"), "removal_plot")
     by = "size" if "size" in set(curves["order"]) else "value"
     names = {by: "by attribution:", "random": "random order:"}
     drawn = _of_first_output(curves)
-    drawn = drawn[drawn["order"].isin(names)].assign(value=drawn["moved"], name=drawn["order"].map(names))
+    parts = [
+        drawn[drawn["order"] == order].assign(value=drawn["moved"], name=name)
+        for order, name in names.items()
+    ]
     said = "fall of the probability" if "probability" in curves else f"distance to the prediction, {unit}"
-    return curve(_mean_curves(drawn), unit=said)
+    figure = curve(_mean_curves(pd.concat(parts)), unit=said)
+    figure.axes[0].set_title(note, fontsize=style.LABEL, loc="left", parse_math=False)
+    return figure
 
 
 @style.in_an_installed_font
@@ -162,16 +172,18 @@ def similarity_plot(table: pd.DataFrame) -> Figure:
 def side_by_side(explanations: Mapping[str, Explanation], images: int = SHOWN) -> Figure:
     """Draw several explanations of the same images in a row, each on its own scale, for its first output."""
     first = next(iter(explanations.values()))
+    shown = dict(list(explanations.items())[:1] + _evenly(list(explanations.items())[1:], MOST_BESIDE))
     pictures = np.asarray(first.images.detach().cpu(), dtype=float)
+    cell = max(1, round(first.values.shape[-1] / CELLS))
     rows = []
     for image in range(min(images, len(first))):
         heats = tuple(
-            Heat(_scaled(e.heatmap()[image, 0].double().cpu().numpy()), _layer(name, 2.0), float("nan"))
-            for name, e in explanations.items()
+            Heat(_scaled(e.heatmap()[image, 0], cell), _layer(name, LONGEST_LAYER + 0.4), float("nan"))
+            for name, e in shown.items()
         )
         caption = f"{first.name_of(image, 0)} = {style.number(float(first.predictions[image, 0]))}"
         rows.append(Row(_picture(pictures[image]), caption, {}, heats))
-    look = Look(99.5, None, None, "share of its 99.5th percentile", limit=None, kind=SIGNED)
+    look = Look(99.5, None, cell, "each over its 99.5th percentile", limit=1.0, kind=SIGNED)
     return draw_rows(rows, look, None)
 
 
@@ -215,7 +227,7 @@ def _exact_panel(axes: Axes, regions: pd.DataFrame, unit: str) -> None:
     axes.axvline(0, color=CHANCE, linewidth=0.6)
     axes.set_xlabel(f"exact Shapley value of a region, {unit}", fontsize=style.LABEL, parse_math=False)
     axes.set_ylabel("attribution inside it", fontsize=style.LABEL)
-    axes.set_title("a colour an image", fontsize=style.NOTE)
+    axes.set_title("one colour for each image", fontsize=style.NOTE)
     style.tidy(axes)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5))
@@ -229,31 +241,28 @@ def _of_first_output(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
-    """Means over images at every step, with bootstrap intervals; an image has each curve once."""
-    rows = []
-    for (name, kind), group in drawn.groupby(["name", "curve"], sort=False):
-        ordered = [one.sort_values("share") for _, one in group.groupby("image", sort=False)]
-        values = np.stack([one["value"].to_numpy(float) for one in ordered])
-        draws = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-        low, high = np.quantile(values[draws].mean(1), [0.025, 0.975], axis=0)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "name": name,
-                    "curve": kind,
-                    "share": np.mean([one["share"].to_numpy(float) for one in ordered], axis=0),
-                    "value": values.mean(0),
-                    **({"low": low, "high": high} if len(values) > 1 else {}),
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+    """Means over images at every step of the curves; an image has each curve once."""
+    ordered = drawn.sort_values("share", kind="stable")
+    step = ordered.groupby(["name", "curve", "image"], sort=False).cumcount().rename("step")
+    keys = ["name", "curve", "step"]
+    means = ordered.assign(step=step).groupby(keys, sort=False)[["share", "value"]].mean().reset_index()
+    # In the order given, so that colours and dashes mean the same everywhere.
+    return pd.concat([means[means["name"] == name] for name in dict.fromkeys(drawn["name"])])
 
 
-def _scaled(values: Array) -> Array:
-    """A heatmap over its own 99.5th percentile, so that each can be seen whatever its size."""
-    size = float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max(initial=0.0))
-    return values / size if size > 0 else values
+def _scaled(heatmap: Tensor, cell: int) -> Array:
+    """A heatmap over the 99.5th percentile of its cells, so that each can be seen whatever its size."""
+    values = heatmap.double().cpu()
+    cells = np.abs(block_sums(values, block_map(values.shape, cell)).numpy())
+    size = float(np.percentile(cells, 99.5)) or float(cells.max(initial=0.0))
+    return np.asarray(values / size if size > 0 else values)
+
+
+def _evenly(items: list[tuple[str, Explanation]], most: int) -> list[tuple[str, Explanation]]:
+    """So many of them, the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(at)] for at in np.linspace(0, len(items) - 1, most)]
 
 
 def _picture(image: Array) -> Array:

@@ -19,8 +19,9 @@ def completeness(explanation: Explanation) -> pd.DataFrame:
     on that. Both are 0 for an exact explanation and NaN where they would be divided by 0.
     Source: the completeness axiom, Sundararajan et al. 2017, proposition 1; local accuracy, Lundberg and Lee 2017.
     """
-    gap = explanation.completeness_gap.double().cpu().numpy()
-    change = (explanation.predictions - explanation.base_values).double().cpu().numpy()
+    # Summed here again: what an explanation says of its own gap may be older than its values.
+    change = (explanation.predictions.double() - explanation.base_values.double()).cpu().numpy()
+    gap = change - explanation.values.double().sum((2, 3, 4)).cpu().numpy()
     size = explanation.values.abs().double().sum((2, 3, 4)).cpu().numpy()
     images, outputs = gap.shape
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -11,7 +11,7 @@ from shapsight.diagnosis.faithfulness.same_model import refuse_other_model
 from shapsight.jobs.diagnosis.case import Case, Fact, Findings, Report, silent
 from shapsight.jobs.diagnosis.trust_facts import checks_of, facts_of, level_of
 from shapsight.jobs.diagnosis.trust_measures import Effort, Measured, Subject, measure
-from shapsight.jobs.diagnosis.trust_sentences import sentences_of
+from shapsight.jobs.diagnosis.trust_sentences import note_of_curves, sentences_of
 from shapsight.report.faithfulness_plots import trust_figures
 
 PART = "trust"
@@ -68,7 +68,9 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
         tables={"images": subject.rows, **measured.tables},
         facts=facts,
         sentences=tuple(sentences_of(facts, checks, _unit(case), _what(case))),
-        figures=trust_figures(measured.tables, measured.randomised, measured.methods, _unit(case)),
+        figures=trust_figures(
+            measured.tables, measured.randomised, measured.methods, _unit(case), note_of_curves(facts)
+        ),
         left_out=tuple(_left_out(case, measured)),
     )
 

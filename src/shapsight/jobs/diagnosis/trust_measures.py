@@ -127,7 +127,10 @@ class Subject:
 
     def deep(self, model: nn.Module, images: Float[Tensor, "images 3 size size"]) -> Explanation:
         """DeepSHAP with few references, of any model and of images that are prepared."""
-        return DeepShap(model, self.prepared(self.references))(images, self.columns, on_gap="ignore")
+        explainer = DeepShap(
+            model, self.prepared(self.references), output_names=self.bundle.card.output_names
+        )
+        return explainer(images, self.columns, on_gap="ignore", show=self.images.float() / 255)
 
 
 @dataclass

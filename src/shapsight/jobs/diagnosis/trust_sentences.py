@@ -38,6 +38,17 @@ def sentences_of(facts: Mapping[str, Fact], checks: Mapping[str, bool], unit: st
     return [_judgement(facts, checks, what), *(say(known) for name, say in writers.items() if name in known)]
 
 
+def note_of_curves(facts: Mapping[str, Fact]) -> str:
+    """What stands over the curves: how far the orders are apart, and how sure that is."""
+    known = {name: float(value) for name, value in facts.items() if isinstance(value, int | float)}
+    parts = [
+        f"{curve} {number(known[f'{curve}_ratio'])} × random ({_interval(known, f'{curve}_ratio')})"
+        for curve in ("deletion", "insertion")
+        if f"{curve}_ratio" in known
+    ]
+    return ", ".join(parts)
+
+
 def _judgement(facts: Mapping[str, Fact], checks: Mapping[str, bool], what: str) -> str:
     failed = [name for name, passed in checks.items() if not passed]
     misses = f"; they fail {_listed(failed)}" if failed else ""
