@@ -247,7 +247,8 @@ def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
     keys = ["name", "curve", "step"]
     means = ordered.assign(step=step).groupby(keys, sort=False)[["share", "value"]].mean().reset_index()
     # In the order given, so that colours and dashes mean the same everywhere.
-    return pd.concat([means[means["name"] == name] for name in dict.fromkeys(drawn["name"])])
+    parts: list[pd.DataFrame] = [means[means["name"] == name] for name in dict.fromkeys(drawn["name"])]
+    return pd.concat(parts)
 
 
 def _scaled(heatmap: Tensor, cell: int) -> Array:
