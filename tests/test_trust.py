@@ -83,8 +83,8 @@ def test_values_at_the_wrong_places_are_not_trusted(kind):
     bad = dataclasses.replace(case, explanation=dataclasses.replace(case.explanation, values=wrong))
     facts = trust(bad, **QUICK).facts
     assert facts["level"] == "weak", facts
-    assert "deletion" in str(facts["failed"])
-    assert "exact values" in str(facts["failed"])
+    assert "deletion" in str(facts["failed_checks"])
+    assert "exact values" in str(facts["failed_checks"])
 
 
 def test_several_targets_and_classes_are_tested_output_by_output():

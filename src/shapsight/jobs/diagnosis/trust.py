@@ -23,13 +23,14 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
 
         findings = trust(case)                             # 8 images; about as long as DeepSHAP of 45 images
         trust(case, images=24, few=8, layers=30)           # more of everything: see `Effort`
-        findings.facts["level"], findings.facts["failed"]
+        findings.facts["level"], findings.facts["failed_checks"]
 
     Options are the fields of `Effort`. Facts, each None where it is not defined:
 
         images, few         how many images were tested, and how many of them were explained again
         level               "good", "mixed", "weak" (see `level_of`), or "unknown" where nothing could be tested
-        checks, checks_passed, failed           how many of `CHECKS` could be judged, passed, and which failed
+        checks, checks_passed, failed           how many of `CHECKS` could be judged, were passed and failed
+        failed_checks       the names of those that failed
         completeness_of_change, completeness_gap    the largest gap, over the largest change and over |attribution|
         deletion_ratio, insertion_ratio         how far the prediction moves in the order of the attributions over how
                                                 far in random orders, with _low and _high; above 1, below 1 are good
@@ -61,7 +62,8 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
         "level": level_of(checks),
         "checks": len(checks),
         "checks_passed": len(checks) - len(failed),
-        "failed": ", ".join(failed),
+        "failed": len(failed),
+        "failed_checks": ", ".join(failed),
     }
     return Findings(
         part=PART,
@@ -87,7 +89,15 @@ def _nothing_to_test(case: Case) -> Findings:
     return Findings(
         part=PART,
         tables={"completeness": completeness(case.explanation)},
-        facts={"images": 0, "few": 0, "level": "unknown", "checks": 0, "checks_passed": 0, "failed": ""},
+        facts={
+            "images": 0,
+            "few": 0,
+            "level": "unknown",
+            "checks": 0,
+            "checks_passed": 0,
+            "failed": 0,
+            "failed_checks": "",
+        },
         sentences=(
             f"The model says the same of all {len(case.rows)} images and of the references (such as {said:.3g} for "
             f"{_what(case)}): no pixel matters to it, so there is no explanation to test.",
