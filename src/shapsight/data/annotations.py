@@ -101,26 +101,6 @@ def box(left: float, top: float, right: float, bottom: float) -> Polygon:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
 
 
-def read_categories(path: Path) -> dict[str, dict[str, Shapes]]:
-    """The shapes of each category of a COCO file, by the image's path; empty for a file of another kind.
-
-        read_categories(Path("coco.json"))["chair"]["room_1/112_98_a.jpg"].draw(224, 224)
-
-    Raises `DataError` for a COCO file that is damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not (isinstance(content, dict) and {"annotations", "images", "categories"} <= set(content)):
-        return {}
-    found = {}
-    for category in content["categories"]:
-        mine = [a for a in content["annotations"] if a.get("category_id") == category.get("id")]
-        found[str(category.get("name"))] = _coco(path, {**content, "annotations": mine})
-    return found
-
-
 def _labelme(shape: object) -> object:
     """A shape's corners; two of them make a rectangle."""
     points = shape.get("points") if isinstance(shape, dict) else None

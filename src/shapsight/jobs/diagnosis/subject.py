@@ -16,13 +16,13 @@ from torch import Tensor
 
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
+from shapsight.data.objects import object_masks
 from shapsight.data.roi import read_roi
 from shapsight.diagnosis.accuracy import predict_table
 from shapsight.errors import DataError
 from shapsight.jobs.analysis import measure
 from shapsight.jobs.diagnosis.case import Fact
 from shapsight.jobs.diagnosis.error_facts import error_facts
-from shapsight.jobs.diagnosis.objects import object_masks
 from shapsight.jobs.diagnosis.rows import choose_rows
 from shapsight.jobs.diagnosis.settings import NO_ROI, DiagnoseSettings
 from shapsight.jobs.evaluation import manifest_for
@@ -31,6 +31,9 @@ from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.trained_run import TrainedRun
 from shapsight.jobs.treated import region_masks
 from shapsight.models.bundle import Bundle
+
+
+ANNOTATIONS = (".json", ".csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +94,24 @@ def subject_of(
         rows=rows,
         images=images[torch.tensor(rows.index.to_numpy(np.int64))],
         masks=masks,
-        objects=object_masks(settings.objects, roi, rows, size),
+        objects=_objects(settings.objects, roi, rows, size),
         targets=targets,
         roi=roi,
         facts=error_facts(errors, predictions, manifest),
         notes=(*notes, *more),
     )
+
+
+def _objects(
+    spec: str | None, roi: str | None, rows: pd.DataFrame, size: int
+) -> dict[str, Bool[ndarray, "rows size size"]]:
+    """Masks of each kind of object; without a file of their own those of the region's, where it names several."""
+    if spec is not None:
+        return object_masks(spec, rows, size)
+    if roi is None or Path(roi).suffix.lower() not in ANNOTATIONS or not Path(roi).is_file():
+        return {}
+    found = object_masks(roi, rows, size)
+    return found if len(found) > 1 else {}
 
 
 def _targets(bundle: Bundle, wanted: tuple[str, ...]) -> tuple[str, ...]:
