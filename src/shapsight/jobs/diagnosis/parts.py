@@ -29,11 +29,11 @@ EXPLANATIONS = "explanations"
 HOW_TO_READ_WHY = (
     "The region of interest of each image is put on other scenes, and other regions into its scene, with feathered "
     "edges; hyphenated names are those of the Backgrounds Challenge (Xiao et al. 2021). mixed-same takes the scene of "
-    "another image of the same environment (of classes: of the same label), mixed-rand of another one, control the most "
-    "alike scene of the same environment, which tells what the cut costs. Errors are against the target of the image "
-    "whose region is shown. In the pictures the ring is the target and the dot the prediction; bold is a prediction that "
-    "turned. In the square of all regions on all scenes, even rows mean that the prediction follows the region, even "
-    "columns that it follows the scene."
+    "another image of the same environment (of classes: of the same label), mixed-rand of another one, control the "
+    "most alike scene of the same environment, which tells what the cut costs. Errors are against the target of the "
+    "image whose region is shown. In the pictures the ring is the target and the dot the prediction; bold is a "
+    "prediction that turned. In the square of all regions on all scenes, even rows mean that the prediction follows "
+    "the region, even columns that it follows the scene."
 )
 
 

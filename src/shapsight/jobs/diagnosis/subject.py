@@ -32,7 +32,6 @@ from shapsight.jobs.trained_run import TrainedRun
 from shapsight.jobs.treated import region_masks
 from shapsight.models.bundle import Bundle
 
-
 ANNOTATIONS = (".json", ".csv")
 
 
