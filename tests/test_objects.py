@@ -27,7 +27,12 @@ def coco(folder: Path) -> Path:
         ],
         "categories": [{"id": 4, "name": "track"}, {"id": 5, "name": "chair"}],
         "annotations": [
-            {"image_id": 1, "category_id": 4, "segmentation": [sum(TRACK, [])], "bbox": [0, 3, 8, 3]},
+            {
+                "image_id": 1,
+                "category_id": 4,
+                "segmentation": [np.ravel(TRACK).tolist()],
+                "bbox": [0, 3, 8, 3],
+            },
             {"image_id": 2, "category_id": 4, "segmentation": [], "bbox": [0, 3, 8, 3]},
             {"image_id": 1, "category_id": 5, "bbox": [1, 1, 2, 2]},
         ],
