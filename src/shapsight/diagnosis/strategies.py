@@ -69,15 +69,15 @@ def find_strategies(
 ) -> Strategies:
     """Cluster heatmaps by where their attribution lies; the number of clusters comes from their spectrum.
 
-        found = find_strategies(explanation.heatmap("abs")[:, 0])
+        found = find_strategies(explanation.heatmap()[:, 0])
         found.count, found.labels, found.typical(1, 4)
 
-    Each heatmap becomes the shares of `cells` × `cells` cells, reduced to ten principal components. The graph of the
-    1.5 √images nearest neighbours is cut by spectral clustering; groups much smaller than that are hardly seen. Where
-    `clusters` is not given, it is the k of 2 to 8 with the largest relative eigengap `1 - λ_k / λ_(k+1)`; and 1 if that
-    gap is below 0.5, or if λ_2 is no smaller than what one in twenty clouds of the same spread without clusters
-    (normal) reach. Attribution that moves gradually, from left to right with the target, may be cut in two: compare
-    the strategies' targets.
+    Each heatmap becomes the shares of absolute attribution in `cells` × `cells` cells, reduced to ten principal
+    components. The graph of the 1.5 √images nearest neighbours is cut by spectral clustering; groups much smaller than
+    that are hardly seen. Where `clusters` is not given, it is the k of 2 to 8 with the largest relative eigengap
+    `1 - λ_k / λ_(k+1)`; and 1 if that gap is below 0.5, or if λ_2 is no smaller than what one in twenty clouds of the
+    same spread without clusters (normal) reach. Attribution that moves gradually, from left to right with the target,
+    may be cut in two: compare the strategies' targets.
 
     Raises `DataError` for fewer than 12 images with attribution, or fewer images than clusters; `MissingDependency`
     without scikit-learn.
