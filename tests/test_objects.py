@@ -113,6 +113,7 @@ def test_shares_of_objects_and_the_rest_are_those_summed_by_hand_and_chance_is_t
     assert summary.loc[("a", "chair"), "share"] == pytest.approx(by_hand[:3].mean())
     assert summary.loc[("a", "chair"), "chance"] == pytest.approx(chair[:3].mean())
     assert ("b", "chair") not in summary.index
+    assert summary.loc[("all", "chair"), "share"] == pytest.approx(by_hand[:3].mean())
     assert summary.loc[("a", REST), "images"] == 3
 
 

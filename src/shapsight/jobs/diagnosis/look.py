@@ -310,5 +310,5 @@ def _absent_classes(case: Case) -> list[str]:
         absent = sorted(names - set(rows["label"]))
         if absent:
             some = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
-            said.append(f"{environment} shows no {some}: nothing is said of these classes there.")
+            said.append(f"No image of {environment} shows {some}: nothing is said of that there.")
     return said
