@@ -21,7 +21,7 @@ CONSTANT = 1e-6  # a change of the prediction below this share of it is none
 def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
     """Test the explanations of a case on some of its images, by nine checks that each could fail.
 
-        findings = trust(case)                             # 8 images; about as long as DeepSHAP of 45 images
+        findings = trust(case)                             # 8 images; about as long as DeepSHAP of 40 images
         trust(case, images=24, few=8, layers=30)           # more of everything: see `Effort`
         findings.facts["level"], findings.facts["failed_checks"]
 
