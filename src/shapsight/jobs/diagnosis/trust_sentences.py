@@ -52,9 +52,16 @@ def note_of_curves(facts: Mapping[str, Fact]) -> str:
 def _judgement(facts: Mapping[str, Fact], checks: Mapping[str, bool], what: str) -> str:
     failed = [name for name, passed in checks.items() if not passed]
     misses = f"; they fail {_listed(failed)}" if failed else ""
+    moves = facts.get("max_sensitivity")
+    is_coarse = facts["level"] == "good" and isinstance(moves, float) and moves > 0.5
+    advice = (
+        "They can be relied on block by block, not pixel by pixel."
+        if is_coarse
+        else ADVICE[str(facts["level"])]
+    )
     return (
         f"The explanations of {what} pass {len(checks) - len(failed)} of {len(checks)} checks on "
-        f"{count(int(str(facts['images'])), 'image')}{misses}. {ADVICE[str(facts['level'])]}"
+        f"{count(int(str(facts['images'])), 'image')}{misses}. {advice}"
     )
 
 
