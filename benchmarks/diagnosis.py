@@ -4,8 +4,8 @@
     python benchmarks/diagnosis.py --only trust,look    # some of them
 
 DeepSHAP is timed on a few images, which are then repeated: what a part costs does not depend on what they show. The
-work of each part (processor time) is also given in DeepSHAP explanations of an image: on a machine with other work to do
-that ratio holds, and seconds do not.
+work of each part (processor time) is also given in DeepSHAP explanations of an image: on a machine that is busy with
+other things that ratio holds, and seconds do not.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from shapsight.diagnosis.groups import interval
 from shapsight.jobs.diagnosis.case import Fact
 
 RESAMPLES, LEVEL = 2000, 0.95
-# Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (two on the office photographs, ImageNet's)
-# passed all nine; its own values shuffled, noise, and `image - reference` passed 2 or 3, another image's values 5 or 8.
+# Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (ImageNet's, two on office photographs)
+# passed all nine; its own values shuffled, noise, and `image - reference` passed 2 or 3, another image's 5 or 8.
 GOOD, MIXED = 0.85, 0.5
 
 
