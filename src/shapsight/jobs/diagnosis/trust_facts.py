@@ -60,6 +60,7 @@ def facts_of(tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Fac
             "exact_regions": int(tables["regions"]["region"].max()) + 1,
             "exact_images": int(tables["regions"]["image"].nunique()),
             "exact_correlation": _number(tables["exact"]["rank_correlation"].mean()),
+            "exact_pearson": _number(tables["exact"]["correlation"].mean()),
             "exact_same_sign": _number(tables["exact"]["same_sign"].mean()),
         }
     return facts

@@ -131,8 +131,8 @@ def _exact(known: Numbers) -> str:
     return (
         f"Against exact Shapley values of {int(known['exact_regions'])} regions in "
         f"{count(int(known['exact_images']), 'image')} the rank correlation is "
-        f"{number(known['exact_correlation'], 2)} on average, and {known.get('exact_same_sign', float('nan')):.0%} of "
-        "their sum has the same sign."
+        f"{number(known['exact_correlation'], 2)} on average (Pearson's {number(known.get('exact_pearson', float('nan')), 2)}), "
+        f"and {known.get('exact_same_sign', float('nan')):.0%} of their sum has the same sign."
     )
 
 
