@@ -128,11 +128,12 @@ def _agreement(known: Numbers) -> str:
 
 
 def _exact(known: Numbers) -> str:
+    pearson, same = (known.get(name, float("nan")) for name in ("exact_pearson", "exact_same_sign"))
     return (
         f"Against exact Shapley values of {int(known['exact_regions'])} regions in "
         f"{count(int(known['exact_images']), 'image')} the rank correlation is "
-        f"{number(known['exact_correlation'], 2)} on average (Pearson's {number(known.get('exact_pearson', float('nan')), 2)}), "
-        f"and {known.get('exact_same_sign', float('nan')):.0%} of their sum has the same sign."
+        f"{number(known['exact_correlation'], 2)} on average (Pearson's {number(pearson, 2)}), and "
+        f"{same:.0%} of their sum has the same sign."
     )
 
 
