@@ -86,7 +86,8 @@ def test_levels_follow_from_share_harm_and_failure(errors: dict[str, Any], why: 
 
 
 def test_attribution_outside_the_region_is_a_hint_that_a_test_overrules():
-    cleared = {"scene_share": 0.01, "scene_share_low": 0.0, "scene_share_high": 0.02, "harm_low": -0.01, "swapped_error": 0.04}  # fmt: skip
+    cleared = {"scene_share": 0.01, "scene_share_low": 0.0, "scene_share_high": 0.02}
+    cleared |= {"harm_low": -0.01, "swapped_error": 0.04}
     fine = {"ratio": 1.0, "worst_error": 0.034, "worst_error_low": 0.03, "worst_unexplained": 0.05}
     assert verdict(fine, cleared, look=LOOK).level == "ok"
     assert verdict(fine, look=LOOK).level == "suspicious"
