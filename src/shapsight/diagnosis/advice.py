@@ -42,7 +42,15 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
         )
     errors = facts.get("errors", {})
     if (fails or is_scene) and isinstance(errors.get("environments"), int):
-        found += _environments(errors)
+        wider = _environments(errors)
+        found = [*found, *wider] if is_scene else [*wider, *found]
+    if level == "suspicious" and share is not None and not found:
+        found.append(
+            Advice(
+                "",
+                "Look at more images (--images), or hold out more of them: too few were tested to be sure.",
+            )
+        )
     return (*found, *_strategy(facts.get("strategies", {})))
 
 
@@ -81,13 +89,14 @@ def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact]) -> list[Ad
 
 
 def _inside_region(share: float) -> list[Advice]:
+    """In the order of docs/remedies.md's tables, where `noise` and `color-jitter` helped in neither case."""
     return [
         Advice(
-            "light+color-jitter",
+            "flip",
             f"Swapped scenes hardly matter ({share:.0%} of the variance), so what differs elsewhere lies inside the "
-            "region: vary its light and colours.",
+            "region. Where the task is symmetric, mirror images show the region in twice as many places.",
         ),
-        Advice("noise", "Cameras and exposure differ, too: vary sharpness and sensor noise."),
+        Advice("light", "The region may be lit otherwise elsewhere: vary light, shadow and white balance."),
     ]
 
 
