@@ -18,7 +18,7 @@ from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import scene_patches
 from shapsight.jobs.diagnosis.swaps import Swapping
 
-MASKER = "inpaint_diffuse"
+BLUR = 4  # a hidden patch becomes a blur of a quarter of the width; a fill from its neighbours would tell of them
 ROWS, COLUMNS = (
     ("top", "upper middle", "lower middle", "bottom"),
     ("left", "centre left", "centre right", "right"),
@@ -51,19 +51,21 @@ def rank_patches(
 ) -> Patches:
     """Shapley values of the region and of the patches of a grid of the scene, for the first target or the class said.
 
-    A hidden patch is filled in from around it.
+    A hidden patch is blurred.
     """
     bundle, targets = swaps.case.bundle, swaps.case.targets
     model = EightBitModel(bundle.model, bundle.card.mean, bundle.card.std).eval()
     pixels, masks = swaps.pieces.images[torch.from_numpy(images)], swaps.pieces.masks.numpy()[images]
     labels = scene_patches(masks, *grid)
     values = np.zeros((len(images), 1 + grid[0] * grid[1]))
+    side = max(2, pixels.shape[-1] // BLUR)
+    masker = f"blur({side},{side})"
     outputs: Outputs = [targets[0]] if targets else TopK(1)
     for number in range(len(images)):
         # Numbers of patches that are all region are left out, so that the others count on from 0.
         present, compact = np.unique(labels[number], return_inverse=True)
         explainer = RegionShap(
-            model, MASKER, compact.reshape(labels[number].shape), "kernel", max_evals=evaluations,
+            model, masker, compact.reshape(labels[number].shape), "kernel", max_evals=evaluations,
             output_names=bundle.card.output_names, seed=swaps.case.seed,
         )  # fmt: skip
         found = explainer.by_region(pixels[number : number + 1], outputs)
