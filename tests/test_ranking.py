@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import t as student_t
 
 from shapsight.diagnosis.paired import paired_change
 from shapsight.diagnosis.ranking import rank, recommend
@@ -101,14 +101,21 @@ def test_recipes_without_any_effect_are_seldom_called_better():
     assert sure <= 5  # of 60; more than that has a chance below 1 in 50 at a true rate of 3 %
 
 
-def test_the_interval_of_a_difference_is_that_of_a_paired_t_test_where_images_are_alike():
-    table = judged({"baseline": 0.0, "flip": -0.05}).assign(error=0.0)
-    luck = np.random.default_rng(1).normal(0, 0.1, 3)
-    is_flip = table["recipe"] == "flip"
-    table.loc[is_flip, "error"] = luck[table.loc[is_flip, "seed"]]
-    row = rank(table[table["trained_on"] == "a"]).set_index("recipe").loc["flip"]
-    low, high = ttest_1samp(luck, 0).confidence_interval(0.95)
-    assert (row["change_low"], row["change_high"]) == pytest.approx((low, high))
+def test_where_images_are_alike_intervals_are_those_of_an_analysis_of_variance_of_relative_errors():
+    table = judged({"baseline": 0.0, "flip": -0.05, "light": 0.0})
+    trainings = table.groupby(["recipe", "trained_on", "seed"]).ngroup().to_numpy()
+    errors = np.random.default_rng(1).normal(0.3, 0.05, trainings.max() + 1)
+    ranking = rank(table.assign(error=errors[trainings])).set_index("recipe")
+    per_turn = errors.reshape(3, 3, 3)  # recipes in the alphabet's order, turns, seeds
+    means = per_turn.mean(2)
+    spread = np.square(per_turn / means[:, :, None] - 1).sum() / 18
+    for recipe, of_recipe in zip(("baseline", "flip", "light"), means, strict=True):
+        reach = student_t.ppf(0.975, 18) * np.sqrt(spread * np.square(of_recipe).sum() / 3) / 3
+        assert ranking.loc[recipe, "error_high"] == pytest.approx(of_recipe.mean() + reach)
+    change = means[1].mean() - means[0].mean()
+    reach = student_t.ppf(1 - 0.025 / 2, 18) * np.sqrt(spread * np.square(means[:2]).sum() / 3) / 3
+    assert ranking.loc["flip", "change"] == pytest.approx(change)
+    assert ranking.loc["flip", "change_low"] == pytest.approx(change - reach)
 
 
 def test_a_recipe_of_more_environments_is_compared_with_every_training_of_the_baseline():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,34 @@ class Parts:
         return float(self.by_training.sum(axis=0, min_count=1).mean())
 
 
+@dataclass(frozen=True)
+class Luck:
+    """How far trainings that differ in their seed alone lie apart, as a share of what they measure.
+
+    Three seeds in one set of environments say little of that, so it is taken as the same share for all recipes and
+    sets of environments, as an analysis of variance does: `relative` is the squared share, `freedom` what it rests on.
+    """
+
+    relative: float
+    freedom: int
+
+    @classmethod
+    def of(cls, parts: Iterable[Parts]) -> Luck:
+        """Pooled over all recipes; nothing is known of it with a single seed."""
+        squares, freedom = 0.0, 0
+        for each in parts:
+            table = each.by_training
+            means = table.mean(axis=1)
+            shares = table.sub(means, axis=0).div(means.where(means != 0, 1), axis=0)
+            squares += float(np.nansum(np.square(shares.to_numpy(float))))
+            freedom += int((table.count(axis=1) - 1).clip(lower=0).sum())
+        return cls(squares / freedom if freedom else 0.0, freedom)
+
+    def variance(self, by_training: pd.DataFrame) -> float:
+        """What it adds to the variance of the mean that these trainings have."""
+        return self.relative * float((by_training.mean(axis=1) ** 2 / by_training.count(axis=1)).sum())
+
+
 def rank(
     judged: pd.DataFrame,
     *,
@@ -79,6 +108,7 @@ def rank(
     groups = {str(name): rows for name, rows in judged.groupby("recipe", sort=False)}
     parts = {name: {measure: _parts(rows, measure) for measure in MEASURED} for name, rows in groups.items()}
     errors = {name: measures["error"] for name, measures in parts.items()}
+    luck = {measure: Luck.of(each[measure] for each in parts.values()) for measure in MEASURED}
     usual = errors[baseline]
     for name, error in errors.items():
         if not error.by_image.index.equals(usual.by_image.index) or not _has_seeds_of(error, usual):
@@ -89,12 +119,15 @@ def rank(
     together = 1 - (1 - level) / max(1, len(errors) - 1)
     rows: list[dict[str, Any]] = []
     for name, mine in groups.items():
-        row = {"recipe": name} | _named("error", interval_of(errors[name], level=level))
-        row |= _named("change", interval_of(errors[name], usual, level=together))
-        row |= _named("behind", interval_of(errors[name], best, level=together))
+        row = {"recipe": name} | _named("error", interval_of(errors[name], luck=luck["error"], level=level))
+        row |= _named("change", interval_of(errors[name], usual, luck=luck["error"], level=together))
+        row |= _named("behind", interval_of(errors[name], best, luck=luck["error"], level=together))
         row |= _wins(mine, groups[baseline])
-        row |= _named("share", interval_of(parts[name]["share"], level=level))
-        row |= _named("sign_accuracy", interval_of(parts[name]["is_right_side"], level=level))
+        row |= _named("share", interval_of(parts[name]["share"], luck=luck["share"], level=level))
+        row |= _named(
+            "sign_accuracy",
+            interval_of(parts[name]["is_right_side"], luck=luck["is_right_side"], level=level),
+        )
         trainings = mine.groupby(["trained_on", "seed"])["seconds"].first()
         # The first training also loads libraries, and other work may slow down any: hence the median.
         seconds = float(trainings.median())
@@ -106,32 +139,29 @@ def rank(
 
 
 def interval_of(
-    parts: Parts, other: Parts | None = None, *, level: float = 0.95
+    parts: Parts, other: Parts | None = None, *, luck: Luck, level: float = 0.95
 ) -> tuple[float, float, float]:
     """A mean, or the difference of two, and the ends of its interval (Student's t); NaN where there are no values.
 
-    The variance is that of trainings (over seeds, within each set of environments) plus that of images (within each
-    environment), with the degrees of freedom of Welch and Satterthwaite. Trainings of the same environments and seed,
-    and the same images, are compared in pairs. A bootstrap over three seeds would be too sure of itself. With a single
-    seed the interval is of the images alone.
+    The variance is that of trainings plus that of images (within each environment, compared in pairs), with the
+    degrees of freedom of Welch and Satterthwaite. A bootstrap over three seeds would be too sure of itself. With a
+    single seed the interval is of the images alone.
     """
     images, tables = parts.by_image, [parts.by_training]
     mean = parts.mean
     if other is not None:
         mean -= other.mean
         images = images - other.by_image
-        if parts.by_training.index.equals(other.by_training.index):
-            tables = [parts.by_training - other.by_training]
-        else:
-            tables.append(other.by_training)
-    sources = [_source(row) for table in tables for row in table.to_numpy(float)]
+        tables.append(other.by_training)
+    of_trainings = sum(luck.variance(table) for table in tables), luck.freedom
     environments = images.dropna().groupby(level="environment")
-    sources += [
+    of_images = [
         (variance / environments.ngroups**2, freedom)
         for variance, freedom in (_source(values.to_numpy(float)) for _, values in environments)
     ]
+    sources = [of_trainings, *of_images]
     variance = sum(part for part, _ in sources)
-    if variance == 0 or not np.isfinite(mean):
+    if variance == 0 or not np.isfinite(mean) or parts is other:
         return mean, mean, mean
     freedom = variance**2 / sum(part**2 / max(freedom, 1) for part, freedom in sources)
     reach = float(student_t.ppf((1 + level) / 2, freedom)) * variance**0.5
@@ -191,7 +221,7 @@ def _parts(rows: pd.DataFrame, measure: str) -> Parts:
     known = rows.dropna(subset=[measure])
     if known.empty:
         nowhere = pd.MultiIndex.from_arrays([[], []], names=["environment", "path"])
-        return Parts(pd.DataFrame([[np.nan]]), pd.Series([], index=nowhere, dtype=float))
+        return Parts(pd.DataFrame([[np.nan]]), pd.Series(np.empty(0), index=nowhere))
     means = known.groupby(["trained_on", "seed", "environment"])[measure].mean().reset_index()
     pairs = means[["trained_on", "environment"]].drop_duplicates()["environment"].value_counts()
     shares = means[measure] / means["environment"].map(pairs) / max(1, len(pairs))
