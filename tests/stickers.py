@@ -23,7 +23,7 @@ SIZE = 48
 STICKER = SIZE // 5
 SHARE = 0.3
 UNSTEADY = 0.3  # the driver's hand: the track tells the target roughly, the sticker exactly
-TRAINED, UNSEEN, EXPLAINED = 300, 60, 100
+TRAINED, UNSEEN = 300, 60
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """Kinds of objects: from annotation files to shares of the attribution."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def coco(folder: Path) -> Path:
             {
                 "image_id": 1,
                 "category_id": 4,
-                "segmentation": [[*itertools.chain(*TRACK)]],
+                "segmentation": [np.ravel(TRACK).tolist()],
                 "bbox": [0, 3, 8, 3],
             },
             {"image_id": 2, "category_id": 4, "segmentation": [], "bbox": [0, 3, 8, 3]},
@@ -114,6 +113,7 @@ def test_shares_of_objects_and_the_rest_are_those_summed_by_hand_and_chance_is_t
     assert summary.loc[("a", "chair"), "share"] == pytest.approx(by_hand[:3].mean())
     assert summary.loc[("a", "chair"), "chance"] == pytest.approx(chair[:3].mean())
     assert ("b", "chair") not in summary.index
+    assert summary.loc[("all", "chair"), "share"] == pytest.approx(by_hand[:3].mean())
     assert summary.loc[("a", REST), "images"] == 3
 
 

@@ -60,12 +60,13 @@ def object_shares_per_environment(
     an even heatmap would score. A category that an environment never shows gets no row.
     """
     records = []
-    for (output, category), chosen in per_image.groupby(["output", "category"], sort=False):
-        for environment, split, group in groups(chosen.dropna(subset="area")):
-            values = group["share"].to_numpy(float)
-            generator = generator_of(environment, split, seed)
-            share, low, high = mean_with_interval(values, generator, resamples=resamples, level=level)
-            figures = (int((~np.isnan(values)).sum()), share, low, high, float(group["area"].mean()))
-            records.append((environment, split, output, category, *figures))
+    for output, chosen in per_image.groupby("output", sort=False):
+        for environment, split, group in groups(chosen):
+            for category, part in group.dropna(subset="area").groupby("category", sort=False):
+                values = part["share"].to_numpy(float)
+                generator = generator_of(environment, split, seed)
+                share, low, high = mean_with_interval(values, generator, resamples=resamples, level=level)
+                figures = (int((~np.isnan(values)).sum()), share, low, high, float(part["area"].mean()))
+                records.append((environment, split, output, category, *figures))
     columns = "environment split output category images share low high chance".split()
     return pd.DataFrame.from_records(records, columns=columns)

@@ -7,6 +7,10 @@ import copy
 import torch
 from torch import nn
 
+APART = (
+    7_919  # seeds of trainings are small numbers, and the weights that a training began with are none of ours
+)
+
 
 def randomised_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     """The same network with new random weights, in eval mode; the model itself stays as it is.
@@ -19,7 +23,7 @@ def randomised_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     copied = copy.deepcopy(model)
     devices = sorted({p.device.index or 0 for p in copied.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices), torch.no_grad():
-        torch.manual_seed(seed)
+        torch.manual_seed(APART + seed)
         for module in copied.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):

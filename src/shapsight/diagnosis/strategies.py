@@ -22,6 +22,7 @@ COMPONENTS = 10
 MOST = 8
 FEWEST_IMAGES = 12  # below that a spectrum says nothing
 CLEAR_GAP = 0.5
+NEIGHBOURS = 1.5  # times the square root of the number of images
 CLOUDS = 20
 NONE = 0  # the strategy of an image without attribution
 
@@ -33,7 +34,7 @@ class Strategies:
     Attributes
         labels: the strategy of each image, from 1; 0 for an image without attribution.
         count: how many there are.
-        features: heatmaps as they were compared, rows of unit length; NaN where there is no attribution.
+        features: heatmaps as they were compared, in principal components; NaN where there is no attribution.
         embedding: two dimensions to draw them in (t-SNE); NaN where there is no attribution.
         eigenvalues: the smallest of the graph's normalised Laplacian: as many are near 0 as there are groups.
         one_cloud: the second eigenvalue that one in twenty clouds without groups falls below.
@@ -55,8 +56,8 @@ class Strategies:
     def typical(self, strategy: int, count: int) -> Int[ndarray, "typical"]:
         """The images nearest to the middle of a strategy, the most typical first."""
         members = np.flatnonzero(self.labels == strategy)
-        middle = self.features[members].mean(0)
-        return members[np.argsort(-(self.features[members] @ middle), kind="stable")][:count]
+        far = np.linalg.norm(self.features[members] - self.features[members].mean(0), axis=1)
+        return members[np.argsort(far, kind="stable")][:count]
 
 
 def find_strategies(
@@ -68,14 +69,15 @@ def find_strategies(
 ) -> Strategies:
     """Cluster heatmaps by where their attribution lies; the number of clusters comes from their spectrum.
 
-        found = find_strategies(explanation.heatmap("abs")[:, 0])
+        found = find_strategies(explanation.heatmap()[:, 0])
         found.count, found.labels, found.typical(1, 4)
 
-    Each heatmap becomes the shares of `cells` × `cells` cells, less the mean over images, reduced to its principal
-    components and compared by the angle between them. The graph of √images nearest neighbours is cut by spectral
-    clustering. Where `clusters` is not given, it is the k of 2 to 8 with the largest relative eigengap
+    Each heatmap becomes the shares of absolute attribution in `cells` × `cells` cells, reduced to ten principal
+    components. The graph of the 1.5 √images nearest neighbours is cut by spectral clustering; groups much smaller than
+    that are hardly seen. Where `clusters` is not given, it is the k of 2 to 8 with the largest relative eigengap
     `1 - λ_k / λ_(k+1)`; and 1 if that gap is below 0.5, or if λ_2 is no smaller than what one in twenty clouds of the
-    same spread without clusters (normal) reach.
+    same spread without clusters (normal) reach. Attribution that moves gradually, from left to right with the target,
+    may be cut in two: compare the strategies' targets.
 
     Raises `DataError` for fewer than 12 images with attribution, or fewer images than clusters; `MissingDependency`
     without scikit-learn.
@@ -91,17 +93,14 @@ def find_strategies(
             f"{images} images with attribution are too few to look for strategies: it takes {FEWEST_IMAGES} or more"
         )
     reduced = _reduced(shares[is_known])
-    neighbours = max(3, round(images**0.5))
-    directions = _directions(reduced)
-    values, vectors = _spectrum(directions, neighbours)
+    neighbours = min(round(NEIGHBOURS * images**0.5), images - 1)
+    values, vectors = _spectrum(reduced, neighbours)
     one_cloud = _of_one_cloud(reduced, neighbours, seed)
     count = clusters or number_of_clusters(values, one_cloud)
     labels = np.full(len(shares), NONE)
     labels[is_known] = 1 + _cut(vectors, count, seed)
-    return Strategies(
-        labels, count, _filled(directions, is_known), _filled(_embedded(directions, seed), is_known), values,
-        one_cloud,
-    )  # fmt: skip
+    features, embedding = _filled(reduced, is_known), _filled(_embedded(reduced, seed), is_known)
+    return Strategies(labels, count, features, embedding, values, one_cloud)
 
 
 def number_of_clusters(eigenvalues: Float[ndarray, "smallest"], one_cloud: float) -> int:
@@ -173,16 +172,11 @@ def _reduced(shares: Float[ndarray, "images cells"]) -> Float[ndarray, "images c
     return np.asarray(found, dtype=float)
 
 
-def _directions(reduced: Float[ndarray, "images components"]) -> Float[ndarray, "images components"]:
-    length = np.linalg.norm(reduced, axis=1, keepdims=True)
-    return np.asarray(np.divide(reduced, length, out=np.zeros_like(reduced), where=length > 1e-12))
-
-
 def _spectrum(
-    directions: Float[ndarray, "images components"], neighbours: int
+    points: Float[ndarray, "images components"], neighbours: int
 ) -> tuple[Float[ndarray, "smallest"], Float[ndarray, "images smallest"]]:
     """The smallest eigenvalues of the neighbour graph's normalised Laplacian, with their vectors."""
-    directed = _sklearn("neighbors").kneighbors_graph(directions, neighbours).toarray()
+    directed = _sklearn("neighbors").kneighbors_graph(points, neighbours).toarray()
     graph = (directed + directed.T) / 2
     scale = 1 / np.sqrt(graph.sum(0))
     laplacian = np.eye(len(graph)) - graph * scale * scale[:, None]
@@ -195,7 +189,7 @@ def _of_one_cloud(reduced: Float[ndarray, "images components"], neighbours: int,
     seconds = []
     for _ in range(CLOUDS):
         cloud = generator.standard_normal(reduced.shape) * reduced.std(0)
-        seconds.append(_spectrum(_directions(cloud), neighbours)[0][1])
+        seconds.append(_spectrum(cloud, neighbours)[0][1])
     return float(np.quantile(seconds, 0.05))
 
 
@@ -207,14 +201,14 @@ def _cut(vectors: Float[ndarray, "images smallest"], count: int, seed: int) -> I
     return np.asarray(means.fit_predict(chosen), dtype=int)
 
 
-def _embedded(directions: Float[ndarray, "images components"], seed: int) -> Float[ndarray, "images 2"]:
+def _embedded(points: Float[ndarray, "images components"], seed: int) -> Float[ndarray, "images 2"]:
     """t-SNE (van der Maaten and Hinton 2008); all in one place where all are alike."""
-    if np.ptp(directions, axis=0).max() < 1e-9:
-        return np.zeros((len(directions), 2))
-    perplexity = min(30.0, (len(directions) - 1) / 3)
-    start = "pca" if directions.shape[1] > 1 else "random"
+    if np.ptp(points, axis=0).max() < 1e-9:
+        return np.zeros((len(points), 2))
+    perplexity = min(30.0, (len(points) - 1) / 3)
+    start = "pca" if points.shape[1] > 1 else "random"
     flat = _sklearn("manifold").TSNE(2, perplexity=perplexity, init=start, random_state=seed)
-    return np.asarray(flat.fit_transform(directions), dtype=float)
+    return np.asarray(flat.fit_transform(points), dtype=float)
 
 
 def _filled(

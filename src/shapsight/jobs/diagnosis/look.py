@@ -45,6 +45,17 @@ class Looked:
     fixed: pd.DataFrame
     objects: pd.DataFrame | None
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """By the names that their files get."""
+        tables = {
+            "measures": self.measures,
+            "measures_per_image": self.per_image,
+            "places": self.places,
+            "fixed_places": self.fixed,
+        }
+        return tables if self.objects is None else {**tables, "objects": self.objects}
+
 
 def look(
     case: Case,
@@ -76,47 +87,36 @@ def look(
         same_place_PLACE: how far the attribution of low, middle and high targets overlaps (1: it does not move),
             same_place_PLACE_shuffled: with shuffled targets; does_move_PLACE: whether it is lower than 95 % of those;
         still_PLACE, still_PLACE_chance: the share of attribution on the quarter of pixels that vary least;
-        object, object_share, object_chance: the category outside the region with most attribution.
+        object, object_share, object_chance: the category with most attribution, its share and its area.
     """
-    pooled = PREDICTED if case.manifest.class_names else None
-    output = pooled or case.explanation.name_of(0, 0)
     steps = len(case.rows) + randomised_copies * min(randomised_images, len(case.rows))
     per_image = measures_per_image(case.explanation, case.rows, case.masks)
     report(len(case.rows), steps)
     control = _control(case, randomised_images, randomised_copies, report, steps)
+    found = _looked(case, per_image, control, resamples)
+    facts = _facts(case, found)
+    figures = pictures(case, found.output, found.measures, found.objects)
+    report(steps, steps)
+    return Findings("look", found.tables, facts, sentences(facts), figures, _left_out(case, found))
+
+
+def _looked(case: Case, per_image: pd.DataFrame, control: pd.DataFrame | None, resamples: int) -> Looked:
+    """The tables of environments, of home and elsewhere, of fixed places, and of objects where there are any."""
+    pooled = PREDICTED if case.manifest.class_names else None
     summary = partial(measures_per_environment, pooled=pooled, resamples=resamples, seed=case.seed)
+    control_by_place = None if control is None else _by_place(control, case)
     objects = None
     if case.objects:
         shares = object_shares(case.explanation, case.rows, case.objects)
-        if pooled:
-            shares = shares.assign(output=pooled)
+        shares = shares.assign(output=pooled) if pooled else shares
         objects = object_shares_per_environment(shares, resamples=resamples, seed=case.seed)
-    found = Looked(
-        output=output,
+    return Looked(
+        output=pooled or case.explanation.name_of(0, 0),
         per_image=per_image,
         measures=summary(per_image, randomised=control),
-        places=summary(
-            _by_place(per_image, case), randomised=None if control is None else _by_place(control, case)
-        ),
+        places=summary(_by_place(per_image, case), randomised=control_by_place),
         fixed=fixed_places(case),
         objects=objects,
-    )
-    tables = {
-        "measures": found.measures,
-        "measures_per_image": per_image,
-        "places": found.places,
-        "fixed_places": found.fixed,
-        **({} if objects is None else {"objects": objects}),
-    }
-    facts = _facts(case, found)
-    report(steps, steps)
-    return Findings(
-        "look",
-        tables,
-        facts,
-        sentences(facts),
-        pictures(case, output, found.measures, objects),
-        _left_out(case, found),
     )
 
 
@@ -310,5 +310,5 @@ def _absent_classes(case: Case) -> list[str]:
         absent = sorted(names - set(rows["label"]))
         if absent:
             some = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
-            said.append(f"{environment} shows no {some}: nothing is said of these classes there.")
+            said.append(f"No image of {environment} shows {some}: nothing is said of that there.")
     return said

@@ -28,7 +28,9 @@ def pictures(
 ) -> dict[str, Figure]:
     """Measures, the atlas of each environment, the atlas by target, and objects."""
     sizes = case.explanation.heatmap("abs")[:, 0]
-    figures = {"Where the attribution lies": measures_plot(measures, output)}
+    figures = {}
+    if len(measures):
+        figures["Where the attribution lies"] = measures_plot(measures, output)
     figures["Mean attribution in each environment"] = places_plot(_atlas(case, sizes))
     moving = _by_target(case, sizes)
     if moving:

@@ -86,8 +86,11 @@ def _moves(facts: Mapping[str, Fact], place: str) -> str:
         if moves:
             return f"The attribution moves with the target {WHERE[place]}: {beside}."
         return f"Whether the attribution moves with the target {WHERE[place]} cannot be told: {beside}."
-    much = "hardly moves with the target" if moves else "stays at the same place whatever the target"
-    return f"The attribution {much} {WHERE[place]}, which points to the scene: {beside}."
+    if moves:
+        return f"The attribution moves little with the target {WHERE[place]}: {beside}."
+    # With a region, the shares above say better whether it is the scene.
+    hint = "" if facts["has_region"] else ", which points to the scene"
+    return f"The attribution stays at the same place whatever the target {WHERE[place]}{hint}: {beside}."
 
 
 def _still(facts: Mapping[str, Fact], place: str) -> str:

@@ -28,7 +28,8 @@ def strategies(
         strategies(case).tables["strategies"]
         strategies(case, clusters=3)
 
-    The first explained output, or each image's predicted class, is looked at. What cannot be done (too few images,
+    The first explained output, or each image's predicted class, is looked at; heatmaps are the absolute SHAP values of
+    pixels, summed over channels before. What cannot be done (too few images,
     more clusters than images) is told in `left_out`.
 
     Tables: `strategies` (`strategy_table`, with `target_mean` for a regression) and `strategy_of_images` (`path,
@@ -39,7 +40,8 @@ def strategies(
     last of them, relative, in [0, 1]; `by_target`, the share of the target's variance that strategies explain: near 1
     they may be one strategy that follows the target. None where unknown.
     """
-    sizes = case.explanation.heatmap("abs")[:, 0].cpu()
+    # A pixel's SHAP value is that of its channels together: what cancels between them is noise here.
+    sizes = case.explanation.heatmap()[:, 0].abs().cpu()
     errors = error_per_image(case.rows, case.manifest)
     try:
         found = find_strategies(sizes, clusters=clusters, cells=cells, seed=case.seed)
