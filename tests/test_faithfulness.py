@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from scipy.stats import spearmanr
 from torch import nn
 
 from shapsight import DeepShap, RegionShap, TopK
+from shapsight.data.images import cropped_square, decode_image
 from shapsight.diagnosis.faithfulness import (
     against_exact,
     agreement,
@@ -34,7 +37,7 @@ from shapsight.diagnosis.faithfulness import (
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.diagnosis.faithfulness.randomisation import layers_from_the_output
 from shapsight.errors import ExplainerError
-from shapsight.models.bundle import Bundle, Card, weights_hash
+from shapsight.models.bundle import Bundle, Card, normalise, weights_hash
 from small_networks import convolutional, linear, pictures
 
 GREY = 0.25
@@ -260,7 +263,7 @@ def test_of_a_linear_model_deepshap_gives_regions_their_exact_shapley_values():
     assert len(table) == 2 * 2 * 12
     np.testing.assert_allclose(table["attribution"], table["exact"], atol=1e-5)
     per_image = exact_agreement(table)
-    np.testing.assert_allclose(per_image[["rank_correlation", "same_sign"]], 1, atol=1e-9)
+    np.testing.assert_allclose(per_image[["rank_correlation", "correlation", "same_sign"]], 1, atol=1e-9)
     with pytest.raises(ExplainerError, match="other images or outputs"):
         against_exact(explanation[:1], exact)
 
@@ -298,3 +301,26 @@ def test_an_explanation_of_another_model_is_refused_by_its_hash_and_by_its_predi
         refuse_other_model(hashed, other, images)
     with pytest.raises(ExplainerError, match="does not fit"):
         refuse_other_model(explanation, bundle, images[:2])
+
+
+@pytest.mark.shared
+def test_on_a_photograph_deepshap_of_squeezenet_goes_along_with_exact_values_and_the_model(shared):
+    """The egret, which ImageNet's SqueezeNet-1.1 is sure of."""
+    network = torchvision.models.squeezenet1_1()
+    weights = load_file(shared / "models" / "squeezenet1_1_imagenet.safetensors")
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+    files = sorted((shared / "data" / "imagenet50").glob("*.jpg"))
+    egret = next(path for path in files if path.name == "sim_n02010272_1613.jpg")
+    others = [path for path in files if path != egret]
+    pixels = torch.stack([cropped_square(decode_image(path), 224) for path in [egret, *others[:16]]])
+    images = normalise(pixels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    explanation = DeepShap(network.eval(), images[1:])(images[:1], TopK(1))
+    exact = RegionShap(network, "blur(112,112)", "grid(2,4)").by_region(images[:1], explanation.output_index)
+    agreed = exact_agreement(against_exact(explanation, exact))
+    assert agreed["correlation"].item() > 0.9
+    assert agreed["same_sign"].item() == 1
+    games = games_of(network, images[:1], "blur(112,112)")
+    curves = [removal_curves(games, explanation, order=order, steps=8) for order in ("value", "random")]
+    areas = area_under(pd.concat(curves), "prediction").set_index(["curve", "order"])["area"]
+    assert areas["deletion", "value"] < areas["deletion", "random"]
+    assert areas["insertion", "value"] > areas["insertion", "random"]

@@ -88,9 +88,9 @@ def test_values_at_the_wrong_places_are_not_trusted(kind):
 
 
 def test_several_targets_and_classes_are_tested_output_by_output():
-    both = trust(a_case(targets=("x", "y")), **{**QUICK, "images": 8})
+    both = trust(a_case(targets=("x", "y")), **QUICK)
     assert set(both.tables["curves"]["output"]) == {"x", "y"}
-    assert both.facts["images"] == 4
+    assert both.facts["images"] == 6
     assert both.facts["level"] == "good"
     classes = trust(a_case("classes"), **QUICK)
     assert "probability" in classes.tables["curves"]
@@ -133,24 +133,37 @@ def test_an_explanation_of_another_model_is_refused():
 
 def test_one_image_is_enough_and_has_no_intervals():
     facts = trust(a_case(count=2), **{**QUICK, "images": 1, "few": 1}).facts
-    assert facts["images"] == 2
-    case = a_case(count=2)
-    one = dataclasses.replace(
-        case, rows=case.rows[:1], images=case.images[:1], explanation=case.explanation[:1]
-    )
-    facts = trust(one, **QUICK).facts
+    assert facts["images"] == facts["few"] == 1
+    assert facts["deletion_ratio"] > 0
     assert facts["deletion_ratio_low"] is None
     assert "deletion" not in checks_of(facts)
 
 
+def test_an_effort_of_nothing_and_a_wrong_number_of_regions_are_refused():
+    with pytest.raises(ExplainerError, match="few=0"):
+        Effort(few=0)
+    with pytest.raises(ExplainerError, match="regions=9"):
+        Effort(regions=9)
+
+
+def test_a_measure_that_cannot_be_taken_is_left_out_and_the_others_are_there():
+    findings = trust(a_case(), **{**QUICK, "masker": "blur(99,99)", "layers": 1})
+    assert sum("could not be measured" in said for said in findings.left_out) == 3
+    assert "larger than the image" in findings.left_out[0]
+    assert {"infidelity", "sensitivity", "randomisation"} <= set(findings.tables)
+    assert set(findings.figures) == {
+        "Hidden rectangles", "Similarity while layers are randomised", "Heatmaps while layers are randomised",
+    }  # fmt: skip
+
+
 def test_the_finest_grid_that_the_models_cost_allows_is_divided():
     assert affordable(1e6, 4) == ((3, 4), 4)
-    assert affordable(3.6e9, 4) == ((2, 4), 2)
+    assert affordable(3.6e9, 4) == ((2, 4), 3)
     assert affordable(1e12, 4) == ((2, 3), 2)
     assert affordable(3.6e9, 4, regions=12) == ((3, 4), 4)
     for work in (1e7, 1e8, 1e9, 3e9):
         (rows, columns), images = affordable(work, 4)
-        assert images * 2 ** (rows * columns) * work <= 2e12
+        assert images * 2 ** (rows * columns) * work <= 3e12
 
 
 def test_work_is_counted_not_timed():

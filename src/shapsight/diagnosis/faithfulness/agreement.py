@@ -14,6 +14,7 @@ from torch import Tensor
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.regions import RegionValues
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
+from shapsight.diagnosis.faithfulness.infidelity import pearson
 from shapsight.diagnosis.faithfulness.similarity import rank_correlation
 from shapsight.errors import ExplainerError
 
@@ -90,8 +91,9 @@ def region_sums(
 def exact_agreement(table: pd.DataFrame) -> pd.DataFrame:
     """How well an explanation goes along with exact values, image by image, from `against_exact`'s table.
 
-    Columns: `image, output, rank_correlation, same_sign`: the share of the exact values' absolute sum that lies in
-    regions to which both give the same sign.
+    Columns: `image, output, rank_correlation, correlation, same_sign`: Spearman's, which small regions shuffle, and
+    Pearson's, which large ones decide; and the share of the exact values' absolute sum that lies in regions to which
+    both give the same sign.
     """
     rows = []
     for (image, output), group in table.groupby(["image", "output"], sort=False):
@@ -103,6 +105,7 @@ def exact_agreement(table: pd.DataFrame) -> pd.DataFrame:
                 "image": image,
                 "output": output,
                 "rank_correlation": float(rank_correlation(said[None], known[None])[0]),
+                "correlation": pearson(said, known),
                 "same_sign": float(agreed / size) if size > 0 else np.nan,
             }
         )

@@ -21,7 +21,7 @@ CONSTANT = 1e-6  # a change of the prediction below this share of it is none
 def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
     """Test the explanations of a case on some of its images, by nine checks that each could fail.
 
-        findings = trust(case)                             # 8 images; about as long as DeepSHAP of 45 images
+        findings = trust(case)                             # 8 images; about as long as DeepSHAP of 40 images
         trust(case, images=24, few=8, layers=30)           # more of everything: see `Effort`
         findings.facts["level"], findings.facts["failed_checks"]
 
@@ -42,7 +42,8 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
         max_sensitivity, max_sensitivity_blocks     relative change under noise, median over images
         randomised_correlation, _absolute, _ssim    similarity to the original with all layers randomised, mean
         agreement_gradient, agreement_partition, agreement_others   rank correlations of block values, medians
-        exact_regions, exact_images, exact_correlation, exact_same_sign     against exact Shapley values, means
+        exact_regions, exact_images             of how many regions and images there are exact Shapley values
+        exact_correlation, exact_pearson, exact_same_sign   how the attributions go along with them, means
 
     Tables: completeness, curves, hidden, infidelity, sensitivity, randomisation, agreement, regions, exact; `image`
     counts the images tested, whose rows the table `images` names. Raises `ExplainerError` for an explanation of

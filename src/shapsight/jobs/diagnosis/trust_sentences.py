@@ -52,9 +52,16 @@ def note_of_curves(facts: Mapping[str, Fact]) -> str:
 def _judgement(facts: Mapping[str, Fact], checks: Mapping[str, bool], what: str) -> str:
     failed = [name for name, passed in checks.items() if not passed]
     misses = f"; they fail {_listed(failed)}" if failed else ""
+    moves = facts.get("max_sensitivity")
+    is_coarse = facts["level"] == "good" and isinstance(moves, float) and moves > 0.5
+    advice = (
+        "They can be relied on block by block, not pixel by pixel."
+        if is_coarse
+        else ADVICE[str(facts["level"])]
+    )
     return (
         f"The explanations of {what} pass {len(checks) - len(failed)} of {len(checks)} checks on "
-        f"{count(int(str(facts['images'])), 'image')}{misses}. {ADVICE[str(facts['level'])]}"
+        f"{count(int(str(facts['images'])), 'image')}{misses}. {advice}"
     )
 
 
@@ -121,11 +128,12 @@ def _agreement(known: Numbers) -> str:
 
 
 def _exact(known: Numbers) -> str:
+    pearson, same = (known.get(name, float("nan")) for name in ("exact_pearson", "exact_same_sign"))
     return (
         f"Against exact Shapley values of {int(known['exact_regions'])} regions in "
         f"{count(int(known['exact_images']), 'image')} the rank correlation is "
-        f"{number(known['exact_correlation'], 2)} on average, and {known.get('exact_same_sign', float('nan')):.0%} of "
-        "their sum has the same sign."
+        f"{number(known['exact_correlation'], 2)} on average (Pearson's {number(pearson, 2)}), and "
+        f"{same:.0%} of their sum has the same sign."
     )
 
 
