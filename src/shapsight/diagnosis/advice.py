@@ -40,6 +40,12 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
                 "Name the region of interest (--roi): only then can the scene be swapped and the cause tested.",
             )
         )
+    elif not is_scene and (known(why, "scene_share_high") or 0) >= 0.1:
+        found.append(
+            Advice(
+                "", "Look at more images (--images), so that the interval of the scene's share is shorter."
+            )
+        )
     errors = facts.get("errors", {})
     if (fails or is_scene) and isinstance(errors.get("environments"), int):
         wider = _environments(errors)
