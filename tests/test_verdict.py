@@ -133,9 +133,9 @@ def test_more_environments_are_advised_only_where_there_are_more():
 
 
 def test_weak_explanations_are_said_to_be_weak():
-    found = verdict(why={}, look=LOOK, trust={"level": "weak", "failed": "deletion, insertion"})
-    assert "failed deletion, insertion of their tests" in found.reasons[-1]
-    assert verdict(why={}, trust={"level": "good", "failed": ""}).reasons == verdict(why={}).reasons
+    found = verdict(why={}, look=LOOK, trust={"level": "weak", "failed_checks": "deletion, insertion"})
+    assert "failed the tests of deletion, insertion" in found.reasons[-1]
+    assert verdict(why={}, trust={"level": "good", "failed_checks": ""}).reasons == verdict(why={}).reasons
 
 
 def test_a_strategy_whose_error_jumps_is_named():

@@ -128,7 +128,7 @@ def _untested(facts: Facts, limits: Thresholds, fails: bool) -> tuple[Level, str
             hints.append(
                 f"At {place}, less of the attribution lies inside the region of interest than by chance."
             )
-        if look.get(f"does_move_{place}") is False:
+        if look.get(f"does_move_{place}") is False and not look.get("has_region"):
             hints.append(f"At {place}, the attribution stays at the same places whatever the target.")
     missing = "No scene was swapped, so nothing of this is a proof."
     if fails or hints:
@@ -172,7 +172,7 @@ def _trust(facts: Facts) -> tuple[str, ...]:
     trust = facts.get("trust", {})
     if trust.get("level") in ("weak", "mixed"):
         return (
-            f"The explanations failed {trust.get('failed')} of their tests: where attribution lies is a weak hint "
+            f"The explanations failed the tests of {trust.get('failed_checks')}: where attribution lies is a weak hint "
             "here, and swapped scenes count.",
         )
     return ()

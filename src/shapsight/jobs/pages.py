@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.error_sections import error_figures, error_section, relevance_section

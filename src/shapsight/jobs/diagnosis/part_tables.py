@@ -42,6 +42,49 @@ class Shown:
 
 
 COLUMNS: Mapping[str, Sequence[Shown]] = {
+    "look": (
+        Shown(
+            "places",
+            "Where it lies, at home (held-out images of the environments that were trained on) and elsewhere",
+            (
+                Column("environment", "place"),
+                Column("output"),
+                Column("measure"),
+                Column("images", format="d"),
+                Column("value", "value", ".2f", low="low", high="high"),
+                Column("chance", "chance", ".2f"),
+                Column("randomised", "random weights", ".2f"),
+            ),
+        ),
+        Shown(
+            "objects",
+            "Attribution on kinds of objects",
+            (
+                Column("environment"),
+                Column("output"),
+                Column("object"),
+                Column("images", format="d"),
+                Column("share", "share", ".1%", low="low", high="high"),
+                Column("chance", "chance", ".1%"),
+            ),
+        ),
+    ),
+    "strategies": (
+        Shown(
+            "strategies",
+            "Groups of heatmaps, the one whose error jumps most in unseen environments first",
+            (
+                Column("strategy", format="d"),
+                Column("images", format="d"),
+                Column("share", "of all", ".0%"),
+                Column("environments"),
+                Column("error", "error", ".3g", low="error_low", high="error_high"),
+                Column("seen_error", "seen", ".3g"),
+                Column("unseen_error", "unseen", ".3g"),
+                Column("jump", "jump", ".2g"),
+            ),
+        ),
+    ),
     "why": (
         Shown(
             "variants",
