@@ -110,6 +110,15 @@ def test_where_only_the_region_can_be_why_its_light_and_colours_are_varied():
     assert "swap-scene" not in recipes
 
 
+def test_a_scene_that_is_neither_blamed_nor_cleared_is_told_so():
+    found = verdict(
+        why={"scene_share": 0.09, "scene_share_low": 0.04, "scene_share_high": 0.17, "harm_low": -0.01}
+    )
+    assert found.level == "suspicious"
+    assert "weak" in found.headline
+    assert "up to 17%" in found.reasons[0]
+
+
 def test_all_recipes_that_are_advised_exist():
     for why in ({}, {"scene_share": 0.01}, {"top_patch_share": 0.1}):
         for advice in verdict(why=why, look=LOOK | {"object": "chair"}).advice:
