@@ -41,7 +41,7 @@ def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
         "Trained on room_1, the model's error is 9.1 times as high as at home in room_2 (MSE 0.31, 95 % 0.27 to 0.36, "
         "against 0.034, 0.03 to 0.04)."
     )
-    assert "71% where it was trained (chance 63%, with random weights 64%, 95 % 69% to 74%)" in second
+    assert "71% where it was trained (95 % 69% to 74%; chance 63%, with random weights 64%)" in second
     assert "moves x by 0.42 on average and flips its sign in 23% of images" in third
     assert "region of interest moves it by 0.18" in third
     assert "the scene makes up 61% (95 % 55% to 66%)" in third

@@ -85,7 +85,7 @@ def _places(subject: Subject) -> str:
 def _key_figures(diagnosed: Diagnosed) -> list[KeyFigure]:
     facts = {"errors": diagnosed.subject.facts} | {name: kept.facts for name, kept in diagnosed.kept.items()}
     errors, look, why = (facts.get(part, {}) for part in ("errors", "look", "why"))
-    figures = [KeyFigure("verdict", diagnosed.verdict.level)]
+    figures = []
     ratio = known(errors, "ratio")
     if ratio is not None:
         figures.append(

@@ -30,7 +30,8 @@ class Shown:
         for column, values in (self.only or {}).items():
             if column in table:
                 table = table[table[column].isin(list(values))]
-        return table.head(MOST)
+        shown = table.head(MOST)
+        return shown.assign(measure=shown["measure"].str.replace("_", " ")) if "measure" in shown else shown
 
     def present(self, table: pd.DataFrame) -> Sequence[Column]:
         """The columns that the table has."""
@@ -105,7 +106,7 @@ COLUMNS: Mapping[str, Sequence[Shown]] = {
             (
                 Column("environment"),
                 Column("target"),
-                Column("images", "regions and scenes", "d"),
+                Column("images", format="d"),
                 Column("scene", "scene (Shapley)", ".1%", low="scene_low", high="scene_high"),
                 Column("region", "region (Shapley)", ".1%"),
                 Column("scene_alone", "scene alone", ".1%"),
