@@ -30,7 +30,7 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
     found: list[Advice] = []
     is_scene = level == "shortcut" or (share is not None and share >= 0.05)
     if is_scene:
-        found += _against_scene(why, look)
+        found += _against_scene(why, look, is_sure=level == "shortcut")
     elif share is not None and fails:
         found += _inside_region(share)
     elif share is None and known(look, "inside_home") is None:
@@ -40,24 +40,29 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
                 "Name the region of interest (--roi): only then can the scene be swapped and the cause tested.",
             )
         )
-    elif not is_scene and (known(why, "scene_share_high") or 0) >= 0.1:
-        found.append(
-            Advice(
-                "", "Look at more images (--images), so that the interval of the scene's share is shorter."
-            )
-        )
     errors = facts.get("errors", {})
     if (fails or is_scene) and isinstance(errors.get("environments"), int):
-        found += _environments(errors)
+        wider = _environments(errors)
+        found = [*found, *wider] if is_scene else [*wider, *found]
+    if level == "suspicious" and share is not None and not found:
+        found.append(
+            Advice(
+                "",
+                "Look at more images (--images), or hold out more of them: too few were tested to be sure.",
+            )
+        )
     return (*found, *_strategy(facts.get("strategies", {})))
 
 
-def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact]) -> list[Advice]:
+def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact], *, is_sure: bool) -> list[Advice]:
     share = known(why, "scene_share") or 0.0
+    takes_part = (
+        "Its predictions follow the scene" if is_sure else "The scene may take part in its predictions"
+    )
     found = [
         Advice(
             "swap-scene",
-            f"Its predictions follow the scene ({share:.0%} of their variance). Pasted on other scenes while training, "
+            f"{takes_part} ({share:.0%} of their variance). Pasted on other scenes while training, "
             "the region is all that still tells the target.",
         ),
         Advice(
@@ -87,13 +92,14 @@ def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact]) -> list[Ad
 
 
 def _inside_region(share: float) -> list[Advice]:
+    """In the order of docs/remedies.md's tables, where `noise` and `color-jitter` helped in neither case."""
     return [
         Advice(
-            "light+color-jitter",
+            "flip",
             f"Swapped scenes hardly matter ({share:.0%} of the variance), so what differs elsewhere lies inside the "
-            "region: vary its light and colours.",
+            "region. Where the task is symmetric, mirror images show the region in twice as many places.",
         ),
-        Advice("noise", "Cameras and exposure differ, too: vary sharpness and sensor noise."),
+        Advice("light", "The region may be lit otherwise elsewhere: vary light, shadow and white balance."),
     ]
 
 

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -151,9 +150,3 @@ def fingerprint_of(images: UInt8[Tensor, "images 3 size size"]) -> str:
     for image in images:
         digest.update(_fingerprint(image).encode())
     return digest.hexdigest()
-
-
-def model_hash(bundle: Bundle) -> str:
-    """sha256 over the bundle's weights as they are in memory."""
-    with torch.no_grad():
-        return weights_hash(bundle.model)

@@ -44,7 +44,7 @@ def keep(findings: Findings, folder: Path, key: str, seconds: float) -> Kept:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for name, table in findings.tables.items():
-        table.to_parquet(part / f"{name}.parquet")
+        table.to_parquet(part / f"{name}.parquet", index=False)
         table.to_csv(part / f"{name}.csv", index=False)
     figures = {}
     for number, (title, figure) in enumerate(findings.figures.items(), start=1):

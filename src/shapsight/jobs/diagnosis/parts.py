@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -59,11 +58,6 @@ class Part:
         )
         return function
 
-    @property
-    def is_there(self) -> bool:
-        """Whether this version has it."""
-        return importlib.util.find_spec(f"shapsight.jobs.diagnosis.{self.name}") is not None
-
 
 PARTS = {
     part.name: part
@@ -81,7 +75,7 @@ def wanted_parts(only: Sequence[str]) -> list[Part]:
     for name in only:
         if name not in PARTS:
             raise DataError(f"--only {name} is no part of a diagnosis: there are {', '.join(PARTS)}")
-    return [part for part in PARTS.values() if (not only or part.name in only) and part.is_there]
+    return [part for part in PARTS.values() if not only or part.name in only]
 
 
 def run_parts(
