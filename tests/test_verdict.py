@@ -41,7 +41,7 @@ def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
         "Trained on room_1, the model's error is 9.1 times as high as at home in room_2 (MSE 0.31, 95 % 0.27 to 0.36, "
         "against 0.034, 0.03 to 0.04)."
     )
-    assert "71% where it was trained (chance 63%, with random weights 64%, 95 % 69% to 74%)" in second
+    assert "71% where it was trained (95 % 69% to 74%; chance 63%, with random weights 64%)" in second
     assert "moves x by 0.42 on average and flips its sign in 23% of images" in third
     assert "region of interest moves it by 0.18" in third
     assert "the scene makes up 61% (95 % 55% to 66%)" in third
@@ -110,6 +110,15 @@ def test_where_only_the_region_can_be_why_more_of_it_is_shown():
     assert "swap-scene" not in recipes
 
 
+def test_a_scene_that_is_neither_blamed_nor_cleared_is_told_so():
+    found = verdict(
+        why={"scene_share": 0.09, "scene_share_low": 0.04, "scene_share_high": 0.17, "harm_low": -0.01}
+    )
+    assert found.level == "suspicious"
+    assert "weak" in found.headline
+    assert "up to 17%" in found.reasons[0]
+
+
 def test_all_recipes_that_are_advised_exist():
     for why in ({}, {"scene_share": 0.01}, {"top_patch_share": 0.1}):
         for advice in verdict(why=why, look=LOOK | {"object": "chair"}).advice:
@@ -133,9 +142,9 @@ def test_more_environments_are_advised_only_where_there_are_more():
 
 
 def test_weak_explanations_are_said_to_be_weak():
-    found = verdict(why={}, look=LOOK, trust={"level": "weak", "failed": "deletion, insertion"})
-    assert "failed deletion, insertion of their tests" in found.reasons[-1]
-    assert verdict(why={}, trust={"level": "good", "failed": ""}).reasons == verdict(why={}).reasons
+    found = verdict(why={}, look=LOOK, trust={"level": "weak", "failed_checks": "deletion, insertion"})
+    assert "failed the tests of deletion, insertion" in found.reasons[-1]
+    assert verdict(why={}, trust={"level": "good", "failed_checks": ""}).reasons == verdict(why={}).reasons
 
 
 def test_a_strategy_whose_error_jumps_is_named():

@@ -30,7 +30,7 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
     found: list[Advice] = []
     is_scene = level == "shortcut" or (share is not None and share >= 0.05)
     if is_scene:
-        found += _against_scene(why, look)
+        found += _against_scene(why, look, is_sure=level == "shortcut")
     elif share is not None and fails:
         found += _inside_region(share)
     elif share is None and known(look, "inside_home") is None:
@@ -38,12 +38,6 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
             Advice(
                 "",
                 "Name the region of interest (--roi): only then can the scene be swapped and the cause tested.",
-            )
-        )
-    elif not is_scene and (known(why, "scene_share_high") or 0) >= 0.1:
-        found.append(
-            Advice(
-                "", "Look at more images (--images), so that the interval of the scene's share is shorter."
             )
         )
     errors = facts.get("errors", {})
@@ -60,12 +54,15 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
     return (*found, *_strategy(facts.get("strategies", {})))
 
 
-def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact]) -> list[Advice]:
+def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact], *, is_sure: bool) -> list[Advice]:
     share = known(why, "scene_share") or 0.0
+    takes_part = (
+        "Its predictions follow the scene" if is_sure else "The scene may take part in its predictions"
+    )
     found = [
         Advice(
             "swap-scene",
-            f"Its predictions follow the scene ({share:.0%} of their variance). Pasted on other scenes while training, "
+            f"{takes_part} ({share:.0%} of their variance). Pasted on other scenes while training, "
             "the region is all that still tells the target.",
         ),
         Advice(

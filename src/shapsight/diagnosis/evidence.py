@@ -84,12 +84,12 @@ def attribution(facts: Facts) -> Evidence | None:
             continue
         names += [f"inside_{place}", f"inside_{place}_low", f"inside_{place}_high", f"inside_{place}_chance"]
         low, high = known(look, f"inside_{place}_low"), known(look, f"inside_{place}_high")
-        between = "" if low is None or high is None else f", 95 % {1 - high:.0%} to {1 - low:.0%}"
+        between = "" if low is None or high is None else f"95 % {1 - high:.0%} to {1 - low:.0%}; "
         blind = known(look, f"inside_{place}_randomised")
         names += [] if blind is None else [f"inside_{place}_randomised"]
         random = "" if blind is None else f", with random weights {1 - blind:.0%}"
         where = "where it was trained" if place == "home" else "elsewhere"
-        parts.append(f"{1 - inside:.0%} {where} (chance {1 - chance:.0%}{random}{between})")
+        parts.append(f"{1 - inside:.0%} {where} ({between}chance {1 - chance:.0%}{random})")
     if not parts:
         return None
     said = f"Of its attribution to {look.get('output')}, {' and '.join(parts)} lies outside the region of interest."

@@ -102,14 +102,20 @@ def _level(facts: Facts, limits: Thresholds) -> tuple[Level, str, tuple[str, ...
         return "suspicious", "Suspicious: the evidence for a shortcut is mixed.", (
             f"{_capital(part)} ({limits.shortcut:.0%} or more counts as a shortcut if it does harm).", harm,
         )  # fmt: skip
+    is_open = high is not None and high > limits.clear
+    reach = f"{_capital(part)}, but its interval reaches up to {high:.0%}" if is_open else _capital(part)
+    if fails and is_open:
+        return "suspicious", "It fails elsewhere, and the evidence that the scene takes part is weak.", (
+            f"{reach}: the scene can neither be blamed nor cleared by these images ({limits.clear:.0%} is the limit).",
+        )  # fmt: skip
     if fails:
         return "suspicious", "It fails elsewhere, but the scene is not why.", (
-            f"{_capital(part)}, less than {limits.shortcut:.0%}: what does not carry over lies inside the region of "
+            f"{reach}, less than {limits.shortcut:.0%}: what does not carry over lies inside the region of "
             "interest, such as light, floor or the region's own look.",
         )  # fmt: skip
-    if high is not None and high > limits.clear:
+    if is_open:
         return "suspicious", "No shortcut was found, but too few images were tested to rule one out.", (
-            f"{_capital(part)}, but its interval reaches up to {high:.0%}; ok needs it below {limits.clear:.0%}.",
+            f"{reach}; ok needs it below {limits.clear:.0%}.",
         )  # fmt: skip
     return "ok", "No shortcut was found: the prediction follows the region of interest.", (
         f"{_capital(part)} (up to {high:.0%} by its interval, less than {limits.clear:.0%})."
@@ -128,7 +134,7 @@ def _untested(facts: Facts, limits: Thresholds, fails: bool) -> tuple[Level, str
             hints.append(
                 f"At {place}, less of the attribution lies inside the region of interest than by chance."
             )
-        if look.get(f"does_move_{place}") is False:
+        if look.get(f"does_move_{place}") is False and not look.get("has_region"):
             hints.append(f"At {place}, the attribution stays at the same places whatever the target.")
     missing = "No scene was swapped, so nothing of this is a proof."
     if fails or hints:
@@ -172,7 +178,7 @@ def _trust(facts: Facts) -> tuple[str, ...]:
     trust = facts.get("trust", {})
     if trust.get("level") in ("weak", "mixed"):
         return (
-            f"The explanations failed {trust.get('failed')} of their tests: where attribution lies is a weak hint "
+            f"The explanations failed the tests of {trust.get('failed_checks')}: where attribution lies is a weak hint "
             "here, and swapped scenes count.",
         )
     return ()

@@ -63,6 +63,8 @@ def demo(
         outcomes = _both_models(settings, run, narrator)
         write_page(demo_page(*outcomes, command=command, seconds=time.monotonic() - started), run)
         target = run.finish("done")
+        # The world moved with the run, so that only now its place is known: for diagnose, cure and compare.
+        replace(outcomes[0].manifest, root=target / "world" / "images").save(target)
         return summarise_comparison(*outcomes, target, seconds=time.monotonic() - started)
     except BaseException as error:
         keep_or_discard(run, error, narrator)

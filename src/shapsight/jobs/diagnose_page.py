@@ -43,6 +43,7 @@ def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page
             _verdict_section(diagnosed),
             _error_section(subject),
             *(_part_section(kept) for kept in diagnosed.kept.values()),
+            _evidence_section(verdict),
             _left_out_section(diagnosed),
         ],
         settings=_settings(diagnosed, command, seconds),
@@ -84,7 +85,7 @@ def _places(subject: Subject) -> str:
 def _key_figures(diagnosed: Diagnosed) -> list[KeyFigure]:
     facts = {"errors": diagnosed.subject.facts} | {name: kept.facts for name, kept in diagnosed.kept.items()}
     errors, look, why = (facts.get(part, {}) for part in ("errors", "look", "why"))
-    figures = [KeyFigure("verdict", diagnosed.verdict.level)]
+    figures = []
     ratio = known(errors, "ratio")
     if ratio is not None:
         figures.append(
@@ -114,12 +115,6 @@ def _key_figures(diagnosed: Diagnosed) -> list[KeyFigure]:
 def _verdict_section(diagnosed: Diagnosed) -> Section:
     """Why this level, what to try, and the facts behind each sentence."""
     verdict = diagnosed.verdict
-    rows = [
-        {"sentence": number, "fact": name, "value": _written(value)}
-        for number, part in enumerate(verdict.evidence, start=1)
-        for name, value in part.facts.items()
-        if value is not None
-    ]
     tables = []
     if verdict.advice:
         advice = [{"recipe": entry.recipe or "–", "why": entry.why} for entry in verdict.advice]
@@ -127,15 +122,29 @@ def _verdict_section(diagnosed: Diagnosed) -> Section:
     intro = " ".join(verdict.reasons) or "There is nothing to give reasons for."
     if not verdict.advice:
         intro += "\n\nNothing needs to be tried."
-    if rows:
-        tables.append(
-            Table(pd.DataFrame(rows), "The facts behind each sentence above; facts.json of each part has all")
-        )
     return Section("Why this verdict, and what to try?", intro, tables=tables)
 
 
+def _evidence_section(verdict: Verdict) -> Section:
+    """The facts behind each sentence, an interval beside its value."""
+    rows = []
+    for number, part in enumerate(verdict.evidence, start=1):
+        for name, value in part.facts.items():
+            if value is None or name.endswith(("_low", "_high")):
+                continue
+            low, high = (part.facts.get(f"{name}_{end}") for end in ("low", "high"))
+            between = "" if low is None or high is None else f"{_written(low)} to {_written(high)}"
+            rows.append({"sentence": number, "fact": name, "value": _written(value), "95 %": between})
+    return Section(
+        "What stands behind each sentence?",
+        "The facts of the sentences at the top, by part and name; each part's facts.json holds all of them, and "
+        "docs/diagnosis.md says what each means.",
+        tables=[Table(pd.DataFrame(rows))] if rows else [],
+    )
+
+
 def _written(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _error_section(subject: Subject) -> Section:

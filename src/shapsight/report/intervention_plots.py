@@ -56,7 +56,7 @@ def variants_plot(groups: Sequence[tuple[str, Sequence[Variant]]]) -> Figure:
         raise DataError("variants_plot was given no picture")
     across = min(ACROSS, max(len(variants) for _, variants in groups))
     rows = [-(-len(variants) // across) for _, variants in groups]
-    head, between = style.text_height(1, style.HEADING) - 0.06, 0.16
+    head, between = style.text_height(1, style.HEADING) + 0.02, 0.12
     width = across * PANEL + (across - 1) * GAP + 2 * MARGIN
     height = sum(head + between + count * (PANEL + LINES) for count in rows) - between + 2 * MARGIN
     figure, paper = _paper(width, height)

@@ -60,7 +60,7 @@ class KeptExplanations:
         paths: Sequence[str],
         report: Report = silent,
         *,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
     ) -> Explanation:
         """The explanation of all images, in their order; those that are there already are read."""
         keys = [_fingerprint(image) for image in images]
@@ -68,6 +68,7 @@ class KeptExplanations:
         missing = [number for number, key in enumerate(keys) if key not in known]
         done = len(keys) - len(missing)
         report(done, len(keys))
+        chunk = CHUNK if chunk is None else chunk
         for start in range(0, len(missing), chunk):
             numbers = missing[start : start + chunk]
 

@@ -30,7 +30,8 @@ class Shown:
         for column, values in (self.only or {}).items():
             if column in table:
                 table = table[table[column].isin(list(values))]
-        return table.head(MOST)
+        shown = table.head(MOST)
+        return shown.assign(measure=shown["measure"].str.replace("_", " ")) if "measure" in shown else shown
 
     def present(self, table: pd.DataFrame) -> Sequence[Column]:
         """The columns that the table has."""
@@ -42,6 +43,49 @@ class Shown:
 
 
 COLUMNS: Mapping[str, Sequence[Shown]] = {
+    "look": (
+        Shown(
+            "places",
+            "Where it lies, at home (held-out images of the environments that were trained on) and elsewhere",
+            (
+                Column("environment", "place"),
+                Column("output"),
+                Column("measure"),
+                Column("images", format="d"),
+                Column("value", "value", ".2f", low="low", high="high"),
+                Column("chance", "chance", ".2f"),
+                Column("randomised", "random weights", ".2f"),
+            ),
+        ),
+        Shown(
+            "objects",
+            "Attribution on kinds of objects",
+            (
+                Column("environment"),
+                Column("output"),
+                Column("object"),
+                Column("images", format="d"),
+                Column("share", "share", ".1%", low="low", high="high"),
+                Column("chance", "chance", ".1%"),
+            ),
+        ),
+    ),
+    "strategies": (
+        Shown(
+            "strategies",
+            "Groups of heatmaps, the one whose error jumps most in unseen environments first",
+            (
+                Column("strategy", format="d"),
+                Column("images", format="d"),
+                Column("share", "of all", ".0%"),
+                Column("environments"),
+                Column("error", "error", ".3g", low="error_low", high="error_high"),
+                Column("seen_error", "seen", ".3g"),
+                Column("unseen_error", "unseen", ".3g"),
+                Column("jump", "jump", ".2g"),
+            ),
+        ),
+    ),
     "why": (
         Shown(
             "variants",
@@ -62,7 +106,7 @@ COLUMNS: Mapping[str, Sequence[Shown]] = {
             (
                 Column("environment"),
                 Column("target"),
-                Column("images", "regions and scenes", "d"),
+                Column("images", format="d"),
                 Column("scene", "scene (Shapley)", ".1%", low="scene_low", high="scene_high"),
                 Column("region", "region (Shapley)", ".1%"),
                 Column("scene_alone", "scene alone", ".1%"),
