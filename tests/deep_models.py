@@ -289,6 +289,14 @@ case("softmax_ and friends in place", c=conv)(
 case("batch folded innermost", f=lambda: nn.Linear(3, 3))(
     lambda m, x: F.gelu(m.f(x.flatten(2).permute(2, 0, 1).reshape(-1, 3))).reshape(64, -1, 3).permute(1, 2, 0)
 )
+case("batch folded innermost, beside a large offset", f=lambda: nn.Linear(3, 3))(
+    lambda m, x: (
+        F.gelu(m.f(x.flatten(2).permute(2, 0, 1).reshape(-1, 3)) / 100 + 20)
+        .reshape(64, -1, 3)
+        .permute(1, 2, 0)
+        .sub(20)
+    )
+)
 case("batch folded in the middle", f=lambda: nn.Linear(8, 8))(
     lambda m, x: (
         F.gelu(m.f(x.permute(1, 0, 2, 3).reshape(-1, 8))).reshape(3, x.shape[0], 8, 8).transpose(0, 1)
