@@ -234,6 +234,9 @@ class Tape(TorchFunctionMode):
             return args[0].copy_(result)
         if call.name in RESHAPES and not in_place and isinstance(result, Tensor):
             self.provenance.reshape_factor(result, args[0], lambda t: func(t, *args[1:], **kwargs))
+            self.provenance.carry_length(result, args[0])
+        if call.name == "add" and not call.depends((args[1:], kwargs)):  # as in x / (x.std() + eps)
+            self.provenance.carry_length(result, args[0])
         return result
 
     def _ruled(

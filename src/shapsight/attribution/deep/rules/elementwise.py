@@ -160,13 +160,20 @@ def elementwise(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
         return call.pair(Relu(function), input)
     if name in CLOSED_FORMS and not args and not kwargs:
         y = call.pair(ClosedForm(function, CLOSED_FORMS[name]), input)
-        if name in ("rsqrt", "reciprocal"):
-            call.remember_factor(y, name, input)
+        _note_root(call, y, name, input)
         return y
     return call.pair(Elementwise(function), input)
 
 
 paired(*ELEMENTWISE)(elementwise)
+
+
+def _note_root(call: Call, y: Tensor, name: str, of: Tensor) -> None:
+    """What a product or a quotient with a root or an inverse wants to know of it."""
+    if name == "sqrt":
+        call.remember_length(y)
+    if name in ("rsqrt", "reciprocal"):
+        call.remember_factor(y, name, of)
 
 
 def _bind(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Function:
@@ -210,8 +217,7 @@ def power(call: Call, input: Any, exponent: Any) -> Any:
     if name is None:
         return call.pair(Elementwise(lambda tensor: tensor**exponent), input)
     y = call.pair(ClosedForm(_torch_function(name), CLOSED_FORMS[name]), input)
-    if name in ("rsqrt", "reciprocal"):
-        call.remember_factor(y, name, input)
+    _note_root(call, y, name, input)
     return y
 
 
