@@ -214,7 +214,8 @@ class DeepShap:
             result.add_references(rows, predictions, weights)
             while places:
                 number, output = places[0]
-                replayed.tape.pair_with(images[number].tape)
+                is_last = len(places) == 1 or places[1][0] != number
+                replayed.tape.pair_with(images[number].tape, is_last)
                 multipliers = torch.autograd.grad(
                     replayed.predictions[:, result.chosen[number, output]].sum(),
                     replayed.explained,

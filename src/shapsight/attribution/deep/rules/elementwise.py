@@ -52,7 +52,7 @@ class Elementwise(PairedRule):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """`g` times the slope, which is the same for every output of an image."""
-        return (g * pair.cached("slope", lambda: self.slope(pair)),)
+        return (pair.scale(pair.cached("slope", lambda: self.slope(pair)), g),)
 
 
 @dataclass(frozen=True, eq=False)

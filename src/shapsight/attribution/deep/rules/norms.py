@@ -67,7 +67,7 @@ class Normalised(PairedRule):
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the top of the file; as `mean(c)` is 0, taking `mean(G)` from G does what is said there of h."""
         scaled, crossed, inverse = pair.cached("means", lambda: self._means(pair))
-        h = torch.empty_like(crossed)
+        h = crossed if pair.is_last else torch.empty_like(crossed)
         for k in one_by_one(crossed):
             share = (g[k] * crossed[k]).mean(self.dims, keepdim=True)
             if self.is_centred:

@@ -52,7 +52,8 @@ class Product(PairedRule):
         if a.is_complex() or c.is_complex():
             return gradient_at(self.function, (a, c), g)
         if self.function is torch.mul:
-            return (g * c).sum_to_size(a.shape), (g * a).sum_to_size(c.shape)
+            shapes = a.shape, c.shape
+            return pair.scale(c, g).sum_to_size(shapes[0]), pair.scale(a, g).sum_to_size(shapes[1])
         if self.function is torch.matmul and a.dim() == c.dim() > 1 and a.shape[:-2] == c.shape[:-2]:
             return g @ c.transpose(-2, -1), a.transpose(-2, -1) @ g
         return gradient_at(self.function, (a, c), g)

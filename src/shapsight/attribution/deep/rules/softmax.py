@@ -59,10 +59,10 @@ class Softmax(_OverDimension):
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
         mean, inverse = self.means(pair)
-        result = torch.empty_like(mean)
+        result = mean if pair.is_last else torch.empty_like(mean)
         for k in one_by_one(mean):
             expected = (g[k] * mean[k]).sum(self.dim, keepdim=True).mul_(inverse[k])
-            torch.sub(g[k], expected, out=result[k]).mul_(mean[k])
+            torch.mul(mean[k], g[k] - expected, out=result[k])
         return (result,)
 
 
