@@ -15,7 +15,7 @@ from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.layout import Fold, find_fold
-from shapsight.attribution.deep.memory import Footprint, Need
+from shapsight.attribution.deep.memory import Footprint, Need, most_memory
 from shapsight.attribution.deep.modules import functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
@@ -84,11 +84,15 @@ class Runs:
         return (self.layer.take(len(inputs[0])),) if self.layer else None, columns
 
     def replay(
-        self, references: Parts, plan: Plan | None = None, finder: FoldingFinder | None = None
+        self,
+        references: Parts,
+        plan: Plan | None = None,
+        finder: FoldingFinder | None = None,
+        footprint: Footprint | None = None,
     ) -> References:
         """Run references with gradients, as the plan says."""
         tape = Replay(self.model, self.on_unsupported, None if plan is None else plan.log)
-        tape.finder = finder
+        tape.finder, tape.footprint = finder, footprint
         layout = torch.preserve_format
         if plan is not None:
             tape.folds, tape.folding, layout = plan.folds, plan.folding, plan.memory_format
@@ -125,7 +129,7 @@ class Runs:
             f"The first module with such an output is {module}"
         )
 
-    def plan(self, images: Parts, references: Parts) -> Plan:
+    def plan(self, images: Parts, references: Parts, max_memory: int | None = None) -> Plan:
         """Run two images together and each alone: what calls are made, and where the batch lies in each."""
         number = farthest(images, references)
         both = tuple(torch.stack([i[0], r[number]]) for i, r in zip(images, references, strict=True))
@@ -134,9 +138,9 @@ class Runs:
         ):  # what a model computes once and remembers must be there before calls are compared
             self.model(*(part[:1].clone() for part in both))
         finder = FoldingFinder() if self.layer is None else None
-        footprint = Footprint(self.model)
+        footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
         with footprint.counting_graph():
-            pair = self.replay(both, finder=finder)
+            pair = self.replay(both, finder=finder, footprint=footprint)
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )

@@ -14,6 +14,7 @@ from shapsight.attribution.deep.call import Call
 from shapsight.attribution.deep.calls import canonical_name, split_in_place, tensors_in
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.functionals import followed_version, is_python_functional
+from shapsight.attribution.deep.memory import Footprint
 from shapsight.attribution.deep.modules import module_path_of_caller
 from shapsight.attribution.deep.precision import refuse_hidden_modes, without_narrowing
 from shapsight.attribution.deep.provenance import Origin, Provenance
@@ -75,6 +76,7 @@ class Tape(TorchFunctionMode):
         self.expected: Sequence[LoggedCall] | None = None
         self.provenance = Provenance()
         self.finder: FoldingFinder | None = None
+        self.footprint: Footprint | None = None
         self.folding = Folding()
         self._kept_by_storage: dict[int, list[tuple[Kept, int]]] = {}
 
@@ -329,6 +331,9 @@ class Tape(TorchFunctionMode):
         result = self.apply(number, rule, inputs, inputs[0] if writes else None)
         if rule.keeps_output:
             kept.tensors.append(result.detach())
+        if self.footprint is not None:
+            for tensor in (*kept.tensors, *kept.notes):
+                self.footprint.add(tensor)
         for position, tensor in enumerate(kept.tensors):
             self._kept_by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append((kept, position))
         return result
