@@ -174,3 +174,10 @@ def test_the_hash_tells_values_names_and_types_apart():
     assert weights_hash(first) != weights_hash(second)
     assert weights_hash(first) != weights_hash(nn.Sequential(first))
     assert weights_hash(nn.Linear(2, 2, bias=False).double()) != weights_hash(nn.Linear(2, 2, bias=False))
+
+
+def test_a_bundles_files_may_be_read_by_those_who_may_read_any_new_file(bundle, tmp_path):
+    folder = bundle.save(tmp_path / "model")
+    (tmp_path / "any").touch()
+    usual = (tmp_path / "any").stat().st_mode
+    assert {file.stat().st_mode for file in folder.iterdir()} == {usual}

@@ -30,6 +30,7 @@ from shapsight.cli_options import (
     show,
     takes_data_options,
 )
+from shapsight.cli_remedies import add_commands as add_remedy_commands
 from shapsight.cli_training import Data, add_commands
 
 app = typer.Typer(
@@ -228,6 +229,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 add_commands(app)
+add_remedy_commands(app)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from shapsight.cli_options import (
     Out,
     Overwrite,
     References,
+    RoiSpec,
     Seed,
     TrainOn,
     Weights,
@@ -59,6 +60,17 @@ def train(
     jitter: Annotated[
         bool | None, typer.Option("--jitter/--no-jitter", help="Vary the colours of training images.")
     ] = None,
+    remedies: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe in place of the jitter, by comma: flip, swap-scene, erase-scene, erase-objects, light, "
+            "color-jitter, noise, right-reasons, balance; shapsight cure finds out which."
+        ),
+    ] = None,
+    roi: RoiSpec = None,
+    scenes: Annotated[
+        Path | None, typer.Option(help="swap-scene: a folder of photographs to paste in as well.")
+    ] = None,
     image_size: ImageSize = None,
     references: References = 100,
     seed: Seed = 0,
@@ -94,6 +106,9 @@ def train(
             patience=early_stop,
             class_weights=class_weights,
             color_jitter=jitter,
+            remedies=remedies,
+            roi=roi,
+            scenes=None if scenes is None else str(scenes),
             image_size=image_size or 0,
             references=references,
             seed=seed,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Bool, UInt8
-from numpy import ndarray
+from jaxtyping import UInt8
 from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
@@ -24,6 +22,7 @@ from shapsight.jobs.choice import choose_images, choose_of_each_class
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import Settings, completed
+from shapsight.jobs.treated import region_masks, treatment_for
 from shapsight.models.build import build_model
 from shapsight.models.loggers import logger_option
 from shapsight.models.plan import Schedule
@@ -37,6 +36,8 @@ __all__ = [
     "analyse",
     "judge",
     "measure",
+    "on_held_out",
+    "region_masks",
     "save_outcome",
     "train",
 ]
@@ -108,6 +109,7 @@ def train(
         seed=settings.seed,
         accelerator=settings.device,
         color_jitter=bool(settings.color_jitter),
+        treatment=treatment_for(settings, manifest, images.shape[-1]),
         schedule=cast(Schedule, settings.schedule),
         warm_up=settings.warm_up,
         patience=settings.patience,
@@ -208,9 +210,12 @@ def explain_rows(
         return explainer(bundle.prepare(pixels), outputs, progress=report, show=pixels.float() / 255)
 
 
-def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "images size size"]:
-    """The region of interest of some rows, at the size that the model sees."""
-    return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
+def on_held_out(outcome: Outcome, held_out: pd.Series[bool]) -> Outcome:
+    """A model judged on the images that neither of two was trained on, under one name in every environment."""
+    predictions = outcome.predictions[held_out].assign(split="held out")
+    errors = measure(predictions, outcome.manifest, seed=outcome.settings.seed)
+    relevance = None if outcome.relevance is None else outcome.relevance.assign(split="held out")
+    return replace(outcome, predictions=predictions, errors=errors, relevance=relevance)
 
 
 def save_outcome(outcome: Outcome, run: RunFolder, name: str = "") -> None:

@@ -7,11 +7,11 @@ import pandas as pd
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table
 from shapsight.jobs.analysis import Judged, Outcome
 from shapsight.jobs.class_findings import accuracies, accuracy_sentence, judged
+from shapsight.jobs.error_sections import relevance_section
 from shapsight.jobs.findings import gap_sentence, relevance_sentence
 from shapsight.jobs.pages import (
     checks_sections,
     left_out_section,
-    relevance_section,
     settings_table,
     training_section,
 )

@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 from jaxtyping import UInt8
 from torch import Tensor
 
@@ -16,8 +15,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
 from shapsight.data.rooms import ROOMS, write_world
-from shapsight.diagnosis.accuracy import evaluate
-from shapsight.jobs.analysis import Interrupted, Outcome, analyse, save_outcome, train
+from shapsight.jobs.analysis import Interrupted, Outcome, analyse, on_held_out, save_outcome, train
 from shapsight.jobs.debug import keep_or_discard
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.pages import demo_page, write_page
@@ -91,7 +89,7 @@ def _both_models(settings: Settings, run: RunFolder, narrator: Narrator) -> tupl
         "all rooms", broader, second_training, all_rooms, images, narrator, roi=roi, explained=first.explained
     )
     save_outcome(second, run, "_all_rooms")
-    return _on_held_out(first, held_out), _on_held_out(second, held_out)
+    return on_held_out(first, held_out), on_held_out(second, held_out)
 
 
 def _train(
@@ -108,11 +106,3 @@ def _train(
         raise KeyboardInterrupt from interruption
     training.bundle.save(folder)
     return training
-
-
-def _on_held_out(outcome: Outcome, held_out: pd.Series[bool]) -> Outcome:
-    """The same model judged on the images that neither model was trained on, under one name in every room."""
-    predictions = outcome.predictions[held_out].assign(split="held out")
-    errors = evaluate(predictions, outcome.manifest.targets, seed=outcome.settings.seed)
-    relevance = None if outcome.relevance is None else outcome.relevance.assign(split="held out")
-    return replace(outcome, predictions=predictions, errors=errors, relevance=relevance)

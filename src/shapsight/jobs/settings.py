@@ -34,6 +34,8 @@ class Settings:
     references: int = 100
     explain: int = 8
     roi: str | None = None
+    remedies: str | None = None
+    scenes: str | None = None
     seed: int = 0
     device: str = "auto"
     reading: DataOptions = field(default_factory=DataOptions)

@@ -18,10 +18,10 @@ from shapsight.data.manifest import Manifest
 from shapsight.errors import RunError
 from shapsight.jobs.analysis import Interrupted, Trained, judge, save_judged, train
 from shapsight.jobs.class_pages import accuracy_section, judged_predictions, mistakes_section
+from shapsight.jobs.error_sections import error_section
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.pages import (
     checks_sections,
-    error_section,
     left_out_section,
     settings_table,
     training_section,

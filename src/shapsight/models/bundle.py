@@ -146,8 +146,8 @@ class Bundle:
         folder.mkdir(parents=True, exist_ok=True)
         parts = {name: folder / f".{name}.part" for name in FILES}
         state = {key: value.detach().cpu().contiguous() for key, value in self.model.state_dict().items()}
-        save_file(state, parts["model.safetensors"])
-        save_file({"references": self.references.cpu().contiguous()}, parts["references.safetensors"])
+        _save(state, parts["model.safetensors"])
+        _save({"references": self.references.cpu().contiguous()}, parts["references.safetensors"])
         card = dataclasses.replace(self.card, model_hash=weights_hash(self.model))
         parts["card.json"].write_text(card.to_json(), encoding="utf-8")
         for name, part in parts.items():
@@ -210,6 +210,14 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Safetensors makes files that only their owner may read; a bundle's get the usual permissions."""
+    path.touch()
+    permissions = path.stat().st_mode
+    save_file(tensors, path)
+    path.chmod(permissions)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -32,9 +32,10 @@ from shapsight.models.callbacks import (
     WarmUp,
 )
 from shapsight.models.plan import Plan, Schedule
+from shapsight.models.right_reasons import gradient_penalty
 
 Targets = Float[Tensor, "images outputs"] | Int[Tensor, "images"]
-Batch = tuple[UInt8[Tensor, "images 3 size size"], Targets]
+Batch = tuple[UInt8[Tensor, "images 3 size size"], Targets, *tuple[Tensor, ...]]
 LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 
@@ -42,6 +43,7 @@ class Regression(pl.LightningModule):
     """Mean squared error on normalised images, each target over its scale; Adam."""
 
     weights: Tensor | None
+    is_classification = False
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Regression(pl.LightningModule):
         weights: Float[Tensor, "outputs"] | None = None,
         schedule: Schedule = "constant",
         outputs: int = 0,
+        right_reasons: float = 0.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -60,6 +63,7 @@ class Regression(pl.LightningModule):
         self.mean, self.std = mean, std
         self.schedule = schedule
         self.outputs = outputs
+        self.right_reasons = right_reasons
         self.register_buffer("weights", weights, persistent=False)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -86,14 +90,21 @@ class Regression(pl.LightningModule):
         return (self.weights * (outputs - targets)).square().mean()
 
     def _loss(self, batch: Batch, name: str) -> Tensor:
-        images, targets = batch
-        loss = self.measure(self.model(normalise(images, self.mean, self.std)), targets)
+        images, targets, *regions = batch
+        inputs = normalise(images, self.mean, self.std).requires_grad_(bool(regions))
+        outputs = self.model(inputs)
+        loss = self.measure(outputs, targets)
         self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
-        return loss
+        if not regions:
+            return loss
+        penalty = gradient_penalty(outputs, inputs, *regions, are_logits=self.is_classification)
+        return loss + self.right_reasons * penalty
 
 
 class Classification(Regression):
     """Cross entropy on normalised images, rare classes weighed by `weights`; Adam."""
+
+    is_classification = True
 
     def measure(self, outputs: Float[Tensor, "images outputs"], targets: Targets) -> Tensor:
         """The loss of a batch."""

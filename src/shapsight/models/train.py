@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from shapsight.data.augment import training_transform
 from shapsight.data.images import ImageBatches, whole_batch
 from shapsight.data.manifest import Manifest
+from shapsight.data.remedies.treatment import Treatment
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
 from shapsight.models.bundle import Bundle, Card, weights_hash
@@ -63,6 +64,7 @@ def fit(
     learning_rate: float = LEARNING_RATE,
     seed: int = 0,
     color_jitter: bool = True,
+    treatment: Treatment | None = None,
     references: int = 100,
     accelerator: str = "auto",
     schedule: Schedule = "constant",
@@ -83,13 +85,14 @@ def fit(
 
     `images` has a row for each row of `manifest.table`. Adam on the mean squared error of all targets, each over
     its scale, or on the cross entropy of classes, where rare ones weigh more unless `class_weights` is off; colour
-    jitter on training images only. `schedule` "one-cycle" raises and lowers the rate; `warm_up` epochs train the last
-    layer alone; `patience` epochs without a lower loss end it. `trainer` goes to Lightning's Trainer (devices,
-    precision, strategy, num_nodes, logger). In the folder `checkpoints` every epoch leaves a file from which the next
-    call goes on, to the same weights as without the interruption. `references` images are drawn from the training
-    split for the bundle (fewer if there are fewer). `on_epoch(epoch, epochs, train_loss, validation_loss)` is called
-    after each epoch; `progress` shows a bar, by default when stderr is a terminal. `built.model` stays as it is.
-    The same seed on the same machine gives the same weights.
+    jitter on training images only. `schedule` "one-cycle" raises and lowers the rate; `warm_up` epochs train the
+    last layer alone; `treatment` applies remedies to the training images, in place of the jitter; `patience` epochs
+    without a lower loss end it. `trainer` goes to Lightning's Trainer (devices, precision, strategy, num_nodes,
+    logger). In the folder `checkpoints` every epoch leaves a file from which the next call goes on, to the same
+    weights as without the interruption. `references` images are drawn from the training split for the bundle (fewer
+    if there are fewer). `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch;
+    `progress` shows a bar, by default when stderr is a terminal. `built.model` stays as it is. The same seed on the
+    same machine gives the same weights.
 
     Ctrl-C, or a loss that is no number, ends training with the best epoch so far; a Ctrl-C before the first
     epoch ended is raised on. Raises `DataError` if there is nothing to train on, `ModelError` if the network
@@ -112,7 +115,7 @@ def fit(
     model = in_units(copy.deepcopy(built.model), scales).requires_grad_(True)
     _check_batches(built, batch_size)
     _check_fit(built.arch, model, manifest, images)
-    training, validation = _loaders(manifest, images, plan, color_jitter)
+    training, validation = _loaders(manifest, images, plan, color_jitter, treatment)
     keeper = loop.KeepBest(model, epochs, on_epoch)
     saved = None if checkpoints is None else loop.Checkpoints(checkpoints)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -126,6 +129,7 @@ def fit(
             weights=_weights(manifest, plan),
             schedule=schedule,
             outputs=len(manifest.output_names),
+            right_reasons=0.0 if treatment is None else treatment.strength,
         )
         bar = sys.stderr.isatty() if progress is None else progress
         stopped = loop.run(module, keeper, training, validation, plan, checkpoints=saved, show_progress=bar)
@@ -141,7 +145,8 @@ def fit(
         "learning_rate": learning_rate,
         "schedule": schedule,
         "warm_up": warm_up,
-        "color_jitter": color_jitter,
+        "color_jitter": color_jitter and treatment is None,
+        "recipe": None if treatment is None else treatment.recipe.name,
         "seed": seed,
         "references": len(drawn),
         "resumed": 0 if saved is None else saved.resumed,
@@ -214,15 +219,15 @@ def _check_fit(arch: str, model: nn.Module, manifest: Manifest, images: Tensor) 
 
 
 def _loaders(
-    manifest: Manifest, images: Tensor, plan: Plan, color_jitter: bool
-) -> tuple[DataLoader[tuple[Tensor, Tensor]], DataLoader[tuple[Tensor, Tensor]] | None]:
+    manifest: Manifest, images: Tensor, plan: Plan, color_jitter: bool, treatment: Treatment | None
+) -> tuple[DataLoader[tuple[Tensor, ...]], DataLoader[tuple[Tensor, ...]] | None]:
     targets = manifest.label_numbers() if manifest.class_names else manifest.target_values()
     rows, held_out = manifest.rows("train"), manifest.rows("validation")
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
     transform = training_transform() if color_jitter else None
-    training = DataLoader(
+    training: DataLoader[Any] = DataLoader(
         ImageBatches(images, targets, rows, transform, seed=plan.seed),
         batch_size,
         sampler=EpochDraws(len(rows), plan.seed),
@@ -232,6 +237,8 @@ def _loaders(
         and len(rows) > batch_size,  # the same reason
         generator=torch.Generator(),  # making an iterator draws from it, and from the global one without it
     )
+    if treatment is not None:
+        training = treatment.loader(manifest, images, batch_size, plan.seed)
     if not len(held_out):
         return training, None
     return training, DataLoader(
