@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Sequence
@@ -200,6 +201,7 @@ def _run(
             if table is None:
                 table = run_cell(cell, budget, material)
                 save_cell(table, path)
+                gc.collect()  # a trained network and its optimiser hang in a ring of references, 0.1 GB for a ResNet-18
             tables.append(table)
             report(number, len(cells))
     return pd.concat(tables, ignore_index=True)
