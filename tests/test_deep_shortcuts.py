@@ -207,3 +207,18 @@ def test_memory_that_runs_out_with_a_single_reference_says_so(pictures, monkeypa
     monkeypatch.setattr(torch.autograd, "grad", scarce)
     with pytest.raises(ExplainerError, match="single reference at a time"):
         DeepShap(Folds().double().eval(), references)(images)
+
+
+def test_a_model_that_predicts_otherwise_in_another_memory_layout_keeps_the_one_it_is_given(pictures):
+    """Rounding alone, which the layout changes, decides what some random networks predict (timm's efficientvit_m0)."""
+    references, images = pictures
+
+    class ByLayout(Folds):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images * (1.0 if images.is_contiguous() else 3.0))
+
+    model = ByLayout().double().eval()
+    assert plan_of(model, images, references).memory_format is torch.preserve_format
+    explanation = DeepShap(model, references)(images)
+    torch.testing.assert_close(explanation.predictions, model(images).detach(), rtol=1e-10, atol=1e-12)
+    assert explanation.completeness_gap.abs().max() < 1e-12

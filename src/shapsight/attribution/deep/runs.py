@@ -78,7 +78,7 @@ class Runs:
     def _run(self, tape: Replay | Record, inputs: Parts) -> tuple[Parts | None, Tensor]:
         with self.layer.watching() if self.layer else nullcontext(), tape:
             result = self.model(*inputs)
-            columns = pick(result, self.output)
+        columns = pick(result, self.output, len(inputs[0]))
         if tape.finder is not None:
             tape.finder.saw_returned(result)
         return (self.layer.take(len(inputs[0])),) if self.layer else None, columns
@@ -145,22 +145,30 @@ class Runs:
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
         plan = Plan(pair.tape.log, {}, pair.tape.unsupported, need)
-        plan = replace(plan, memory_format=_fastest_layout(both, plan))
-        alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
+        folding = Folding() if finder is None else finder.folding()
+        fastest = _fastest_layout(both, plan)
         try:
-            first = self.record(alone[0], plan, "image 0")
-        except RuntimeError:  # a .view() that only contiguous memory allows
-            plan = replace(plan, memory_format=torch.preserve_format)
-            first = self.record(alone[0], plan, "image 0")
+            plan = self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
+        except (RuntimeError, ExplainerError):
+            # a .view() that only contiguous memory allows, or a model whose rounding alone decides what it predicts
+            if fastest is torch.preserve_format:
+                raise
+            plan = self._with_folds(plan, both, number, pair)
+        return replace(plan, folding=folding)
+
+    def _with_folds(self, plan: Plan, both: Parts, number: int, pair: References) -> Plan:
+        """Run each of the two images alone, and compare. Raises `ExplainerError` where they change each other."""
+        alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
+        first = self.record(alone[0], plan, "image 0")
         second = self.record(alone[1], plan, f"reference {number}")
         refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
+        folds: dict[tuple[int, int], Fold] = {}
         for call, kept in enumerate(pair.tape.kept):
             for position, tensor in enumerate(kept.x):
                 one, other = (run.tape.kept[call].x[position] for run in (first, second))
                 if (fold := find_fold(one, other, tensor)) is not None:
-                    plan.folds[call, position] = fold
-        folding = Folding() if finder is None else finder.folding()
-        return replace(plan, folding=folding)
+                    folds[call, position] = fold
+        return replace(plan, folds=folds)
 
 
 def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
@@ -195,8 +203,8 @@ def refuse_mixing(alone: Tensor, together: Tensor) -> None:
         )
 
 
-def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns"]:
-    """The explained part of what a model returns, as one column per output."""
+def pick(result: Any, output: str | int | None, images: int | None = None) -> Float[Tensor, "images columns"]:
+    """The explained part of what a model returns, as one column per output; one row for each of so many images."""
     if output is not None:
         try:
             is_attribute = isinstance(output, str) and not isinstance(result, dict)
@@ -207,6 +215,10 @@ def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns
         result = result.logits
     if not isinstance(result, Tensor):
         raise ExplainerError(f"the model returns {_describe(result)}; say with output= which part to explain")
+    if (
+        images == 1 and result.dim() < 2
+    ):  # squeeze() took the batch away too; a loss of two images was refused
+        result = result.reshape(1, -1)
     if result.dim() == 0:
         raise ExplainerError(
             "the model returns a single number, such as a loss; say with output= which part of its result to "
@@ -220,6 +232,11 @@ def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns
         raise ExplainerError(
             f"the model returns a tensor of shape {tuple(result.shape)}; what can be explained is "
             "(images, outputs) or (images,). Wrap the model to reduce it to numbers, such as the mean over a region"
+        )
+    if images is not None and len(result) != images:
+        raise ExplainerError(
+            f"the model returns {len(result)} rows for {images} images; what can be explained is one row for each. "
+            "Look for an operation that runs over the first dimension, which is the batch"
         )
     columns: Tensor = result
     return columns

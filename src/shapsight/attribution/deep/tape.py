@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from shapsight.attribution.deep.call import Call
 from shapsight.attribution.deep.calls import canonical_name, split_in_place, tensors_in
@@ -24,6 +26,7 @@ from shapsight.attribution.deep.rules import (
     CASTS,
     DISCRETE,
     ELEMENTWISE_CALLS,
+    GRADIENT_HOOKS,
     LEAVES_TORCH,
     LINEAR,
     METADATA,
@@ -144,6 +147,8 @@ class Tape(TorchFunctionMode):
         name = canonical_name(func)
         if name in METADATA:
             return func(*args, **kwargs)
+        if name in GRADIENT_HOOKS:
+            return RemovableHandle(OrderedDict())
         if name == "_set_grad_enabled":  # a gate computed under no_grad still moves the output
             return None
         refuse_hidden_modes(self.model)

@@ -75,6 +75,15 @@ class ElementwiseByPlace(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
+class NanToNum(Elementwise):
+    """What is not a number at both ends stays the same number."""
+
+    def slope(self, pair: Pair) -> Tensor:
+        """The chord's slope, 0 where it has none."""
+        return super().slope(pair).nan_to_num_(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
 class ClosedForm(Elementwise):
     """An elementwise function whose chord has a slope without cancellation: `closed(x, b)`."""
 
@@ -158,6 +167,8 @@ def elementwise(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     )
     if name == "relu":
         return call.pair(Relu(function), input)
+    if name == "nan_to_num":
+        return call.pair(NanToNum(function), input)
     if name in CLOSED_FORMS and not args and not kwargs:
         y = call.pair(ClosedForm(function, CLOSED_FORMS[name]), input)
         _note_root(call, y, name, input)
