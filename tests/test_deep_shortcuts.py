@@ -210,7 +210,7 @@ def test_memory_that_runs_out_with_a_single_reference_says_so(pictures, monkeypa
 
 
 def test_a_model_that_predicts_otherwise_in_another_memory_layout_keeps_the_one_it_is_given(pictures):
-    """Rounding alone, which the layout changes, decides what some random networks predict (timm's efficientvit_m0)."""
+    """Rounding, which the layout changes, is all that decides what a badly conditioned network predicts."""
     references, images = pictures
 
     class ByLayout(Folds):

@@ -198,8 +198,9 @@ def refuse_mixing(alone: Tensor, together: Tensor) -> None:
     difference = (alone - together).abs().max()
     if difference > allowed:
         raise ExplainerError(
-            f"the model mixes the images of a batch, or is random: an image's prediction changes by {difference:.3g} "
-            "with the image beside it, so none can be explained alone"
+            f"the model mixes the images of a batch, is random, or its rounding alone decides what it predicts (then "
+            f"try model.double()): an image's prediction changes by {difference:.3g} with the image beside it, so none "
+            "can be explained alone"
         )
 
 
