@@ -255,8 +255,9 @@ def _measure(result: Result, key: str, model: nn.Module, references: Tensor, ima
     explanation = DeepShap(model, references)(image, outputs=0, on_gap="ignore")
     with torch.no_grad():
         prediction = model(image)[0, 0]
-    # Another prediction: the model that was explained is another. In float32 some networks are that badly conditioned.
-    if not torch.isclose(explanation.predictions[0, 0], prediction, rtol=1e-2 if "32" in key else 1e-9):
+    # Another prediction: the model that was explained is another. In float32 some networks are that badly conditioned,
+    # and some go through float32 on the way, whatever their weights are, where DeepShap does not follow them.
+    if not torch.isclose(explanation.predictions[0, 0], prediction, rtol=1e-2 if "32" in key else 1e-5):
         raise RuntimeError(
             f"predicted {explanation.predictions.item():.6g} instead of {prediction.item():.6g}"
         )

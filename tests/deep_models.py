@@ -99,6 +99,40 @@ case("dynamic convolution, grouped by batch", f=lambda: nn.Linear(3, 3))(
         x.reshape(1, -1, 8, 8), m.f(x.mean((2, 3))).reshape(-1, 1, 1, 1), groups=x.shape[0] * 3
     ).reshape(x.shape)
 )
+case("convolution transposed, with filters made from the input", f=lambda: nn.Linear(3, 3))(
+    lambda m, x: F.conv_transpose2d(
+        x.reshape(1, -1, 8, 8), m.f(x.mean((2, 3))).reshape(-1, 1, 1, 1), groups=x.shape[0] * 3
+    ).reshape(x.shape)
+)
+case("convolution 1d, with filters made from the input", f=lambda: nn.Linear(3, 3))(
+    lambda m, x: F.conv1d(
+        x.flatten(2).reshape(1, -1, 64), m.f(x.mean((2, 3))).reshape(-1, 1, 1), groups=3 * len(x)
+    ).reshape(x.shape)
+)
+case("convolutions mixed by a gate", a=conv, b=conv, g=lambda: nn.Linear(3, 2))(
+    lambda m, x: (
+        m.g(x.mean((2, 3))).softmax(1)[:, :, None, None, None] * torch.stack([m.a(x), m.b(x)], 1)
+    ).sum(1)
+)
+case("convolution with a standardised weight", c=conv)(
+    lambda m, x: F.gelu(
+        F.conv2d(x, F.batch_norm(m.c.weight.reshape(1, 3, -1), None, None, training=True).view_as(m.c.weight))
+    )
+)
+case("linear with a weight that depends on the input", f=lambda: nn.Linear(8, 5))(
+    lambda m, x: F.linear(m.f.weight, x.square().reshape(-1, 8)).reshape(5, -1, 24).transpose(0, 1)
+)
+case("linear with a weight and a bias that depend on the input", f=lambda: nn.Linear(8, 5))(
+    lambda m, x: (
+        F.linear(m.f.weight, x.tanh().reshape(-1, 8), x.exp().sum(3).flatten())
+        .reshape(5, -1, 24)
+        .transpose(0, 1)
+        .square()
+    )
+)
+case("linear by weights of the image's own", f=lambda: nn.Linear(3, 24))(
+    lambda m, x: torch.bmm(x.flatten(2).transpose(1, 2), m.f(x.mean((2, 3))).view(-1, 3, 8))
+)
 case("fft filter")(lambda m, x: torch.fft.irfft2(torch.fft.rfft2(x) * (1.5 + 0.3j)))
 case("fft product")(lambda m, x: torch.fft.irfft2(torch.fft.rfft2(x) * torch.fft.rfft2(x.tanh())))
 case("fft size")(lambda m, x: torch.fft.rfft2(x).abs())
@@ -184,6 +218,78 @@ case("MultiheadAttention without weights", a=lambda: nn.MultiheadAttention(64, 4
 case("MultiheadAttention, sequence first", a=lambda: nn.MultiheadAttention(64, 4))(
     lambda m, x: m.a(*[x.flatten(2).transpose(0, 1)] * 3)[0].transpose(0, 1)
 )
+case("attention where some see nothing")(
+    lambda m, x: F.scaled_dot_product_attention(x, x, x, torch.ones(8, 8, dtype=torch.bool).tril(-1))
+)
+case("attention where some see nothing, by a bias")(
+    lambda m, x: F.scaled_dot_product_attention(
+        x, x, x, x.new_zeros(8, 8).masked_fill(torch.ones(8, 8, dtype=torch.bool).triu(), -torch.inf)
+    )
+)
+case("attention by hand where some see nothing")(
+    lambda m, x: (
+        (x @ x.mT).masked_fill(torch.ones(8, 8, dtype=torch.bool).triu(), -torch.inf).softmax(-1).nan_to_num()
+        @ x
+    )
+)
+
+
+def last_hidden(x: Tensor) -> Tensor:
+    """A key-padding mask that hides the last of three positions."""
+    return torch.tensor([[False, False, True]]).expand(len(x), 3)
+
+
+for needs_weights in (False, True):
+    case(
+        f"MultiheadAttention with a key-padding mask, weights {needs_weights}",
+        a=lambda: nn.MultiheadAttention(64, 4, batch_first=True),
+    )(
+        lambda m, x, needs=needs_weights: m.a(
+            *[x.flatten(2)] * 3, key_padding_mask=last_hidden(x), need_weights=needs
+        )[0]
+    )
+case("MultiheadAttention with key-padding and causal masks", a=lambda: nn.MultiheadAttention(64, 4))(
+    lambda m, x: m.a(
+        *[x.flatten(2).transpose(0, 1)] * 3,
+        key_padding_mask=last_hidden(x),
+        attn_mask=torch.ones(3, 3, dtype=torch.bool).triu(1),
+    )[0].transpose(0, 1)
+)
+case(
+    "MultiheadAttention with biases of keys and values, and a zero to look at",
+    a=lambda: nn.MultiheadAttention(64, 4, batch_first=True, add_bias_kv=True, add_zero_attn=True),
+)(lambda m, x: m.a(*[x.flatten(2)] * 3)[0])
+case(
+    "MultiheadAttention with keys and values of other sizes",
+    a=lambda: nn.MultiheadAttention(64, 4, kdim=32, vdim=16, batch_first=True),
+)(lambda m, x: m.a(x.flatten(2), x.flatten(2)[..., :32], x.flatten(2)[..., :16])[0])
+case("MultiheadAttention's weights", a=lambda: nn.MultiheadAttention(64, 4, batch_first=True))(
+    lambda m, x: m.a(*[x.flatten(2)] * 3, average_attn_weights=False)[1]
+)
+case(
+    "TransformerEncoder with norms first and a key-padding mask",
+    a=lambda: nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(64, 4, 64, activation="gelu", norm_first=True, batch_first=True),
+        2,
+        enable_nested_tensor=False,
+    ),
+)(lambda m, x: m.a(x.flatten(2), src_key_padding_mask=last_hidden(x)))
+case(
+    "TransformerDecoder",
+    a=lambda: nn.TransformerDecoder(
+        nn.TransformerDecoderLayer(64, 4, 64, batch_first=True), 2, norm=nn.LayerNorm(64)
+    ),
+)(
+    lambda m, x: m.a(
+        x.flatten(2),
+        x.flatten(2).tanh(),
+        tgt_mask=nn.Transformer.generate_square_subsequent_mask(3, dtype=x.dtype),
+        memory_key_padding_mask=last_hidden(x),
+    )
+)
+case("Transformer", a=lambda: nn.Transformer(64, 4, 1, 1, 64, batch_first=True))(
+    lambda m, x: m.a(x.flatten(2), x.flatten(2).flip(1))
+)
 case(
     "TransformerEncoder",
     a=lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(64, 4, 64, batch_first=True), 2),
@@ -191,6 +297,9 @@ case(
 case("LSTM", a=lambda: nn.LSTM(64, 8, 2, batch_first=True, bidirectional=True))(
     lambda m, x: m.a(x.flatten(2))[0]
 )
+case(
+    "LSTM with projections", a=lambda: nn.LSTM(64, 16, 2, batch_first=True, proj_size=8, bidirectional=True)
+)(lambda m, x: m.a(x.flatten(2))[0])
 case("GRU", a=lambda: nn.GRU(64, 8, batch_first=True))(lambda m, x: m.a(x.flatten(2))[1][0])
 case("RNN", a=lambda: nn.RNN(8, 8, batch_first=True))(lambda m, x: m.a(x.mean(1))[0])
 case("LSTMCell", a=lambda: nn.LSTMCell(64, 16))(
@@ -288,6 +397,14 @@ case("softmax_ and friends in place", c=conv)(
 )
 case("batch folded innermost", f=lambda: nn.Linear(3, 3))(
     lambda m, x: F.gelu(m.f(x.flatten(2).permute(2, 0, 1).reshape(-1, 3))).reshape(64, -1, 3).permute(1, 2, 0)
+)
+case("batch folded innermost, beside a large offset", f=lambda: nn.Linear(3, 3))(
+    lambda m, x: (
+        F.gelu(m.f(x.flatten(2).permute(2, 0, 1).reshape(-1, 3)) / 100 + 20)
+        .reshape(64, -1, 3)
+        .permute(1, 2, 0)
+        .sub(20)
+    )
 )
 case("batch folded in the middle", f=lambda: nn.Linear(8, 8))(
     lambda m, x: (
@@ -409,4 +526,32 @@ def _hooked() -> nn.Module:
 
 
 case("forward hook that returns another tensor", c=_hooked)(lambda m, x: m.c(x))
+
+
+def _watched() -> nn.Module:
+    module = block()
+    module.register_full_backward_hook(lambda *_: 1 / 0)  # type: ignore[arg-type,return-value]
+    module.register_full_backward_pre_hook(lambda *_: 1 / 0)  # type: ignore[arg-type,return-value]
+    return module
+
+
+case("backward hooks, which are not for multipliers", c=_watched)(lambda m, x: m.c(x).relu())
+
+
+@case("hooks on an activation, as Grad-CAM sets them", c=conv)
+def watched_activation(m: Any, x: Tensor) -> Tensor:
+    y = m.c(x)
+    if y.requires_grad:
+        y.register_hook(lambda _: 1 / 0)  # type: ignore[arg-type,return-value]
+        y.retain_grad()
+    return F.gelu(y)
+
+
+case("parts of a complex number, a Hermitian transform and an integral")(
+    lambda m, x: (
+        torch.complex(x, x.tanh()).abs().flatten(1)[:, :16]
+        + torch.fft.hfft(x).tanh().flatten(1)[:, :16]
+        + torch.trapezoid(x.tanh(), dim=3).square().flatten(1)[:, :16]
+    )
+)
 case("reused module", c=block)(lambda m, x: m.c(m.c(x)))

@@ -258,6 +258,34 @@ def test_a_part_of_the_result_is_picked():
     assert DeepShap(Several("one").double(), B)(X).values.shape == (2, 1, 3, 8, 8)
 
 
+class Shaped(nn.Module):
+    """Scores, brought to some shape at the very end."""
+
+    def __init__(self, outputs, shape):
+        super().__init__()
+        self.c, self.head, self.shape = nn.Conv2d(3, 4, 3), nn.Linear(4, outputs), shape
+
+    def forward(self, x):
+        return self.shape(self.head(F.gelu(self.c(x)).mean((2, 3))))
+
+
+@pytest.mark.parametrize("outputs", [1, 5])
+@pytest.mark.parametrize("images", [X, X[:1]])
+def test_a_model_that_squeezes_its_scores_may_take_a_batch_of_one_away(outputs, images):
+    plain, squeezed = Shaped(outputs, lambda y: y).double(), Shaped(outputs, lambda y: y.squeeze()).double()
+    squeezed.load_state_dict(plain.state_dict())
+    for references in (B, B[:1]):
+        expected, found = (DeepShap(model, references)(images) for model in (plain, squeezed))
+        torch.testing.assert_close(found.values, expected.values)
+        torch.testing.assert_close(found.predictions, expected.predictions)
+
+
+@pytest.mark.parametrize("shape", [torch.t, torch.flatten, lambda y: y.sum(0, keepdim=True)])
+def test_a_model_without_one_row_for_each_image_is_refused(shape):
+    with pytest.raises(ExplainerError, match=r"rows for 2 images"):
+        DeepShap(Shaped(5, shape).double(), B)(X)
+
+
 @pytest.mark.parametrize("by_name", [True, False])
 def test_a_layers_input_is_explained_and_drawn_over_the_image(by_name):
     model = torchvision.models.resnet18(num_classes=2).double()
@@ -340,6 +368,45 @@ def test_arguments_that_do_not_fit_are_refused():
         (lambda: DeepShap(small(lambda m, x: torch.zeros_like(x)), B)(X), "does not depend on its input"),
     ):
         with pytest.raises(ExplainerError, match=words):
+            make()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
+def test_references_and_images_are_converted_to_the_models_precision(dtype):
+    model = small().float()
+    references, images = (B * 10).abs().to(dtype), (X * 10).abs().to(dtype)
+    expected = DeepShap(model, references.float())(images.float())
+    for given in (
+        DeepShap(model, references)(images),
+        DeepShap(model, references)(images.float()),
+        DeepShap(model, references.float())(images),
+    ):
+        assert given.values.dtype == torch.float32
+        torch.testing.assert_close(given.values, expected.values, rtol=0, atol=0)
+
+
+def test_references_and_images_are_moved_to_the_models_device_and_values_to_the_images(monkeypatch):
+    """There is one device here: what is watched is that every tensor is sent where the weights say."""
+    moves, to = [], torch.Tensor.to
+
+    def watched(tensor, *args, **kwargs):
+        if args and isinstance(args[0], torch.device):
+            moves.append((tuple(tensor.shape), args))
+        return to(tensor, *args, **kwargs)
+
+    model = small().float()
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    explanation = DeepShap(model, B)(X)
+    for given in (B, X):
+        assert (tuple(given.shape), (model.head.weight.device, torch.float32)) in moves
+    assert moves[-1][1] == (X.device,)
+    assert {explanation.values.device, explanation.predictions.device} == {X.device}
+
+
+def test_a_model_or_references_without_values_are_refused():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).double()
+    for make in (lambda: DeepShap(model, B.to("meta")), lambda: DeepShap(model.to("meta"), B)):
+        with pytest.raises(ExplainerError, match="'meta'"):
             make()
 
 

@@ -138,6 +138,96 @@ def test_a_relu_by_hand_gets_what_a_relu_gets(by_hand):
     torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
 
 
+def by_hand(x, dims, is_centred=True):
+    centred = x - x.mean(dims, keepdim=True) if is_centred else x
+    return centred, centred.square().mean(dims, keepdim=True) + 1e-5
+
+
+NORMS_BY_HAND = {
+    "layer norm, a quotient": (
+        lambda x: F.layer_norm(x, x.shape[1:]),
+        lambda x: (lambda c, v: c / v.sqrt())(*by_hand(x, (1, 2, 3))),
+    ),
+    "layer norm, by a standard deviation that is expanded": (
+        lambda x: F.layer_norm(x, x.shape[1:]),
+        lambda x: by_hand(x, (1, 2, 3))[0] / (x.var((1, 2, 3), False, True) + 1e-5).sqrt().expand(x.shape),
+    ),
+    "layer norm, a product with an inverse root": (
+        lambda x: F.layer_norm(x, x.shape[1:]),
+        lambda x: (lambda c, v: c * v.rsqrt())(*by_hand(x, (1, 2, 3))),
+    ),
+    "instance norm, a product with an inverse": (
+        F.instance_norm,
+        lambda x: (lambda c, v: c * (1 / v.sqrt()))(*by_hand(x, (2, 3))),
+    ),
+    "instance norm, a product with a power": (
+        F.instance_norm,
+        lambda x: (lambda c, v: c * v**-0.5)(*by_hand(x, (2, 3))),
+    ),
+    "RMS norm, a quotient": (
+        lambda x: F.rms_norm(x, x.shape[1:], eps=1e-5),
+        lambda x: (lambda c, v: c / v**0.5)(*by_hand(x, (1, 2, 3), False)),
+    ),
+    "RMS norm, by the vector's length": (
+        lambda x: F.rms_norm(x, x.shape[1:], eps=1e-30),
+        lambda x: (
+            x.shape[1:].numel() ** 0.5 * (x.flatten(1) / (x.flatten(1).norm(dim=1, keepdim=True) + 1e-30))
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMS_BY_HAND)
+def test_a_norm_by_hand_gets_what_torchs_norm_gets(name):
+    x, b, w = pictures(2, 3, 4, 4), pictures(3, 3, 4, 4, seed=1), pictures(2, 48, seed=2)
+    b[1] = 0.5
+    expected, values = (
+        explain(lambda images, norm=norm: norm(images * (1 + images.square())).flatten(1) @ w.T, x, b).values
+        for norm in NORMS_BY_HAND[name]
+    )
+    torch.testing.assert_close(values, expected, rtol=1e-9, atol=1e-9)
+
+
+class ManyNorms(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm, self.head = norm, nn.Linear(6, 1)
+        self.layers = nn.ModuleList(nn.Conv2d(6, 6, 3, padding=1) for _ in range(20))
+        for layer in self.layers:
+            nn.init.normal_(layer.weight, std=(2 / 54) ** 0.5)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = F.silu(self.norm(layer(x)))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x: x * (x.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt(),
+        lambda x: x / (x.var((2, 3), False, True) + 1e-5).sqrt(),
+        F.instance_norm,
+    ],
+)
+def test_shares_do_not_grow_from_norm_to_norm_where_a_reference_is_flat(norm):
+    x = F.interpolate(pictures(1, 6, 4, 4), size=(16, 16), mode="bilinear")
+    flat = torch.tensor([0.0, 0.5]).double().view(2, 1, 1, 1).expand(2, 6, 16, 16)
+    explanation = explain(ManyNorms(norm).double(), x, flat)
+    change = abs(explanation.predictions - explanation.base_values).item()
+    assert explanation.completeness_gap.abs().item() < 1e-12 * change
+    assert explanation.values.abs().sum().item() < 1e4 * change
+
+
+def test_vectors_of_no_length_are_divided_by_next_to_nothing_all_the_same():
+    x, b = pictures(1, 3, 4, 4).float(), pictures(2, 3, 4, 4, seed=1).float()
+    x[..., :2, :], b[..., :2, :] = 0, 0
+    values = explain(lambda i: (i / (i.norm(dim=1, keepdim=True) + 1e-30)).mean((2, 3)), x, b).values
+    assert values.isfinite().all()
+    assert (values[..., :2, :] == 0).all()
+
+
 def small_network(seed):
     torch.manual_seed(seed)
     return nn.Sequential(

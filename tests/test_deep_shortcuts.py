@@ -181,3 +181,44 @@ def test_an_error_that_is_not_about_memory_is_raised_on(pictures, monkeypatch):
     monkeypatch.setattr(torch.autograd, "grad", broken)
     with pytest.raises(RuntimeError, match="something else"):
         DeepShap(model, references)(images)
+
+
+def test_a_model_too_large_for_what_is_free_is_refused_before_the_system_ends_it(pictures, monkeypatch):
+    references, images = pictures
+    model = nn.Sequential(
+        nn.Conv2d(3, 64, 3, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(64 * 64, 2)
+    ).double()
+    kept = 2 * 2 * 64 * 64 * 8  # two images, before and after GELU
+    monkeypatch.setattr("shapsight.attribution.deep.memory._free_main_memory", lambda: kept)
+    with pytest.raises(
+        ExplainerError, match=r"memory is not enough: before 1 \(GELU\), two images .* 80% of what"
+    ):
+        DeepShap(model, references)(images)
+    monkeypatch.setattr("shapsight.attribution.deep.memory._free_main_memory", lambda: 4 * kept)
+    assert DeepShap(model, references)(images).completeness_gap.abs().max() < 1e-12
+
+
+def test_memory_that_runs_out_with_a_single_reference_says_so(pictures, monkeypatch):
+    references, images = pictures
+
+    def scarce(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(torch.autograd, "grad", scarce)
+    with pytest.raises(ExplainerError, match="single reference at a time"):
+        DeepShap(Folds().double().eval(), references)(images)
+
+
+def test_a_model_that_predicts_otherwise_in_another_memory_layout_keeps_the_one_it_is_given(pictures):
+    """Rounding, which the layout changes, is all that decides what a badly conditioned network predicts."""
+    references, images = pictures
+
+    class ByLayout(Folds):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images * (1.0 if images.is_contiguous() else 3.0))
+
+    model = ByLayout().double().eval()
+    assert plan_of(model, images, references).memory_format is torch.preserve_format
+    explanation = DeepShap(model, references)(images)
+    torch.testing.assert_close(explanation.predictions, model(images).detach(), rtol=1e-10, atol=1e-12)
+    assert explanation.completeness_gap.abs().max() < 1e-12

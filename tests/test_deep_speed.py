@@ -154,3 +154,25 @@ def test_constants_that_differ_by_channel_stay_with_their_channel_where_image_an
     explanation = DeepShap(Floor(), references)(images)
     assert explanation.completeness_gap.abs().max() < 1e-9
     assert not explanation.values[..., 1:3, :].any()
+
+
+def test_every_output_of_an_image_gets_together_with_others_what_it_gets_alone() -> None:
+    """Only what is computed for an image's last output may be written over."""
+
+    class Mixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = torch.nn.Conv2d(3, 6, 3), torch.nn.Linear(6, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            y = F.max_pool2d(F.relu(self.first(images)), 2)
+            y = F.instance_norm(F.gelu(y) * y.sigmoid()).flatten(2)
+            return self.head((y.transpose(1, 2).softmax(1) @ y).logsumexp(1)[..., :6])
+
+    model = Mixed().double()
+    references, images = torch.randn(4, 3, 8, 8).double(), torch.randn(2, 3, 8, 8).double()
+    explainer = DeepShap(model, references)
+    together = explainer(images, [0, 1, 2])
+    for number in range(3):
+        alone = explainer(images, number).values[:, 0]
+        torch.testing.assert_close(together.values[:, number], alone, rtol=1e-12, atol=1e-14)

@@ -59,6 +59,18 @@ class Call:
         """What `remember_factor` noted about a tensor."""
         return self.tape.provenance.factor(value)
 
+    def remember_length(self, result: Tensor) -> None:
+        """Note that `result` is a square root, a deviation or a norm."""
+        self.tape.provenance.note_length(result)
+
+    def carry_length(self, result: Tensor, source: Any) -> None:
+        """Note that `result` is a length if `source` is one."""
+        self.tape.provenance.carry_length(result, source)
+
+    def is_length(self, value: Any) -> bool:
+        """Whether a tensor is a square root, a deviation or a norm."""
+        return self.tape.provenance.is_length(value)
+
     def remember_mask(self, result: Tensor, of: Tensor, function: Callable[[Tensor], Tensor]) -> None:
         """Note that `result` is a mask which `function` makes of a tensor, elementwise."""
         self.tape.provenance.masks[result] = Mask(of, of._version, function)

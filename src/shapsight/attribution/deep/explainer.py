@@ -151,7 +151,7 @@ class DeepShap:
         layer = None if self.layer is None else LayerInput(model, self.layer)
         runs = Runs(model, self.output, layer, self.on_unsupported)
         with runs.prepared(), reporting(progress) as report:
-            plan = runs.plan(explained, self.references)
+            plan = runs.plan(explained, self.references, self.max_memory)
             amounts = budget(plan.need, self.max_memory, self.references[0].device)
             groups = [
                 self._explain_group(runs, plan, amounts, explained, start, outputs, tolerance, report)
@@ -214,7 +214,8 @@ class DeepShap:
             result.add_references(rows, predictions, weights)
             while places:
                 number, output = places[0]
-                replayed.tape.pair_with(images[number].tape)
+                is_last = len(places) == 1 or places[1][0] != number
+                replayed.tape.pair_with(images[number].tape, is_last)
                 multipliers = torch.autograd.grad(
                     replayed.predictions[:, result.chosen[number, output]].sum(),
                     replayed.explained,
@@ -229,8 +230,13 @@ class DeepShap:
             replayed.tape.forget_sample()
             return
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(chunk[0]) == 1:
+            if not is_out_of_memory(error):
                 raise
+            if len(chunk[0]) == 1:
+                raise ExplainerError(
+                    "memory ran out with a single reference at a time: explain smaller images, on another device or "
+                    f"with less memory in use ({error})"
+                ) from error
         replayed = multipliers = None  # type: ignore[assignment]  # free the graph before the halves are replayed
         middle = (rows.start + rows.stop) // 2
         for half in (slice(rows.start, middle), slice(middle, rows.stop)):

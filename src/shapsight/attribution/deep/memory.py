@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.modules import module_path_of_caller
 from shapsight.errors import ExplainerError
 
 LARGEST_CHUNK = 16  # more references at a time leave the processor's caches and are slower
@@ -18,6 +19,7 @@ LARGEST_CHUNK = 16  # more references at a time leave the processor's caches and
 # longer than the arithmetic; with fewer references at a time than this, convolutions lose what that gains.
 LARGEST_BLOCK, SMALLEST_CHUNK = 20 << 20, 4
 SAFE_SHARE = 0.4  # of the memory that is free: the rest is for whatever else runs
+LARGEST_SHARE = 0.8  # beyond this the system ends the process, without a word
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,18 @@ class Need:
 
 
 class Footprint:
-    """What a run of a model holds on to, each piece of memory counted once and the weights not at all."""
+    """What a run of a model holds on to, each piece of memory counted once and the weights not at all.
 
-    def __init__(self, model: nn.Module) -> None:
+    Adding to it raises `ExplainerError` as soon as it is more than `limit` bytes, before the system ends the process.
+    """
+
+    def __init__(self, model: nn.Module, limit: int | None = None) -> None:
         constants = (*model.parameters(), *model.buffers())
         self._constants = {tensor.untyped_storage().data_ptr() for tensor in constants}
         self._sizes: dict[int, int] = {}
+        self._total = 0
+        self._limit = limit
+        self._model = model
 
     @contextmanager
     def counting_graph(self) -> Iterator[None]:
@@ -44,11 +52,25 @@ class Footprint:
             yield
 
     def _count(self, tensor: Tensor) -> Tensor:
+        self.add(tensor)
+        with torch._C.DisableTorchFunction():
+            return tensor.detach()  # a saved result must not hold the call that made it
+
+    def add(self, tensor: Tensor) -> None:
+        """Count a tensor that is kept. Raises `ExplainerError` beyond the limit."""
         with torch._C.DisableTorchFunction():  # the tape must not take this for a call of the model's
             storage = tensor.untyped_storage()
-            if storage.data_ptr() not in self._constants:
-                self._sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor.detach()  # a saved result must not hold the call that made it
+            place, size = storage.data_ptr(), storage.nbytes()
+        if place in self._constants:
+            return
+        self._total += size - self._sizes.get(place, 0)
+        self._sizes[place] = size
+        if self._limit is not None and self._total > self._limit:
+            raise ExplainerError(
+                f"memory is not enough: before {module_path_of_caller(self._model)}, two images of this model already "
+                f"hold on to {self._total:,} bytes, and {self._limit:,} are allowed (max_memory=, or "
+                f"{LARGEST_SHARE:.0%} of what is free). Explain smaller images, or use GradientShap or PartitionShap"
+            )
 
     def need(self, kept: Iterable[Tensor], images: int) -> Need:
         """What a run of `images` images needed for each.
@@ -94,8 +116,21 @@ def budget(need: Need, max_memory: int | None, device: torch.device) -> Budget:
     return Budget(chunk, group=max(1, (allowed - chunk * need.per_reference) // need.per_image))
 
 
+def most_memory(max_memory: int | None, device: torch.device) -> int | None:
+    """What two images may take in the first run of a model: `max_memory`, or most of what is free."""
+    if max_memory is not None:
+        return max_memory
+    free = _free_memory(device)
+    return None if free is None else int(free * LARGEST_SHARE)
+
+
 def _safe_memory(device: torch.device) -> int | None:
     """A safe share of what is free on a device, in bytes; None where that cannot be known."""
+    free = _free_memory(device)
+    return None if free is None else int(free * SAFE_SHARE)
+
+
+def _free_memory(device: torch.device) -> int | None:
     free: int | None
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
@@ -103,7 +138,7 @@ def _safe_memory(device: torch.device) -> int | None:
         free = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     else:
         free = _free_main_memory()
-    return None if free is None else int(free * SAFE_SHARE)
+    return free
 
 
 def _free_main_memory() -> int | None:

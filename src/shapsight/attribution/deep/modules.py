@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +24,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
 
     Attributes of its modules (the training flag among them), `requires_grad` and buffers are restored; gradients and
     parameters' values are never written. Flags are set one by one: a model's own `eval()` may do more than that.
+    Backward hooks, such as Grad-CAM's, are set aside: multipliers are no gradients, and nobody asked to see them.
     """
     modules = list(model.modules())
     attributes = [(module.__dict__, dict(module.__dict__)) for module in modules]
@@ -33,6 +35,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     try:
         for module in modules:
             module.__dict__["training"] = False
+            module.__dict__.update(_backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict())
         for parameter, _ in frozen:
             parameter.requires_grad_(False)
         yield

@@ -1,5 +1,6 @@
 """Where a tensor came from: which tensor it is an elementwise function of, what was compared to make a mask of it,
-and which denominator hides in a factor. All of it is forgotten with the tensor, or as soon as it is overwritten.
+which denominator hides in a factor, and which tensors are lengths. All of it is forgotten with the tensor, or as soon
+as it is overwritten.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Provenance:
         self._steps: Any = WeakIdKeyDictionary()
         self._discrete: Any = WeakIdKeyDictionary()
         self._roots: Any = WeakIdKeyDictionary()
+        self._lengths: Any = WeakIdKeyDictionary()
 
     def note_discrete(self, tensor: Tensor) -> None:
         """Remember that a tensor of numbers or booleans was computed from the input, without a gradient."""
@@ -114,6 +116,23 @@ class Provenance:
         """The denominator in a tensor, while it is as it was."""
         factor = self.factors.get(tensor) if isinstance(tensor, Tensor) and self.factors else None
         return factor if factor is not None and factor.is_current else None
+
+    def note_length(self, tensor: Tensor) -> None:
+        """Remember that a tensor is a square root, a deviation or a norm."""
+        self._lengths[tensor] = tensor._version
+
+    def is_length(self, tensor: Any) -> bool:
+        """Whether a tensor is a square root, a deviation or a norm, while it is as it was."""
+        return (
+            isinstance(tensor, Tensor)
+            and bool(self._lengths)
+            and self._lengths.get(tensor) == tensor._version
+        )
+
+    def carry_length(self, result: Tensor, source: Any) -> None:
+        """A length in another shape, or a little longer, is one."""
+        if self.is_length(source):
+            self.note_length(result)
 
     def reshape_factor(
         self, result: Tensor, source: Tensor, reshape: Callable[[Tensor], Tensor], constant: Any = None

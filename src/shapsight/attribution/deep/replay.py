@@ -33,6 +33,7 @@ class Replay(Tape):
         super().__init__(model, on_unsupported)
         self.expected = expected
         self.sample: Record | None = None
+        self.is_last = False
         self.folds: dict[tuple[int, int], Fold] = {}
         self._pairs: dict[int, Pair] = {}
         self._seen: Any = WeakIdKeyDictionary()
@@ -95,8 +96,9 @@ class Replay(Tape):
         result: Tensor = SharedOut.apply(self, number, rule, target is not None, *inputs)
         return result
 
-    def pair_with(self, sample: Record) -> None:
-        """From now on, multipliers are those of this image."""
+    def pair_with(self, sample: Record, is_last: bool = False) -> None:
+        """From now on, multipliers are those of this image; `is_last` if of no further output."""
+        self.is_last = is_last
         if sample is self.sample:
             return  # what its first output needed serves the next one too
         self.sample = sample
@@ -122,7 +124,11 @@ class Replay(Tape):
                 for one, many in zip(recorded.notes, kept.notes, strict=True)
             )
             self._pairs[number] = Pair(x, kept.x, kept.output, notes, kept.notes)
-        return self._pairs[number]
+        if not self.is_last:
+            return self._pairs[number]
+        pair = self._pairs.pop(number)
+        pair.is_last = True
+        return pair
 
 
 class Record(Tape):

@@ -15,7 +15,7 @@ from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.layout import Fold, find_fold
-from shapsight.attribution.deep.memory import Footprint, Need
+from shapsight.attribution.deep.memory import Footprint, Need, most_memory
 from shapsight.attribution.deep.modules import functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
@@ -78,17 +78,21 @@ class Runs:
     def _run(self, tape: Replay | Record, inputs: Parts) -> tuple[Parts | None, Tensor]:
         with self.layer.watching() if self.layer else nullcontext(), tape:
             result = self.model(*inputs)
-            columns = pick(result, self.output)
+        columns = pick(result, self.output, len(inputs[0]))
         if tape.finder is not None:
             tape.finder.saw_returned(result)
         return (self.layer.take(len(inputs[0])),) if self.layer else None, columns
 
     def replay(
-        self, references: Parts, plan: Plan | None = None, finder: FoldingFinder | None = None
+        self,
+        references: Parts,
+        plan: Plan | None = None,
+        finder: FoldingFinder | None = None,
+        footprint: Footprint | None = None,
     ) -> References:
         """Run references with gradients, as the plan says."""
         tape = Replay(self.model, self.on_unsupported, None if plan is None else plan.log)
-        tape.finder = finder
+        tape.finder, tape.footprint = finder, footprint
         layout = torch.preserve_format
         if plan is not None:
             tape.folds, tape.folding, layout = plan.folds, plan.folding, plan.memory_format
@@ -125,7 +129,7 @@ class Runs:
             f"The first module with such an output is {module}"
         )
 
-    def plan(self, images: Parts, references: Parts) -> Plan:
+    def plan(self, images: Parts, references: Parts, max_memory: int | None = None) -> Plan:
         """Run two images together and each alone: what calls are made, and where the batch lies in each."""
         number = farthest(images, references)
         both = tuple(torch.stack([i[0], r[number]]) for i, r in zip(images, references, strict=True))
@@ -134,29 +138,37 @@ class Runs:
         ):  # what a model computes once and remembers must be there before calls are compared
             self.model(*(part[:1].clone() for part in both))
         finder = FoldingFinder() if self.layer is None else None
-        footprint = Footprint(self.model)
+        footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
         with footprint.counting_graph():
-            pair = self.replay(both, finder=finder)
+            pair = self.replay(both, finder=finder, footprint=footprint)
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
         plan = Plan(pair.tape.log, {}, pair.tape.unsupported, need)
-        plan = replace(plan, memory_format=_fastest_layout(both, plan))
-        alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
+        folding = Folding() if finder is None else finder.folding()
+        fastest = _fastest_layout(both, plan)
         try:
-            first = self.record(alone[0], plan, "image 0")
-        except RuntimeError:  # a .view() that only contiguous memory allows
-            plan = replace(plan, memory_format=torch.preserve_format)
-            first = self.record(alone[0], plan, "image 0")
+            plan = self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
+        except (RuntimeError, ExplainerError):
+            # a .view() that only contiguous memory allows, or a model whose rounding alone decides what it predicts
+            if fastest is torch.preserve_format:
+                raise
+            plan = self._with_folds(plan, both, number, pair)
+        return replace(plan, folding=folding)
+
+    def _with_folds(self, plan: Plan, both: Parts, number: int, pair: References) -> Plan:
+        """Run each of the two images alone, and compare. Raises `ExplainerError` where they change each other."""
+        alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
+        first = self.record(alone[0], plan, "image 0")
         second = self.record(alone[1], plan, f"reference {number}")
         refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
+        folds: dict[tuple[int, int], Fold] = {}
         for call, kept in enumerate(pair.tape.kept):
             for position, tensor in enumerate(kept.x):
                 one, other = (run.tape.kept[call].x[position] for run in (first, second))
                 if (fold := find_fold(one, other, tensor)) is not None:
-                    plan.folds[call, position] = fold
-        folding = Folding() if finder is None else finder.folding()
-        return replace(plan, folding=folding)
+                    folds[call, position] = fold
+        return replace(plan, folds=folds)
 
 
 def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
@@ -186,13 +198,14 @@ def refuse_mixing(alone: Tensor, together: Tensor) -> None:
     difference = (alone - together).abs().max()
     if difference > allowed:
         raise ExplainerError(
-            f"the model mixes the images of a batch, or is random: an image's prediction changes by {difference:.3g} "
-            "with the image beside it, so none can be explained alone"
+            f"the model mixes the images of a batch, is random, or its rounding alone decides what it predicts (then "
+            f"try model.double()): an image's prediction changes by {difference:.3g} with the image beside it, so none "
+            "can be explained alone"
         )
 
 
-def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns"]:
-    """The explained part of what a model returns, as one column per output."""
+def pick(result: Any, output: str | int | None, images: int | None = None) -> Float[Tensor, "images columns"]:
+    """The explained part of what a model returns, as one column per output; one row for each of so many images."""
     if output is not None:
         try:
             is_attribute = isinstance(output, str) and not isinstance(result, dict)
@@ -203,6 +216,10 @@ def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns
         result = result.logits
     if not isinstance(result, Tensor):
         raise ExplainerError(f"the model returns {_describe(result)}; say with output= which part to explain")
+    if (
+        images == 1 and result.dim() < 2
+    ):  # squeeze() took the batch away too; a loss of two images was refused
+        result = result.reshape(1, -1)
     if result.dim() == 0:
         raise ExplainerError(
             "the model returns a single number, such as a loss; say with output= which part of its result to "
@@ -216,6 +233,11 @@ def pick(result: Any, output: str | int | None) -> Float[Tensor, "images columns
         raise ExplainerError(
             f"the model returns a tensor of shape {tuple(result.shape)}; what can be explained is "
             "(images, outputs) or (images,). Wrap the model to reduce it to numbers, such as the mean over a region"
+        )
+    if images is not None and len(result) != images:
+        raise ExplainerError(
+            f"the model returns {len(result)} rows for {images} images; what can be explained is one row for each. "
+            "Look for an operation that runs over the first dimension, which is the batch"
         )
     columns: Tensor = result
     return columns

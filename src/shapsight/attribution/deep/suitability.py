@@ -59,10 +59,15 @@ def _refuse(where: str, module: nn.Module) -> None:
 def home(model: nn.Module, references: Tensor) -> tuple[torch.device, torch.dtype]:
     """The device and the precision in which a model is explained: float64 if it is, float32 otherwise.
 
-    One without weights is explained where the references are.
+    One without weights is explained where the references are. Raises `ExplainerError` for weights without values.
     """
-    own = (tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point())
-    tensor = next(own, references)
+    own = [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()]
+    if any(tensor.is_meta for tensor in (*own, references)):
+        raise ExplainerError(
+            "the model or the references are on the device 'meta', where tensors have shapes and no values: "
+            "load them onto a processor first"
+        )
+    tensor = own[0] if own else references
     return tensor.device, tensor.dtype if tensor.dtype == torch.float64 else torch.float32
 
 

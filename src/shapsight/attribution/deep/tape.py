@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,11 +10,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from shapsight.attribution.deep.call import Call
 from shapsight.attribution.deep.calls import canonical_name, split_in_place, tensors_in
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.functionals import followed_version, is_python_functional
+from shapsight.attribution.deep.memory import Footprint
 from shapsight.attribution.deep.modules import module_path_of_caller
 from shapsight.attribution.deep.precision import refuse_hidden_modes, without_narrowing
 from shapsight.attribution.deep.provenance import Origin, Provenance
@@ -23,6 +26,7 @@ from shapsight.attribution.deep.rules import (
     CASTS,
     DISCRETE,
     ELEMENTWISE_CALLS,
+    GRADIENT_HOOKS,
     LEAVES_TORCH,
     LINEAR,
     METADATA,
@@ -75,6 +79,7 @@ class Tape(TorchFunctionMode):
         self.expected: Sequence[LoggedCall] | None = None
         self.provenance = Provenance()
         self.finder: FoldingFinder | None = None
+        self.footprint: Footprint | None = None
         self.folding = Folding()
         self._kept_by_storage: dict[int, list[tuple[Kept, int]]] = {}
 
@@ -142,6 +147,8 @@ class Tape(TorchFunctionMode):
         name = canonical_name(func)
         if name in METADATA:
             return func(*args, **kwargs)
+        if name in GRADIENT_HOOKS:
+            return RemovableHandle(OrderedDict())
         if name == "_set_grad_enabled":  # a gate computed under no_grad still moves the output
             return None
         refuse_hidden_modes(self.model)
@@ -234,6 +241,9 @@ class Tape(TorchFunctionMode):
             return args[0].copy_(result)
         if call.name in RESHAPES and not in_place and isinstance(result, Tensor):
             self.provenance.reshape_factor(result, args[0], lambda t: func(t, *args[1:], **kwargs))
+            self.provenance.carry_length(result, args[0])
+        if call.name == "add" and not call.depends((args[1:], kwargs)):  # as in x / (x.std() + eps)
+            self.provenance.carry_length(result, args[0])
         return result
 
     def _ruled(
@@ -326,6 +336,9 @@ class Tape(TorchFunctionMode):
         result = self.apply(number, rule, inputs, inputs[0] if writes else None)
         if rule.keeps_output:
             kept.tensors.append(result.detach())
+        if self.footprint is not None:
+            for tensor in (*kept.tensors, *kept.notes):
+                self.footprint.add(tensor)
         for position, tensor in enumerate(kept.tensors):
             self._kept_by_storage.setdefault(tensor.untyped_storage().data_ptr(), []).append((kept, position))
         return result

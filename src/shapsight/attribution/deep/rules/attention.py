@@ -34,8 +34,19 @@ def scaled_dot_product_attention(
     scores = (query * scale) @ key.transpose(-2, -1)
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    blind = None if attn_mask is None or call.depends(attn_mask) else _sees_nothing(attn_mask)
+    if attn_mask is not None and blind is not None:
+        attn_mask = attn_mask.masked_fill(blind, attn_mask.dtype == torch.bool)
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         scores = scores.masked_fill(attn_mask.logical_not(), -torch.inf)
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return scores.softmax(-1) @ value
+    weights = scores.softmax(-1)
+    return (weights if blind is None else weights.masked_fill(blind, 0.0)) @ value
+
+
+def _sees_nothing(mask: Tensor) -> Tensor | None:
+    """The queries whose keys are all hidden, if there are any: torch gives them 0."""
+    hidden = mask.logical_not() if mask.dtype == torch.bool else mask == -torch.inf
+    blind = hidden.all(-1, keepdim=True)
+    return blind if blind.any() else None

@@ -52,7 +52,7 @@ class Elementwise(PairedRule):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """`g` times the slope, which is the same for every output of an image."""
-        return (g * pair.cached("slope", lambda: self.slope(pair)),)
+        return (pair.scale(pair.cached("slope", lambda: self.slope(pair)), g),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,15 @@ class ElementwiseByPlace(Elementwise):
                 is_close, gradient_at(self.function, (middle,), torch.ones_like(middle))[0], slope
             )
         return slope
+
+
+@dataclass(frozen=True, eq=False)
+class NanToNum(Elementwise):
+    """What is not a number at both ends stays the same number."""
+
+    def slope(self, pair: Pair) -> Tensor:
+        """The chord's slope, 0 where it has none."""
+        return super().slope(pair).nan_to_num_(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +167,24 @@ def elementwise(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     )
     if name == "relu":
         return call.pair(Relu(function), input)
+    if name == "nan_to_num":
+        return call.pair(NanToNum(function), input)
     if name in CLOSED_FORMS and not args and not kwargs:
         y = call.pair(ClosedForm(function, CLOSED_FORMS[name]), input)
-        if name in ("rsqrt", "reciprocal"):
-            call.remember_factor(y, name, input)
+        _note_root(call, y, name, input)
         return y
     return call.pair(Elementwise(function), input)
 
 
 paired(*ELEMENTWISE)(elementwise)
+
+
+def _note_root(call: Call, y: Tensor, name: str, of: Tensor) -> None:
+    """What a product or a quotient with a root or an inverse wants to know of it."""
+    if name == "sqrt":
+        call.remember_length(y)
+    if name in ("rsqrt", "reciprocal"):
+        call.remember_factor(y, name, of)
 
 
 def _bind(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Function:
@@ -210,8 +228,7 @@ def power(call: Call, input: Any, exponent: Any) -> Any:
     if name is None:
         return call.pair(Elementwise(lambda tensor: tensor**exponent), input)
     y = call.pair(ClosedForm(_torch_function(name), CLOSED_FORMS[name]), input)
-    if name in ("rsqrt", "reciprocal"):
-        call.remember_factor(y, name, input)
+    _note_root(call, y, name, input)
     return y
 
 

@@ -40,7 +40,9 @@ def _euclidean(call: Call, input: Tensor, dims: tuple[int, ...], keepdim: bool) 
         dims = dims[:-1]
     else:
         length = call.pair(Length(dims), input)
-    return length if keepdim else length.squeeze(dims)
+    result = length if keepdim else length.squeeze(dims)
+    call.remember_length(result)
+    return result
 
 
 def _p_norm(input: Tensor, p: float, dims: tuple[int, ...], keepdim: bool) -> Tensor:

@@ -78,6 +78,8 @@ def clamp(call: Call, input: Tensor, min: Any = None, max: Any = None) -> Any:
         min, max = None, min if max is None else max
     if not call.depends((min, max)):
         bounds = {"min": min, "max": max}
-        return call.pair(Elementwise(lambda x: torch.clamp(x, **bounds)), input)
+        y = call.pair(Elementwise(lambda x: torch.clamp(x, **bounds)), input)
+        call.carry_length(y, input)
+        return y
     result = input if min is None else _of_two(call, input, min, is_minimum=False)
     return result if max is None else _of_two(call, result, max, is_minimum=True)

@@ -1,9 +1,11 @@
 """Normalisation: layer, group, instance and RMS norm in one rule; batch norm is linear in eval mode.
 
-`y = c / σ` with `c = x - mean(x)` and `σ = √(mean(c²) + eps)`. A bar is the mean of image and reference; exactly,
-`Δc = σ̄ Δy + ȳ Δσ` and `Δσ = mean(c̄ Δc) / σ̄`. Solved for Δy with the multiplier G that arrives at y:
-`h = (G - (c̄ / σ̄) mean(G ȳ)) / σ̄`, and centring takes `mean(h)` away (not for RMS norm).
-The obvious rule, the mean of `1/σ`, gives multipliers a hundred times as large where a reference is flat.
+`y = c / σ` with `c = x - mean(x)` and `σ = √(mean(c²) + eps)`: a quotient by a length, as in `products.py`. With
+`Σ = σ_x + σ_b` and `Q = σ_x² + σ_b²`, exactly, `Δy = (Σ Δc - (σ_x y_b + σ_b y_x) Δσ) / Q` and
+`Δσ = mean((c_x + c_b) Δc) / Σ`. For the multiplier G that arrives at y this makes
+`h = (Σ / Q) (G - (c_x + c_b) / Σ · mean(G ỹ))` with `ỹ = (σ_x y_b + σ_b y_x) / Σ`, and centring takes `mean(h)` away
+(not for RMS norm). Where the deviations are equal this is the rule with the means of everything; where a reference is
+flat, it is half of it, and the mean of `1/σ`, the obvious rule, is a hundred times as large.
 """
 
 from __future__ import annotations
@@ -49,25 +51,25 @@ class Normalised(PairedRule):
         return centred / deviation, (deviation.detach(),)
 
     def _means(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
-        """`c̄ / σ̄`, `ȳ` and `1 / σ̄`, with `c = y σ`."""
+        """`(c_x + c_b) / Σ`, `ỹ` and `Σ / Q`, with `c = y σ`."""
         y_x, (s_x,) = self.run(pair.x[0])
         (s_b,) = pair.notes_b
         y_b = self.forward(pair.b[0]) if pair.y_b is None else pair.y_b
-        deviation = s_x + s_b
-        to_x, to_b = s_x / deviation, s_b / deviation
-        scaled, y = torch.empty_like(y_b), torch.empty_like(y_b)
+        total = s_x + s_b
+        to_x, to_b = s_x / total, s_b / total
+        scaled, crossed = torch.empty_like(y_b), torch.empty_like(y_b)
         for k in one_by_one(y_b):
             of_x = y_x if len(y_x) == 1 else y_x[k]
             torch.mul(of_x, to_x[k], out=scaled[k]).addcmul_(y_b[k], to_b[k])
-            torch.add(of_x, y_b[k], out=y[k]).mul_(0.5)
-        return scaled, y, deviation.reciprocal_().mul_(2)
+            torch.mul(of_x, to_b[k], out=crossed[k]).addcmul_(y_b[k], to_x[k])
+        return scaled, crossed, total.div_(s_x.square() + s_b.square())
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
-        """See the top of the file; as `mean(c̄)` is 0, taking `mean(G)` from G does what is said there of h."""
-        scaled, y, inverse = pair.cached("means", lambda: self._means(pair))
-        h = torch.empty_like(y)
-        for k in one_by_one(y):
-            share = (g[k] * y[k]).mean(self.dims, keepdim=True)
+        """See the top of the file; as `mean(c)` is 0, taking `mean(G)` from G does what is said there of h."""
+        scaled, crossed, inverse = pair.cached("means", lambda: self._means(pair))
+        h = crossed if pair.is_last else torch.empty_like(crossed)
+        for k in one_by_one(crossed):
+            share = (g[k] * crossed[k]).mean(self.dims, keepdim=True)
             if self.is_centred:
                 torch.sub(g[k], g[k].mean(self.dims, keepdim=True), out=h[k])
             else:

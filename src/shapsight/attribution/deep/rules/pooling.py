@@ -84,15 +84,20 @@ class MaxPooling2d(PairedRule):
         (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
         change = y_x - y_b
         places = torch.where(change > 0, places_x, places_b)
-        difference = _at(pair.x[0] - pair.b[0], places)
+        difference = _at(pair.x[0], places).sub_(_at(pair.b[0], places))
         return change.div_(difference.masked_fill_(difference == 0, 1.0)), places
 
 
 def _at(images: Tensor, places: Tensor) -> Tensor:
-    """The values of each channel at places numbered row by row."""
+    """The values of each channel at places numbered row by row, of one image or as many as there are places."""
     pixels, numbers = (tensor.permute(0, 2, 3, 1).flatten(1, 2) for tensor in (images, places))
     rows, columns = places.shape[2:]
-    return pixels.gather(1, numbers).view(len(places), rows, columns, -1).permute(0, 3, 1, 2)
+    return (
+        pixels.expand(len(places), -1, -1)
+        .gather(1, numbers)
+        .view(len(places), rows, columns, -1)
+        .permute(0, 3, 1, 2)
+    )
 
 
 POOLINGS = [f"{kind}{size}d" for kind in ("max_pool", "adaptive_max_pool") for size in "123"]

@@ -80,7 +80,8 @@ def recurrent(
         return NotImplemented
     starts = tuple(state) if call.name == "lstm" else (state,)
     sequence = input.transpose(0, 1) if batch_first else input
-    directions, per_cell = (2 if bidirectional else 1), (4 if has_biases else 2)
+    directions = 2 if bidirectional else 1
+    per_cell = len(weights) // (layers * directions)  # one more than usual for an LSTM with projections
     ends: list[State] = []
     for layer in range(layers):
         outputs = []
@@ -100,10 +101,13 @@ def _run(
     cell: Cell, sequence: Tensor, state: State, weights: Sequence[Tensor], is_reversed: bool
 ) -> tuple[Tensor, State]:
     weight_in, weight_hidden = weights[:2]
-    bias_in, bias_hidden = weights[2:4] if len(weights) > 2 else (None, None)
+    bias_in, bias_hidden = weights[2:4] if len(weights) > 3 else (None, None)
+    projection = weights[-1] if len(weights) % 2 else None
     gates = F.linear(sequence, weight_in, bias_in).unbind(0)
     outputs = []
     for step in reversed(gates) if is_reversed else gates:
         state = cell(step, state, weight_hidden, bias_hidden)
+        if projection is not None:
+            state = (F.linear(state[0], projection), *state[1:])
         outputs.append(state[0])
     return torch.stack(outputs[::-1] if is_reversed else outputs), state

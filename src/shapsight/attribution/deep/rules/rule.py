@@ -20,7 +20,7 @@ class Pair:
 
     `y_b` is the call's output for the references where the rule `keeps_output`. `notes_x` and `notes_b` are what
     `PairedRule.run` noted in either run. `cached` keeps what does not depend on the incoming multiplier, for the
-    next output of the same image.
+    next output of the same image; `is_last` says that there is none, so that its memory may be written over.
     """
 
     x: tuple[Tensor, ...]
@@ -29,12 +29,17 @@ class Pair:
     notes_x: tuple[Tensor, ...] = ()
     notes_b: tuple[Tensor, ...] = ()
     cache: dict[str, Any] = field(default_factory=dict)
+    is_last: bool = False
 
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:
         """The value of `compute()`, computed for the first output only."""
         if name not in self.cache:
             self.cache[name] = compute()
         return self.cache[name]
+
+    def scale(self, cached: Tensor, g: Tensor) -> Tensor:
+        """`g` times something cached, in its memory if nobody needs it any more: fresh memory costs more than this."""
+        return cached.mul_(g) if self.is_last and cached.shape == g.shape else g * cached
 
 
 class PairedRule(ABC):

@@ -42,7 +42,10 @@ class _OverDimension(PairedRule):
             for k in one_by_one(b):
                 one = log_x if len(log_x) == 1 else log_x[k]
                 mean[k] = logarithmic_mean(one, b[k].log_softmax(self.dim))
-            return mean, mean.sum(self.dim, keepdim=True).reciprocal_()
+            total = mean.sum(self.dim, keepdim=True)
+            if total.isnan().any():  # everything is masked here, and what comes of it is 0 or not used
+                mean, total = mean.nan_to_num_(0.0), total.nan_to_num_(1.0)
+            return mean, total.reciprocal_()
 
         result: tuple[Tensor, Tensor] = pair.cached("means", compute)
         return result
@@ -59,10 +62,10 @@ class Softmax(_OverDimension):
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
         mean, inverse = self.means(pair)
-        result = torch.empty_like(mean)
+        result = mean if pair.is_last else torch.empty_like(mean)
         for k in one_by_one(mean):
             expected = (g[k] * mean[k]).sum(self.dim, keepdim=True).mul_(inverse[k])
-            torch.sub(g[k], expected, out=result[k]).mul_(mean[k])
+            torch.mul(mean[k], g[k] - expected, out=result[k])
         return (result,)
 
 

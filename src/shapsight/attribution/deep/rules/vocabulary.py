@@ -17,10 +17,11 @@ LINEAR = frozenset(
     to type float double type_as tril triu diagonal diag_embed view_as reshape_as as_strided
     T mT H mH real imag view_as_real view_as_complex conj resolve_conj resolve_neg
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_fftshift
-    fft_ifftshift copy_ zero_ fill fill_ index_add index_put index_put_ index_copy index_fill
+    fft_ifftshift fft_hfft complex trapezoid trapz nanmean copy_ zero_ fill fill_ index_add index_put index_put_
+    index_copy index_fill
     scatter scatter_add masked_scatter masked_select slice_scatter select_scatter diagonal_scatter slice lift_fresh_copy
     trace block_diag adjoint column_stack row_stack
-    cuda cpu retain_grad requires_grad_ diff atleast_1d atleast_2d atleast_3d meshgrid broadcast_tensors
+    cuda cpu requires_grad_ diff atleast_1d atleast_2d atleast_3d meshgrid broadcast_tensors
     identity alias detach data
     """.split()
 )
@@ -31,13 +32,17 @@ METADATA = frozenset(
     shape device dtype ndim is_cuda is_mps requires_grad layout is_sparse is_quantized grad_fn is_leaf names
     is_meta is_mkldnn is_nested is_cpu is_xla is_xpu itemsize nbytes _version _backward_hooks output_nr
     size dim numel stride is_contiguous element_size nelement storage_offset data_ptr len ndimension
-    is_floating_point is_complex hash register_hook get_device new_zeros new_ones new_empty new_full new_tensor
+    is_floating_point is_complex hash get_device new_zeros new_ones new_empty new_full new_tensor
     zeros_like ones_like empty_like full_like rand_like randn_like is_tensor is_same_size result_type
     _is_view untyped_storage storage is_shared is_pinned is_coalesced repr format _base grad _grad
     is_set_to dense_dim sparse_dim _has_compatible_shallow_copy_type sym_size sym_numel sym_stride
-    _is_zerotensor is_conj is_neg has_names retains_grad broadcast_shapes register_post_accumulate_grad_hook
+    _is_zerotensor is_conj is_neg has_names retains_grad broadcast_shapes
+    _nested_tensor_from_mask_left_aligned
     """.split()
 )
+
+# What these ask of a later backward pass is not done in ours: multipliers are no gradients.
+GRADIENT_HOOKS = frozenset("register_hook retain_grad register_post_accumulate_grad_hook".split())
 
 # A tensor becomes a Python value; harmless while it is the same for every image.
 LEAVES_TORCH = frozenset("numpy __array__ __dlpack__ dlpack".split())
