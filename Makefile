@@ -11,6 +11,8 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+# Quantus asks for OpenCV with windows, which would overwrite the headless one: it comes without what it asks for.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'quantus>=0.6'
 	touch $@
 
 demo: install

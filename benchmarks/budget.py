@@ -1,12 +1,13 @@
 """How good an explanation is for how many evaluations: PartitionShap's coins and trees against shap's descent.
 
     python benchmarks/budget.py --photos 10 --budgets 100 300 1000 --results budget.jsonl
+    python benchmarks/budget.py --size 112 --cells 14 7      # a quarter of the time, and the same grids of cells
     python benchmarks/budget.py --object                     # only the ideal model, which needs no weights
 
 For every photograph (SqueezeNet-1.1, its highest class, blur(128,128)), method and budget:
     error_28, error_14: root mean square error of the values of 28- and 14-pixel cells against converged values of
         the same tree, relative to the size of those. Converged values come from --converged evaluations with other
-        coins, on the tree cut off at cells of 14 pixels, every one of which is reached.
+        coins, on the tree cut off at the smallest of --cells; --truths names a folder that keeps them.
     insertion, deletion: area under the curve of the class's probability (RISE, Petsiuk et al. 2018) when pixels come
         into the blurred image, or go from the photograph, in the order of their values; 32 steps.
 With --object, the ideal model: its output is the share of a drawn object's pixels that is visible, and the score is
@@ -39,9 +40,8 @@ from shapsight import PartitionShap, trees
 from shapsight.attribution.maskers import as_masker
 
 SHARED = Path(os.environ.get("SHAPSIGHT_SHARED", Path(__file__).parents[2] / "shared"))
-MASKER = "blur(128,128)"
+MASKER = "blur(128,128)"  # at 224 pixels; at other sizes in proportion
 METHODS = {"shap": ("axis", "both"), "auto, axis": ("axis", "auto"), "auto, regions": ("regions", "auto")}
-CELLS = (28, 14)
 STEPS = 32
 
 
@@ -92,8 +92,12 @@ def squeezenet() -> Remembering:
     return Remembering(model.eval())
 
 
-def photograph(path: Path) -> Tensor:
-    pixels = np.asarray(Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR))
+def masker(size: int) -> str:
+    return MASKER if size == 224 else f"blur({size * 128 // 224},{size * 128 // 224})"
+
+
+def photograph(path: Path, size: int) -> Tensor:
+    pixels = np.asarray(Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
     mean, std = (
         torch.tensor(numbers).view(3, 1, 1) for numbers in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     )
@@ -102,14 +106,28 @@ def photograph(path: Path) -> Tensor:
 
 def explained(model: nn.Module, image: Tensor, method: str, budget: int, output: int) -> Tensor:
     tree, contexts = METHODS[method]
-    explanation = PartitionShap(model, MASKER, tree, budget, contexts=contexts)(image, outputs=output)
+    explanation = PartitionShap(model, masker(image.shape[1]), tree, budget, contexts=contexts)(
+        image, outputs=output
+    )
     return explanation.heatmap()[0, 0].double()
 
 
-def converged(model: nn.Module, image: Tensor, tree: str, budget: int, output: int) -> Tensor:
-    root = Coarse(trees.as_tree(tree)(image))
-    explanation = PartitionShap(model, MASKER, root, budget, seed=1000)(image, outputs=output)
-    return explanation.heatmap()[0, 0].double()
+def converged(
+    model: nn.Module, image: Tensor, name: str, tree: str, output: int, options: argparse.Namespace
+) -> Tensor:
+    smallest = min(options.cells)
+    kept = options.truths and options.truths / (
+        f"{name}.{tree}.{image.shape[1]}.{smallest}.{options.converged}.npy"
+    )
+    if kept and kept.exists():
+        return torch.from_numpy(np.load(kept))
+    root = Coarse(trees.as_tree(tree)(image), smallest**2)
+    explainer = PartitionShap(model, masker(image.shape[1]), root, options.converged, seed=1000)
+    heatmap = explainer(image, outputs=output).heatmap()[0, 0].double()
+    if kept:
+        options.truths.mkdir(parents=True, exist_ok=True)
+        np.save(kept, heatmap.numpy())
+    return heatmap
 
 
 def cells(heatmap: Tensor, cell: int) -> Tensor:
@@ -128,7 +146,7 @@ def faithfulness(model: nn.Module, image: Tensor, heatmap: Tensor, output: int) 
     rank[order] = torch.arange(len(order))
     limits = torch.linspace(0, len(order), STEPS + 1)[:, None]
     first = (rank[None] < limits).reshape(-1, 1, *heatmap.shape)
-    hide = as_masker(MASKER).for_image(image)
+    hide = as_masker(masker(image.shape[1])).for_image(image)
     with torch.inference_mode():
         insertion, deletion = (model(hide(shown)).softmax(1)[:, output] for shown in (first, ~first))
     return {"insertion": float(insertion.mean()), "deletion": float(deletion.mean())}
@@ -139,14 +157,18 @@ def photo_rows(options: argparse.Namespace, have: set[tuple[str, str, int]]) -> 
         wanted = [(m, b) for m in options.methods for b in options.budgets if (path.stem, m, b) not in have]
         if not wanted:
             continue
-        model, image = squeezenet(), photograph(path)
+        model, image = squeezenet(), photograph(path, options.size)
         output = int(model(image[None]).argmax())
         names = {METHODS[method][0] for method, _ in wanted} & set(options.converged_trees)
-        truths = {tree: converged(model, image, tree, options.converged, output) for tree in sorted(names)}
+        truths = {tree: converged(model, image, path.stem, tree, output, options) for tree in sorted(names)}
         for method, budget in wanted:
             heatmap = explained(model, image, method, budget, output)
             truth = truths.get(METHODS[method][0])
-            errors = {} if truth is None else {f"error_{cell}": error(heatmap, truth, cell) for cell in CELLS}
+            errors = (
+                {}
+                if truth is None
+                else {f"error_{cell}": error(heatmap, truth, cell) for cell in options.cells}
+            )
             scores = faithfulness(model, image, heatmap, output)
             yield {"photo": path.stem, "method": method, "budget": budget, **errors, **scores}
 
@@ -187,7 +209,10 @@ def object_rows(options: argparse.Namespace, have: set[tuple[str, str, int]]) ->
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    scores = ["error_28", "error_14", "insertion", "deletion", "iou"]
+    errors = sorted(
+        {key for row in rows for key in row if key.startswith("error_")}, key=lambda k: -int(k[6:])
+    )
+    scores = [*errors, "insertion", "deletion", "iou"]
     print(f"{'method':24}{'budget':>8}" + "".join(f"{score:>11}" for score in scores) + f"{'photos':>8}")
     for method in dict.fromkeys(row["method"] for row in rows):
         for budget in sorted({row["budget"] for row in rows if row["method"] == method}):
@@ -206,6 +231,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--converged", type=int, default=14000, help="evaluations of the converged values")
     parser.add_argument("--converged-trees", nargs="*", default=["axis", "regions"])
+    parser.add_argument("--truths", type=Path, help="a folder that keeps converged values for the next run")
+    parser.add_argument("--cells", type=int, nargs="+", default=[28, 14], help="sides of cells, in pixels")
+    parser.add_argument("--size", type=int, default=224, help="side of the photographs, in pixels")
     parser.add_argument("--object", action="store_true", help="the ideal model instead of SqueezeNet")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path("budget.jsonl"))

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, TopK, explain
 from shapsight.cli import app
 from shapsight.errors import ExplainerError, ModelError
+from shapsight.models.build import build_classifier
 from shapsight.models.bundle import Bundle, Card
 
 SIZE = 24
@@ -199,6 +200,36 @@ def test_mistakes_end_in_one_sentence_and_leave_nothing_behind(classifier, tmp_p
     assert result.exit_code == 1, result.output
     assert message in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_classifier_of_timm_is_explained_at_its_own_size(tmp_path):
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("test_vit", num_classes=3)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    pixels = torch.randint(0, 256, (170, 180, 3), dtype=torch.uint8)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "photo.png")
+    (tmp_path / "classes.txt").write_text("cat\ndog\nhen")
+    result = shapsight(
+        "explain", tmp_path / "photo.png", "--arch", "timm:test_vit", "--weights", tmp_path / "weights.safetensors",
+        "--classes", tmp_path / "classes.txt", "--masker", "mean", "--max-evals", 12, "--device", "cpu",
+        "--outputs", "all", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "run" / "explanations.csv")
+    assert table["output"].tolist() == ["cat", "dog", "hen"]
+    found = Explanation.load(tmp_path / "run" / table["explanation"][0])
+    assert found.images.shape == (1, 3, 160, 160)
+    with torch.no_grad():
+        mean, std = (torch.tensor(network.pretrained_cfg[name]).reshape(3, 1, 1) for name in ("mean", "std"))
+        torch.testing.assert_close(
+            network.eval()((found.images - mean) / std), found.predictions, atol=1e-4, rtol=1e-4
+        )
+
+
+def test_a_classifier_of_timm_without_weights_has_nothing_to_explain():
+    pytest.importorskip("timm")
+    with pytest.raises(ModelError, match="nothing to explain"):
+        build_classifier("timm:test_vit", 3, weights="none")
 
 
 def test_without_an_architecture_a_run_and_an_image_are_needed(tmp_path):

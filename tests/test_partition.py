@@ -111,13 +111,24 @@ def test_the_same_seed_gives_the_same_values_and_the_user_sees_the_progress():
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_standard_errors_are_of_the_size_of_the_spread_over_seeds():
-    runs = [PartitionShap(MODEL, 0.0, max_evals=60, seed=seed)(IMAGE) for seed in range(40)]
-    spread = torch.stack([run.values for run in runs]).std(0).square().mean().sqrt()
-    stated = torch.stack([run.std_errors for run in runs]).square().mean().sqrt()
-    assert (
-        spread / 2 < stated < 4 * spread
-    )  # the spread over contexts counts as the coins', so they err upwards
+def test_without_a_budget_progress_counts_on_and_ends_with_all_done():
+    seen = []
+    explainer = PartitionShap(MODEL, 0.0, max_evals=None, tolerance=0.2, batch_size=4)
+    explanation = explainer(IMAGE.expand(2, -1, -1, -1), progress=lambda *steps: seen.append(steps))
+    done = sum(explanation.settings["evaluations"])
+    assert seen[-1] == (done, done)
+    assert {total for _, total in seen[:-1]} == {0}
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+@pytest.mark.parametrize(("budget", "tree"), [(30, "axis"), (60, "axis"), (60, "regions")])
+def test_standard_errors_are_those_of_runs_with_other_coins(budget, tree):
+    runs = [PartitionShap(MODEL, 0.0, tree, budget, seed=seed)(IMAGE) for seed in range(40)]
+    values, errors = (torch.stack([getattr(run, name) for run in runs]) for name in ("values", "std_errors"))
+    off = values - values.mean(0)
+    assert off[errors == 0].abs().sum() < 1e-9
+    z = off[errors > 0] / errors[errors > 0]
+    assert 0.6 < z.square().mean().sqrt() < 1.4
 
 
 def test_numpy_images_of_whole_numbers_are_explained_as_they_are():

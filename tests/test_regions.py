@@ -1,5 +1,6 @@
 """RegionShap: regions of every kind, closed forms, and what comes back."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from shapsight import RegionShap, TopK
+from shapsight import PartitionShap, RegionShap, TopK
+from shapsight.attribution.predictor import has_bfloat16
+from shapsight.attribution.region_values import Interactions, RegionValues
 from shapsight.attribution.segments import label_map
 from shapsight.errors import ExplainerError
 
@@ -181,3 +184,52 @@ def test_what_does_not_fit_is_refused():
     ):
         with pytest.raises(ExplainerError, match=words):
             make()
+
+
+def found_by_regions(method="by_region"):
+    def predict(images):
+        return np.stack([images.mean((1, 2, 3)), images.max((1, 2, 3))], 1)
+
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    explainer = RegionShap(
+        predict, 0.0, "grid(2,2)", "permutation", max_evals=40, output_names=["mean", "$most"]
+    )
+    return getattr(explainer, method)(images)
+
+
+@pytest.mark.parametrize("method", ["by_region", "interactions"])
+def test_what_regions_are_worth_is_saved_loaded_and_drawn(tmp_path, method):
+    found = found_by_regions(method)
+    again = type(found).load(found.save(tmp_path / "regions.safetensors"))
+    for field in dataclasses.fields(found):
+        one, other = getattr(found, field.name), getattr(again, field.name)
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+    figure = again.plot(unit="grey")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles.count("mean") == titles.count("$most") == 2
+    figure.savefig(tmp_path / "regions.png")
+
+
+def test_a_file_of_something_else_is_refused_by_name(tmp_path):
+    path = found_by_regions().save(tmp_path / "values.safetensors")
+    with pytest.raises(ExplainerError, match=r"its format is 'shapsight.RegionValues/1'"):
+        Interactions.load(path)
+    with pytest.raises(ExplainerError, match="there is no"):
+        RegionValues.load(tmp_path / "nothing")
+
+
+def test_a_precision_says_what_it_changes():
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(288, 2)
+    )
+    image = torch.rand(1, 3, 8, 8)
+    if not has_bfloat16(torch.device("cpu")):  # refused: tests/test_predictor.py
+        return
+    for explainer in (
+        RegionShap(model, 0.0, "grid(2,2)", precision="bfloat16"),
+        PartitionShap(model, 0.0, max_evals=20, precision="bfloat16"),
+    ):
+        settings = explainer(image).settings
+        assert settings["precision"] == "bfloat16"
+        assert 0 < settings["precision_difference"] < 0.1
+    assert "precision" not in RegionShap(model, 0.0, "grid(2,2)")(image).settings

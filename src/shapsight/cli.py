@@ -29,6 +29,7 @@ from shapsight.cli_options import (
     exit_codes,
     show,
     takes_data_options,
+    takes_explain_options,
 )
 from shapsight.cli_remedies import add_commands as add_remedy_commands
 from shapsight.cli_training import Data, add_commands
@@ -140,6 +141,7 @@ def demo(
     "shapsight explain --arch squeezenet1_1 --weights squeezenet.safetensors --classes classes.json egret.jpg "
     '--method partition --masker "blur(128,128)" --max-evals 500 --outputs top4 --out runs/egret'
 )
+@takes_explain_options
 def explain(
     paths: Annotated[
         list[Path],
@@ -150,76 +152,17 @@ def explain(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for explanations, figures and the table.")
     ] = Path("runs/explain"),
-    method: Annotated[str, typer.Option(help="deep, gradient, partition or regions.")] = "partition",
-    outputs: Annotated[str, typer.Option(help="topK, all, or names or numbers by comma.")] = "top4",
-    masker: Annotated[
-        str,
-        typer.Option(
-            help="partition, regions: what stands where pixels are hidden: blur(W,H), inpaint_telea, inpaint_ns, "
-            "inpaint_diffuse, mean, constant(V)."
-        ),
-    ] = "inpaint_telea",
-    max_evals: Annotated[
-        int, typer.Option(help="partition, regions: masked images that the model sees.")
-    ] = 500,
-    tree: Annotated[
-        str, typer.Option(help="partition: axis halves rectangles, regions follows colours.")
-    ] = "axis",
-    contexts: Annotated[
-        str, typer.Option(help="partition: auto gets farthest, both gives shap's numbers; 0, 1.")
-    ] = "auto",
-    regions: Annotated[str, typer.Option(help="regions: grid(ROWS,COLUMNS) or slic(COUNT).")] = "grid(4,4)",
-    estimator: Annotated[
-        str, typer.Option(help="regions: exact (16 at most), kernel or permutation.")
-    ] = "exact",
-    samples: Annotated[int, typer.Option(min=1, help="gradient: points on the way for each image.")] = 200,
-    references: Annotated[
-        Path | None,
-        typer.Option(help="deep, gradient: images that stand for 'feature absent'; a run has its own."),
-    ] = None,
-    arch: Annotated[
-        str | None, typer.Option(help="A torchvision classifier, instead of a run.", show_default=False)
-    ] = None,
-    weights: Weights = "imagenet",
-    classes: Annotated[
-        Path | None, typer.Option(help="With --arch: class names in order, JSON list or one a line.")
-    ] = None,
-    probability: Annotated[
-        bool, typer.Option("--probability", help="With --arch: explain softmax probabilities, not logits.")
-    ] = False,
-    image_size: Annotated[
-        int | None, typer.Option(min=16, help="With --arch: pixels squared; by default the network's own.")
-    ] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
     overwrite: Overwrite = False,
+    *,
+    how: dict[str, Any],
 ) -> None:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
     from shapsight.jobs.explain import Settings, explain_files
     from shapsight.jobs.narrator import Narrator
 
-    settings = Settings(
-        method=method,
-        outputs=outputs,
-        masker=masker,
-        tree=tree,
-        contexts=contexts,
-        max_evals=max_evals,
-        regions=regions,
-        estimator=estimator,
-        samples=samples,
-        references=references,
-        arch=arch,
-        weights=weights,
-        classes=classes,
-        as_probability=probability,
-        image_size=image_size,
-        seed=seed,
-        device=device,
-    )
     with exit_codes():
         lines = explain_files(
-            paths, out, settings, narrator=Narrator(), command=command_line(), overwrite=overwrite
+            paths, out, Settings(**how), narrator=Narrator(), command=command_line(), overwrite=overwrite
         )
         show(lines)
 

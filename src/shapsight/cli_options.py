@@ -87,19 +87,85 @@ def _data_options(
     """How a dataset is read; the fields of `DataOptions`."""
 
 
+def _explain_options(
+    method: Annotated[str, typer.Option(help="deep, gradient, partition or regions.")] = "partition",
+    outputs: Annotated[str, typer.Option(help="topK, all, or names or numbers by comma.")] = "top4",
+    masker: Annotated[
+        str,
+        typer.Option(
+            help="partition, regions: what stands where pixels are hidden: blur(W,H), inpaint_telea, inpaint_ns, "
+            "inpaint_diffuse, mean, constant(V)."
+        ),
+    ] = "inpaint_telea",
+    max_evals: Annotated[
+        int, typer.Option(help="partition, regions: masked images that the model sees.")
+    ] = 500,
+    tree: Annotated[
+        str, typer.Option(help="partition: axis halves rectangles, regions follows colours.")
+    ] = "axis",
+    contexts: Annotated[
+        str, typer.Option(help="partition: auto gets farthest, both gives shap's numbers; 0, 1.")
+    ] = "auto",
+    regions: Annotated[str, typer.Option(help="regions: grid(ROWS,COLUMNS) or slic(COUNT).")] = "grid(4,4)",
+    estimator: Annotated[
+        str, typer.Option(help="regions: exact (16 at most), kernel or permutation.")
+    ] = "exact",
+    samples: Annotated[int, typer.Option(min=1, help="gradient: points on the way for each image.")] = 200,
+    references: Annotated[
+        Path | None,
+        typer.Option(help="deep, gradient: images that stand for 'feature absent'; a run has its own."),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            help="A classifier of torchvision or timm (timm:NAME), instead of a run.", show_default=False
+        ),
+    ] = None,
+    weights: Weights = "imagenet",
+    classes: Annotated[
+        Path | None, typer.Option(help="With --arch: class names in order, JSON list or one a line.")
+    ] = None,
+    as_probability: Annotated[
+        bool, typer.Option("--probability", help="With --arch: explain softmax probabilities, not logits.")
+    ] = False,
+    image_size: Annotated[
+        int | None, typer.Option(min=16, help="With --arch: pixels squared; by default the network's own.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """What is explained and how; the fields of `jobs.explain.Settings`."""
+
+
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of how data are read; it receives them as the dictionary `how`."""
-    shared = inspect.signature(_data_options).parameters
-    hints = typing.get_type_hints(_data_options, include_extras=True)
+
+    def with_scales(*, how: dict[str, Any], **given: Any) -> None:
+        command(**given, how=how | {"scale": tuple(how["scale"] or ())})
+
+    return _takes(_data_options, "how", command, with_scales)
+
+
+def takes_explain_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how images are explained; it receives them as the dictionary `how`."""
+    return _takes(_explain_options, "how", command, command)
+
+
+def _takes(
+    options: Callable[..., None], name_of_all: str, command: Callable[..., None], called: Callable[..., None]
+) -> Callable[..., None]:
+    """A command with more options, which `called` receives as one dictionary."""
+    shared = inspect.signature(options).parameters
+    hints = typing.get_type_hints(options, include_extras=True)
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
-        how = {name: given.pop(name) for name in shared}
-        command(**given, how=how | {"scale": tuple(how["scale"] or ())})
+        of_all = {name: given.pop(name) for name in shared}
+        called(**given, **{name_of_all: of_all})
 
     own = typing.get_type_hints(command, include_extras=True, localns={}) | hints
-    own.pop("how")
-    kept = [p for name, p in inspect.signature(command).parameters.items() if name != "how"]
+    own.pop(name_of_all)
+    kept = [p for name, p in inspect.signature(command).parameters.items() if name != name_of_all]
     every = [*kept, *shared.values()]
     wrapper.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [p.replace(kind=p.KEYWORD_ONLY, annotation=own[p.name]) for p in every]

@@ -1,15 +1,82 @@
-"""The commands after a diagnosis: cure, compare."""
+"""The commands that work on a trained run: diagnose, cure, compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from shapsight.cli_options import Device, Overwrite, RoiSpec, Seed, command_line, exit_codes, show
+from shapsight.cli_options import (
+    Device,
+    Overwrite,
+    RoiSpec,
+    Seed,
+    command_line,
+    exit_codes,
+    show,
+    takes_data_options,
+)
 
 Run = Annotated[Path, typer.Argument(help="A run of debug or train.", show_default=False)]
+
+
+@takes_data_options
+def diagnose(
+    run: Run,
+    data: Annotated[
+        Path | None, typer.Argument(help="Another dataset than the run's own.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for everything found; by default RUN/diagnosis."),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=2, help="Held-out images to look at, as many of each environment.")
+    ] = 100,
+    references: Annotated[
+        int, typer.Option(min=1, help="Of the bundle's, how many DeepSHAP compares with.")
+    ] = 50,
+    outputs: Annotated[str, typer.Option(help="Targets to explain, by comma; by default the first.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Parts to do, by comma: look, why, strategies, trust; by default all.")
+    ] = "",
+    roi: RoiSpec = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(help="A COCO file with several categories; by default the ROI's if it is one."),
+    ] = None,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    overwrite: Overwrite = False,
+    *,
+    how: dict[str, Any],
+) -> None:
+    """Where does it look, is that why it fails, and can the explanation be trusted? Ends in a verdict.
+
+    A second call goes on where the first stopped. --roi is by default the run's own; --roi none leaves it out.
+    """
+    from shapsight.jobs.diagnose import DiagnoseSettings
+    from shapsight.jobs.diagnose import diagnose as diagnose_run
+    from shapsight.jobs.narrator import Narrator
+    from shapsight.jobs.reading import DataOptions
+
+    settings = DiagnoseSettings(
+        images=images,
+        references=references,
+        outputs=_by_comma(outputs),
+        only=_by_comma(only),
+        roi=roi,
+        objects=objects,
+        seed=seed,
+        device=device,
+        reading=DataOptions(**how),
+    )
+    with exit_codes():
+        lines = diagnose_run(
+            run, data, settings, out, narrator=Narrator(), command=command_line(), overwrite=overwrite
+        )
+        show(lines)
 
 
 def cure(
@@ -122,6 +189,10 @@ def _by_comma(text: str) -> tuple[str, ...]:
 
 def add_commands(app: typer.Typer) -> None:
     """Put these commands into the command line."""
+    app.command(
+        epilog="Examples: shapsight diagnose runs/lockers --roi below:112   |   "
+        "shapsight diagnose runs/lockers new_photos --images 300 --only look,why --out runs/why"
+    )(diagnose)
     app.command(
         epilog="Examples: shapsight cure runs/lockers --try flip,swap-scene,flip+swap-scene --seeds 3   |   "
         "shapsight cure runs/lockers --try all --scenes photographs --roi below:112 --out runs/cure"

@@ -125,14 +125,13 @@ class Predictor:
         weight = next(self._weights(), images if images.is_floating_point() else torch.zeros(1))
         given = images.to(weight.device, weight.dtype)
         with self.held(), self._modes(weight.device):
-            if self._layout == torch.channels_last:
-                try:
-                    return pick(self.predict(given.clone(memory_format=torch.channels_last)), None)
-                except RuntimeError as error:  # a .view() that only contiguous memory allows
-                    if "view" not in str(error):
-                        raise
-                    self._layout = torch.contiguous_format
-            return pick(self.predict(given.clone(memory_format=torch.contiguous_format)), None)
+            try:
+                return pick(self.predict(given.clone(memory_format=self._layout)), None)
+            except RuntimeError as error:  # a .view() that only contiguous memory allows
+                if self._layout == torch.contiguous_format or "view" not in str(error):
+                    raise
+            self._layout = torch.contiguous_format
+            return pick(self.predict(given.clone(memory_format=self._layout)), None)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -195,12 +194,7 @@ def _as_rows(result: Any) -> Tensor:
     """What a function returned, as a tensor of one row per image."""
     if isinstance(result, Tensor):
         return pick(result.detach(), None)
-    try:
-        array = np.asarray(result)
-    except (TypeError, ValueError) as error:
-        raise ExplainerError(
-            f"the model returns a {type(result).__name__} that numpy cannot read: {error}"
-        ) from error
+    array = _read(result, f"the model returns a {type(result).__name__} that numpy cannot read")
     if array.dtype.kind not in "fiub":
         raise ExplainerError(
             f"the model returns a {type(result).__name__} of {array.dtype}; what can be explained is an array of "
@@ -208,6 +202,14 @@ def _as_rows(result: Any) -> Tensor:
         )
     numbers = array.astype(np.float64 if array.dtype == np.float64 else np.float32)
     return pick(torch.from_numpy(numbers), None)
+
+
+def _read(given: Any, complaint: str) -> np.ndarray:
+    """What numpy makes of it, or the complaint with numpy's reason."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise ExplainerError(f"{complaint}: {error}") from error
 
 
 def _refuse_non_finite(rows: Tensor, of: str) -> None:
@@ -249,12 +251,7 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
 
 
 def _from_array(images: Any) -> Tensor:
-    try:
-        array = np.asarray(images)
-    except (TypeError, ValueError) as error:
-        raise ExplainerError(
-            f"images cannot be read as one array (images, height, width, channels): {error}"
-        ) from error
+    array = _read(images, "images cannot be read as one array (images, height, width, channels)")
     if array.dtype.kind not in "fiub" or array.ndim not in (3, 4):
         raise ExplainerError(
             "images must be numbers, (images, height, width, channels) or (height, width, channels), also where there "

@@ -11,7 +11,10 @@ Report = Callable[[int, int], None]
 
 @contextmanager
 def reporting(progress: bool | Report) -> Iterator[Report]:
-    """A function to call with (steps done, steps in all); with `True` a progress bar that shows the time left."""
+    """A function to call with (steps done, steps in all); with `True` a progress bar that shows the time left.
+
+    Steps in all are 0 while nobody knows them; a bar then only moves.
+    """
     if callable(progress):
         yield progress
         return
@@ -23,7 +26,7 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
     columns = (TextColumn("Explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("Explaining", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 @dataclass

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.game import Game
-from shapsight.attribution.maskers import Masker, as_masker
+from shapsight.attribution.maskers import Masker
 from shapsight.attribution.outputs import Outputs, choose_outputs
-from shapsight.attribution.predictor import Predictor, as_images
+from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
+from shapsight.attribution.region_values import Interactions, RegionValues
 from shapsight.attribution.segments import label_map
 from shapsight.attribution.shapley import (
     Shares,
@@ -33,54 +35,7 @@ Estimator = Literal["exact", "kernel", "permutation"]
 AT_A_TIME = 256  # masks of coalitions that are held at a time
 
 
-@dataclass(frozen=True, eq=False)
-class RegionValues:
-    """What `RegionShap.by_region` found: a number for each region.
-
-    Attributes
-        values: each region's Shapley value, in the unit of the output; 0 beyond an image's own regions.
-        std_errors: their standard errors, where the estimator samples.
-        labels: which region each pixel is in.
-        evaluations: coalitions asked about, in all.
-        base_values, predictions, output_index: as in `Explanation`.
-    """
-
-    values: Float[Tensor, "images outputs regions"]
-    std_errors: Float[Tensor, "images outputs regions"] | None
-    labels: Int[Tensor, "images height width"]
-    base_values: Float[Tensor, "images outputs"]
-    predictions: Float[Tensor, "images outputs"]
-    output_index: Int[Tensor, "images outputs"]
-    evaluations: int
-
-    def spread(self, of_regions: Tensor) -> Float[Tensor, "images outputs 1 height width"]:
-        """Numbers of regions, each spread evenly over its region's pixels."""
-        images, outputs, regions = of_regions.shape
-        flat = self.labels.flatten(1)
-        sizes = torch.nn.functional.one_hot(flat, regions).sum(1).clamp_min(1)
-        shares = of_regions / sizes.unsqueeze(1)
-        pixels = shares.gather(2, flat.unsqueeze(1).expand(-1, outputs, -1))
-        return pixels.reshape(images, outputs, 1, *self.labels.shape[1:])
-
-
-@dataclass(frozen=True, eq=False)
-class Interactions:
-    """How every two regions of an image work together.
-
-    Attributes
-        values: the Shapley interaction index of regions i and j at [..., i, j] and [..., j, i], in the unit of the
-            output: above 0 if the model needs both, below 0 if one does for the other, 0 if they simply add. On the
-            diagonal, each region's Shapley value. 0 beyond an image's own regions.
-        labels: which region each pixel is in.
-        output_index: which column of the model's output.
-    """
-
-    values: Float[Tensor, "images outputs regions regions"]
-    labels: Int[Tensor, "images height width"]
-    output_index: Int[Tensor, "images outputs"]
-
-
-class RegionShap:
+class RegionShap(BlackBox):
     """Shapley values of a handful of regions: exact up to 16, estimated with standard errors above.
 
         explainer = RegionShap(model, "blur(64,64)", "grid(4,4)")               # a torch module, or any function
@@ -103,7 +58,8 @@ class RegionShap:
         max_evals: the budget of the estimators that sample, for each image.
         output_names: a name for every column of the output.
         batch_size: the most masked images that the model gets at a time.
-        precision: "bfloat16" to run a module under autocast; None as it is.
+        precision: "bfloat16" to run a module under autocast, with what that changes in
+            `settings["precision_difference"]`; None as it is.
         seed: of the sampling. An image's values depend on it and on the image's number.
 
     Raises `ExplainerError` for arguments that do not fit.
@@ -127,14 +83,12 @@ class RegionShap:
     ) -> None:
         if estimator not in ("exact", "kernel", "permutation"):
             raise ExplainerError(f"estimator={estimator!r} is not one of 'exact', 'kernel' and 'permutation'")
-        self.predictor = Predictor(predict, precision=precision)
-        self.masker = as_masker(masker)
+        super().__init__(
+            predict, masker, batch_size=batch_size, output_names=output_names, precision=precision, seed=seed
+        )
         self.regions = regions
         self.estimator = estimator
         self.max_evals = max_evals
-        self.output_names = tuple(output_names or ())
-        self.batch_size = batch_size
-        self.seed = seed
 
     def __call__(
         self,
@@ -152,8 +106,8 @@ class RegionShap:
             progress: True for a progress bar, or a function that gets (coalitions done, coalitions in all).
             show: what to draw under the heatmaps, where `images` are normalised.
         """
-        found = self.by_region(images, outputs, progress=progress)
-        drawn = as_images(images, self.predictor) if show is None else show
+        given = as_images(images, self.predictor)
+        found = self._by_region(given, outputs, progress)
         errors = None if found.std_errors is None else found.spread(found.std_errors)
         return Explanation(
             values=found.spread(found.values),
@@ -161,17 +115,15 @@ class RegionShap:
             predictions=found.predictions,
             completeness_gap=found.predictions - found.base_values - found.values.sum(2),
             output_index=found.output_index,
-            images=drawn if drawn.is_floating_point() else drawn / 255,
+            images=drawable(given if show is None else show),
             output_names=self.output_names,
             std_errors=errors,
             method=self.method,
             settings={
                 "regions": found.values.shape[2],
                 "estimator": self.estimator,
-                "masker": self.masker.name,
                 "evaluations": found.evaluations,
-                "seed": self.seed,
-                "model": self.predictor.name,
+                **self._asked_with(given[0]),
             },
         )
 
@@ -179,6 +131,14 @@ class RegionShap:
         self, images: Any, outputs: Outputs = None, *, progress: bool | Report = False
     ) -> RegionValues:
         """One value for each region. Arguments as for calling the explainer."""
+        return self._by_region(as_images(images, self.predictor), outputs, progress)
+
+    def _by_region(
+        self,
+        images: Shaped[Tensor, "images channels height width"],
+        outputs: Outputs,
+        progress: bool | Report,
+    ) -> RegionValues:
         tables = self._tables(images, outputs)
         with reporting(progress) as report:
             shares = _every(tables, report, self._evaluations, self._estimate)
@@ -188,10 +148,12 @@ class RegionShap:
             values=_padded([share.values.T for share in shares]).to(ends),
             std_errors=_padded(sampled).to(ends) if sampled else None,
             labels=torch.stack([table.labels for table in tables]),
+            images=drawable(images),
             base_values=ends[:, 0],
             predictions=ends[:, 1],
             output_index=torch.stack([table.columns for table in tables]),
             evaluations=sum(table.game.evaluations for table in tables),
+            output_names=self.output_names,
         )
 
     def interactions(
@@ -202,7 +164,8 @@ class RegionShap:
         With regions curve, poster and the rest, a value of 0.3 for curve and poster says that together they move the
         output by 0.3 more than the two alone do (on average over what else is visible).
         """
-        tables = self._tables(images, outputs)
+        given = as_images(images, self.predictor)
+        tables = self._tables(given, outputs)
         with reporting(progress) as report:
             found = _every(
                 tables, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
@@ -210,14 +173,17 @@ class RegionShap:
         return Interactions(
             values=_padded([pairs.movedim(-1, 0) for pairs in found], 2).to(tables[0].game.full()),
             labels=torch.stack([table.labels for table in tables]),
+            images=drawable(given),
             output_index=torch.stack([table.columns for table in tables]),
+            output_names=self.output_names,
         )
 
-    def _tables(self, images: Any, outputs: Outputs) -> list[_Table]:
+    def _tables(
+        self, images: Shaped[Tensor, "images channels height width"], outputs: Outputs
+    ) -> list[_Table]:
         """The game of each image for the outputs asked for."""
-        given = as_images(images, self.predictor)
-        games = [Game(self.predictor, self.masker, image, batch_size=self.batch_size) for image in given]
-        labels = [label_map(self.regions, image, number, len(given)) for number, image in enumerate(given)]
+        games = [self._game(image) for image in images]
+        labels = [label_map(self.regions, image, number, len(images)) for number, image in enumerate(images)]
         predictions = torch.stack([game.full() for game in games])
         chosen = choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
         return [_Table(*one) for one in zip(games, labels, chosen, strict=True)]

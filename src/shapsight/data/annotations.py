@@ -43,23 +43,34 @@ def read_shapes(path: Path, grammar: str) -> Shapes | dict[str, Shapes]:
     Raises `DataError`, with the grammar, for a file of something else.
     """
     if path.suffix.lower() == ".csv":
-        return _boxes(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}. {grammar}") from error
+        return _boxes_of(_box_table(path))
+    content = _json(path, grammar)
     if isinstance(content, dict) and "annotations" in content and "images" in content:
         return _coco(path, content)
-    size = None
+    return _shapes(path, content, grammar)
+
+
+def read_categories(path: Path, grammar: str) -> dict[str, Shapes | dict[str, Shapes]]:
+    """What `read_shapes` reads, for each kind of object by itself, in alphabetical order.
+
+    COCO names categories, LabelMe labels, and a CSV of boxes has a column `category`; a file without is one kind,
+    "object". Raises `DataError`, with the grammar, for a file of something else.
+    """
+    if path.suffix.lower() == ".csv":
+        table = _box_table(path)
+        if "category" not in table:
+            table = table.assign(category="object")
+        kinds = sorted(table["category"].astype(str).unique())
+        every = dict.fromkeys(map(str, table["path"].unique()), Shapes())
+        return {kind: every | _boxes_of(table[table["category"].astype(str) == kind]) for kind in kinds}
+    content = _json(path, grammar)
+    if isinstance(content, dict) and "annotations" in content and "images" in content:
+        return _coco_categories(path, content)
     if isinstance(content, dict) and isinstance(content.get("shapes"), list):
-        if content.get("imageWidth") and content.get("imageHeight"):
-            size = content["imageWidth"], content["imageHeight"]
-        content = [_labelme(shape) for shape in content["shapes"]]
-    elif _is_polygon(content):
-        content = [content]
-    if not isinstance(content, list) or not content or not all(map(_is_polygon, content)):
-        raise DataError(f"{path} holds no polygons of three or more [x, y] corners. {grammar}")
-    return Shapes([np.array(polygon, float) for polygon in content], size)
+        labels = sorted({_label(shape) for shape in content["shapes"]})
+        parts = {label: [s for s in content["shapes"] if _label(s) == label] for label in labels}
+        return {label: _shapes(path, {**content, "shapes": part}, grammar) for label, part in parts.items()}
+    return {"object": _shapes(path, content, grammar)}
 
 
 def shapes_of(shapes: Mapping[str, Shapes], path: str, source: Path) -> Shapes:
@@ -108,14 +119,57 @@ def _is_polygon(content: object) -> bool:
     )
 
 
-def _boxes(path: Path) -> dict[str, Shapes]:
+def _json(path: Path, grammar: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}. {grammar}") from error
+
+
+def _shapes(path: Path, content: Any, grammar: str) -> Shapes:
+    """LabelMe's shapes, or plain polygons."""
+    size = None
+    if isinstance(content, dict) and isinstance(content.get("shapes"), list):
+        if content.get("imageWidth") and content.get("imageHeight"):
+            size = content["imageWidth"], content["imageHeight"]
+        content = [_labelme(shape) for shape in content["shapes"]]
+    elif _is_polygon(content):
+        content = [content]
+    if not isinstance(content, list) or not content or not all(map(_is_polygon, content)):
+        raise DataError(f"{path} holds no polygons of three or more [x, y] corners. {grammar}")
+    return Shapes([np.array(polygon, float) for polygon in content], size)
+
+
+def _label(shape: object) -> str:
+    """What LabelMe calls a shape."""
+    return str((shape.get("label") if isinstance(shape, dict) else None) or "object")
+
+
+def _box_table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path)
     if missing := [name for name in BOX_COLUMNS if name not in table.columns]:
         raise DataError(f"{path} lacks the columns {', '.join(missing)} of boxes: {', '.join(BOX_COLUMNS)}")
+    return table
+
+
+def _boxes_of(table: pd.DataFrame) -> dict[str, Shapes]:
     return {
         str(name): Shapes([box(*row) for row in rows[list(BOX_COLUMNS[1:])].to_numpy(float)])
         for name, rows in table.groupby("path")
     }
+
+
+def _coco_categories(path: Path, content: Mapping[str, Any]) -> dict[str, Shapes | dict[str, Shapes]]:
+    """A COCO file read once for each of its categories; every image is in each, be it without shapes."""
+    try:
+        names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
+        of_kind: dict[str, list[Any]] = {}
+        for annotation in content["annotations"]:
+            number = annotation.get("category_id")
+            of_kind.setdefault(names.get(number, f"category {number}"), []).append(annotation)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged as a COCO file: {error!r}") from error
+    return {kind: _coco(path, {**content, "annotations": of_kind[kind]}) for kind in sorted(of_kind)}
 
 
 def _coco(path: Path, content: Mapping[str, Any]) -> dict[str, Shapes]:

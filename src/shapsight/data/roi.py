@@ -58,8 +58,13 @@ class Roi:
         mask = self.draw(row)
         if size is None:
             return mask
-        image = Image.fromarray(mask.astype(np.uint8) * 255)
-        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) >= 128
+        return resized(mask, size)
+
+
+def resized(mask: Mask, size: int) -> Mask:
+    """A mask as `load_images` resizes its image: a pixel is inside if at least half of what it shows is."""
+    image = Image.fromarray(mask.astype(np.uint8) * 255)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) >= 128
 
 
 def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:

@@ -16,7 +16,7 @@ from shapsight.diagnosis.metrics import functional
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 
-__all__ = ["EVERY", "MEASURES", "evaluate", "predict_table"]
+__all__ = ["EVERY", "MEASURES", "error_per_image", "evaluate", "predict_table"]
 MEASURES = ("mse", "mae", "r2", "sign_accuracy")
 CHUNK = 4_000_000  # numbers drawn at a time, so that many images need little memory
 
@@ -58,6 +58,21 @@ def _classes(
         confidence=confidence.numpy(),
         probability=np.where(actual.isna(), 0.0, of_label.numpy()),
     )
+
+
+def error_per_image(predictions: pd.DataFrame, manifest: Manifest) -> Float[np.ndarray, "images"]:
+    """How wrong the model is on each image of `predict_table`: one number, whatever the task.
+
+    The squared error, mean over targets on their scales (a target from -1 to +1 is at most 4); for classes 1 where the
+    label is wrong and 0 where it is right.
+    """
+    if manifest.class_names:
+        return np.asarray(predictions["predicted_label"] != predictions["label"], dtype=float)
+    scaled = [
+        (predictions[f"predicted_{name}"] - predictions[name]) / manifest.scales[name].half
+        for name in manifest.targets
+    ]
+    return np.asarray(np.square(np.stack(scaled)).mean(0), dtype=float)
 
 
 def evaluate(

@@ -52,3 +52,17 @@ def check_table(predictions: pd.DataFrame, wanted: list[str], resamples: int, le
         )
     if not 0 < level < 1 or resamples < 1:
         raise DataError(f"level={level} must lie between 0 and 1, and resamples={resamples} be 1 or more")
+
+
+def mean_with_interval(
+    values: np.ndarray, generator: np.random.Generator, *, resamples: int = 1000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """The mean of the values that are known, and its percentile bootstrap interval; NaN where it has none."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    drawn = np.empty(0)
+    if len(known) > 1:
+        counts = generator.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
+        drawn = counts @ known / len(known)
+    return float(known.mean()), *interval(drawn, level)

@@ -26,7 +26,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.treatment import STRENGTH, Treatment
 from shapsight.data.turns import in_turn
-from shapsight.diagnosis.accuracy import predict_table
+from shapsight.diagnosis.accuracy import error_per_image, predict_table
 from shapsight.diagnosis.relevance import relevance_mass_accuracy
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
@@ -130,7 +130,7 @@ def run_cell(cell: Cell, budget: Budget, material: Material) -> pd.DataFrame:
         recipe=cell.recipe,
         trained_on=", ".join(cell.trained_on),
         seed=cell.seed,
-        error=_errors(predictions, manifest),
+        error=error_per_image(predictions, manifest),
         is_right_side=_right_side(predictions, manifest),
         share=_shares(result.bundle, manifest, unseen, budget, material),
         seconds=seconds,
@@ -180,16 +180,6 @@ def to_explain(manifest: Manifest, count: int, seed: int) -> np.ndarray:
         generator = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
         chosen.append(generator.permutation(rows)[:count])
     return np.sort(np.concatenate(chosen))
-
-
-def _errors(predictions: pd.DataFrame, manifest: Manifest) -> Float[np.ndarray, "images"]:
-    if manifest.class_names:
-        return np.asarray(predictions["predicted_label"] != predictions["label"], dtype=float)
-    scaled = [
-        (predictions[f"predicted_{name}"] - predictions[name]) / manifest.scales[name].half
-        for name in manifest.targets
-    ]
-    return np.asarray(np.square(np.stack(scaled)).mean(0), dtype=float)
 
 
 def _right_side(predictions: pd.DataFrame, manifest: Manifest) -> Float[np.ndarray, "images"]:

@@ -51,12 +51,7 @@ def evaluate_run(
     folder = Path(run)
     bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
     bundle.model.to(device)
-    manifest = _manifest(folder, data, bundle.card, options or DataOptions(), narrator, seed)
-    if manifest.output_names != bundle.card.output_names:
-        raise DataError(
-            f"the model of {folder} predicts {', '.join(bundle.card.output_names)}, the data hold "
-            f"{', '.join(manifest.output_names)}"
-        )
+    manifest = manifest_for(folder, data, bundle.card, options or DataOptions(), narrator, seed)
     with narrator.step(f"Decoding {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), bundle.card.input_size, progress=report)
     with narrator.step(f"Predicting {len(manifest)} images"):
@@ -76,7 +71,7 @@ def evaluate_run(
     return [*measures(judged), f"Report     {place.finish('done') / 'report.html'}"]
 
 
-def _manifest(
+def manifest_for(
     folder: Path,
     data: str | os.PathLike[str] | None,
     card: Card,
@@ -84,8 +79,24 @@ def _manifest(
     narrator: Narrator,
     seed: int,
 ) -> Manifest:
-    if data is None:
-        return Manifest.load(folder)
+    """A run's own dataset, or another one read in the same way. Raises `DataError` if it holds other outputs."""
+    manifest = Manifest.load(folder) if data is None else _read(folder, data, card, options, narrator, seed)
+    if manifest.output_names != card.output_names:
+        raise DataError(
+            f"the model of {folder} predicts {', '.join(card.output_names)}, the data hold "
+            f"{', '.join(manifest.output_names)}"
+        )
+    return manifest
+
+
+def _read(
+    folder: Path,
+    data: str | os.PathLike[str],
+    card: Card,
+    options: DataOptions,
+    narrator: Narrator,
+    seed: int,
+) -> Manifest:
     changes: dict[str, Any] = {"task": card.task, "for_training": False}
     if card.class_names:
         changes["class_names"] = card.class_names

@@ -21,7 +21,7 @@ from shapsight.data.images import SUFFIXES, cropped_square, decode_image
 from shapsight.errors import DataError, ExplainerError, ModelError
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
-from shapsight.models.build import IMAGENET_CLASSES, build_classifier, usual_size
+from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
 
 TABLE = "explanations.csv"
@@ -139,7 +139,7 @@ def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequen
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
     network = nn.Sequential(built.model, nn.Softmax(1)) if settings.as_probability else built.model
     model = EightBitModel(network, built.mean, built.std).eval().to(device)
-    return Subject(model, settings.image_size or usual_size(settings.arch), names, False), paths
+    return Subject(model, settings.image_size or built.size, names, False), paths
 
 
 def _device(name: str) -> torch.device:

@@ -51,7 +51,7 @@ class Narrator:
             return
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(title, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+            yield lambda done, total: progress.update(task, completed=done, total=total or None)
 
     def say(self, sentence: str) -> None:
         """A step that shows its own progress."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.error_sections import error_figures, error_section, relevance_section
@@ -68,7 +69,8 @@ def write_page(page: Page, run: RunFolder) -> None:
     folder = run.folder("figures")
     pictures = [picture for section in page.sections for picture in section.pictures]
     for number, picture in enumerate(pictures, start=1):
-        picture.figure.savefig(folder / f"{number:02d}_{_slug(picture.alt)}.png", dpi=144)
+        if isinstance(picture.figure, Figure):
+            picture.figure.savefig(folder / f"{number:02d}_{_slug(picture.alt)}.png", dpi=144)
 
 
 def _slug(text: str) -> str:

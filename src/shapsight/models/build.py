@@ -15,7 +15,13 @@ from torchvision import models
 from shapsight.errors import ModelError
 from shapsight.models import small_cnn
 from shapsight.models.own_module import is_import_path, own_module
-from shapsight.models.timm_models import statistics, timm_model, timm_name, without_other_heads
+from shapsight.models.timm_models import (
+    input_size,
+    statistics,
+    timm_model,
+    timm_name,
+    without_other_heads,
+)
 from shapsight.models.weights import State, UnreachableError, imagenet_state, load_state, read_state
 
 IMAGENET_CLASSES = 1000
@@ -29,6 +35,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "inception_v3": WITHOUT_AUXILIARY_HEADS,
 }
 FROM_SCRATCH = "none (from scratch)"
+NOT_ASKED_FOR = "weights='none' asks for none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +48,7 @@ class BuiltModel:
         weights_used: "ImageNet (IMAGENET1K_V1)", "local: NAME" or "none (from scratch)".
         notes: sentences that a user should read.
         mean, std: of each RGB channel in [0, 1], what images are normalised with.
+        size: the side of the squares that a classifier was trained and tested on, in pixels.
     """
 
     model: nn.Module
@@ -49,6 +57,7 @@ class BuiltModel:
     notes: tuple[str, ...] = ()
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    size: int = 224
 
 
 def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", seed: int = 0) -> BuiltModel:
@@ -91,32 +100,50 @@ def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", se
 def build_classifier(
     arch: str, classes: int = IMAGENET_CLASSES, *, weights: str | Path = "imagenet"
 ) -> BuiltModel:
-    """A trained torchvision classifier as it is, last layer included.
+    """A trained classifier of torchvision or timm as it is, last layer included.
 
         built = build_classifier("squeezenet1_1", weights="squeezenet1_1.safetensors")
+        built = build_classifier("timm:convnext_atto", weights="convnext_atto.safetensors")
         built.model.eval()(images)                                    # (N, 1000): logits
 
     Raises `ModelError` for what `build_model` raises it for, for weights with another number of classes, and where
     ImageNet weights are neither on this machine nor to be had from the network.
     """
+    name = None if arch in models.list_models(module=models) else timm_name(arch)
+    if name is not None:
+        return _classifier_from_timm(name, classes, weights)
     _check(arch, classes)
     weights_used, state, notes = _find_weights(arch, weights)
     if state is None:
-        reason = notes[0].partition("(")[2].partition(")")[0] if notes else "weights='none' asks for none"
-        raise ModelError(
-            f"there are no weights for {arch} ({reason}), and an untrained network has nothing to explain. Pass "
-            "weights that you have with --weights PATH: a safetensors file, or a state dict"
-        )
+        reason = notes[0].partition("(")[2].partition(")")[0] if notes else NOT_ASKED_FOR
+        raise _nothing_to_explain(arch, reason)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         model = models.get_model(arch, weights=None, num_classes=classes, **OPTIONS.get(arch, {}))
     _load(model, state, arch, weights_used)
     presets = models.get_model_weights(arch).DEFAULT.transforms()
-    return BuiltModel(model.eval(), arch, weights_used, (), tuple(presets.mean), tuple(presets.std))
+    mean, std, size = tuple(presets.mean), tuple(presets.std), int(presets.crop_size[0])
+    return BuiltModel(model.eval(), arch, weights_used, (), mean, std, size)
 
 
-def usual_size(arch: str) -> int:
-    """The side of the squares that a torchvision classifier was trained and tested on, in pixels."""
-    return int(models.get_model_weights(arch).DEFAULT.transforms().crop_size[0])
+def _classifier_from_timm(name: str, classes: int, weights: str | Path) -> BuiltModel:
+    if weights == "none":
+        raise _nothing_to_explain(name, NOT_ASKED_FOR)
+    used = "timm's pretrained weights" if weights == "imagenet" else f"local: {Path(weights).name}"
+    try:
+        model = timm_model(name, classes, is_pretrained=weights == "imagenet")
+    except UnreachableError as error:
+        raise _nothing_to_explain(name, str(error)) from error
+    if weights != "imagenet":
+        _load(model, read_state(weights), name, used)
+    mean, std = statistics(model)
+    return BuiltModel(model.eval(), f"timm:{name}", used, (), mean, std, input_size(model))
+
+
+def _nothing_to_explain(arch: str, reason: str) -> ModelError:
+    return ModelError(
+        f"there are no weights for {arch} ({reason}), and an untrained network has nothing to explain. Pass "
+        "weights that you have with --weights PATH: a safetensors file, or a state dict"
+    )
 
 
 def _from_elsewhere(arch: str, outputs: int, weights: str | Path, seed: int) -> BuiltModel | None:

@@ -50,6 +50,12 @@ def statistics(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(config["mean"]), tuple(config["std"])
 
 
+def input_size(model: nn.Module) -> int:
+    """The side of the squares that the network was made for, in pixels."""
+    config: Mapping[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return int(config["input_size"][-1])
+
+
 def without_other_heads(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights without those of a last layer of another size, which stays as it was drawn."""
     own = model.state_dict()

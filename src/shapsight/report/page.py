@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from PIL import Image
 
 from shapsight.errors import RunError
 
@@ -60,9 +61,9 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure of the report; `alt` says in words what it shows, for readers who do not see it."""
+    """A figure of the report, or a PNG file of one; `alt` says in words what it shows, for who does not see it."""
 
-    figure: Figure
+    figure: Figure | Path
     alt: str
     caption: str = ""
 
@@ -190,6 +191,8 @@ class Embedded:
 def _embed(picture: Picture) -> Embedded:
     """Photographs as PNG; charts as SVG, in an `img` so that the ids inside do not meet those of other charts."""
     figure = picture.figure
+    if isinstance(figure, Path):
+        return _embed_file(figure)
     stream = io.BytesIO()
     if figure.findobj(AxesImage):
         figure.savefig(stream, format="png", dpi=PNG_DPI, metadata={"Software": None})
@@ -200,3 +203,10 @@ def _embed(picture: Picture) -> Embedded:
         kind = "svg+xml"
     width, height = (round(side * CSS_PIXELS_PER_INCH) for side in figure.get_size_inches())
     return Embedded(f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}", width, height)
+
+
+def _embed_file(path: Path) -> Embedded:
+    """A PNG as it is, at the size that it was drawn for."""
+    with Image.open(path) as image:
+        width, height = (round(side * CSS_PIXELS_PER_INCH / PNG_DPI) for side in image.size)
+    return Embedded(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}", width, height)

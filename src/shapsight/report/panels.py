@@ -58,12 +58,16 @@ class Heat:
 
 @dataclass(frozen=True)
 class Row:
-    """One image `(height, width)` or `(height, width, 3)` in [0, 1], the points marked on it, and its heatmaps."""
+    """One image `(height, width)` or `(height, width, 3)` in [0, 1], the points marked on it, and its heatmaps.
+
+    `outline` is a region `(height, width)` whose edge is drawn over all of them.
+    """
 
     picture: Array
     caption: str
     marks: Mapping[Mark, tuple[float, float]]
     heats: tuple[Heat, ...]
+    outline: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,7 @@ def _draw_picture(axes: Axes, row: Row) -> None:
     height, width = row.picture.shape[:2]
     axes.imshow(row.picture, cmap="gray", vmin=0, vmax=1, aspect="auto")
     _frame(axes, height, width)
+    outlined(axes, row.outline)
     for kind, (x, y) in row.marks.items():
         inside = (min(max(x, 0), width - 1), min(max(y, 0), height - 1))
         axes.add_line(_mark(kind, inside, (x - inside[0], y - inside[1])))
@@ -201,6 +206,14 @@ def _draw_heat(axes: Axes, row: Row, cells: Array, scale: Scale, cell: int) -> N
         interpolation="nearest",
     )  # fmt: skip
     _frame(axes, height, width)
+    outlined(axes, row.outline)
+
+
+def outlined(axes: Axes, region: Array | None) -> None:
+    """Draw the edge of a region, unless it is nothing or everything."""
+    if region is not None and region.any() and not region.all():
+        lines = axes.contour(region.astype(float), levels=[0.5], colors=style.REGION, linewidths=1.0)
+        lines.set_path_effects([withStroke(linewidth=2.4, foreground="black")])
 
 
 def _frame(axes: Axes, height: int, width: int) -> None:

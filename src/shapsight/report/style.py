@@ -27,6 +27,7 @@ NOT_A_NUMBER = "#7d7d7d"
 SERIES = ("#3f76b5", "#e29a2d", "#3c9474", "#9a62a8", "#8a8f98")
 TARGET = "#ffd23f"
 PREDICTION = "#5ce1ff"
+REGION = "#7dff5a"
 
 HEADING = 9.5
 LABEL = 8.5

@@ -35,11 +35,8 @@ def save(
     dtype: torch.dtype | Literal["float16"] | None,
 ) -> Path:
     """See `Explanation.save`."""
-    from safetensors.torch import save_file
-
     if dtype not in (None, "float16", torch.float16):
         raise ExplainerError(f"dtype={dtype!r}: explanations are saved as they are (None) or as 'float16'")
-    path = Path(path)
     tensors = {
         name: t.detach().cpu().contiguous()
         for name in (*NEEDED, *OPTIONAL)
@@ -54,13 +51,23 @@ def save(
         "model_name": explanation.model_name,
         "settings": settings,
     }
-    metadata = {"format": f"{FAMILY}/{VERSION}", "card": json.dumps(card, default=plain)}
+    return write(path, tensors, f"{FAMILY}/{VERSION}", card)
+
+
+def write(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], of_format: str, card: Mapping[str, Any]
+) -> Path:
+    """Write a safetensors file with a card of metadata; complete or not at all."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    metadata = {"format": of_format, "card": json.dumps(card, default=plain)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # safetensors makes files that only their owner may read; ours get the usual permissions.
         temporary.touch()
         permissions = temporary.stat().st_mode
-        save_file(_unshared(tensors), temporary, metadata=metadata)
+        save_file(_unshared(dict(tensors)), temporary, metadata=metadata)
         temporary.chmod(permissions)
         temporary.replace(path)
     except Exception as error:
@@ -73,22 +80,9 @@ def save(
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The attributes of the explanation in a file. See `Explanation.load`."""
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).exists():
-        raise ExplainerError(f"there is no explanation at {path}")
-    if Path(path).is_dir():
-        raise ExplainerError(f"{path} is a folder; an explanation is one file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            _check_version(path, metadata.get("format"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise ExplainerError(f"{path} is damaged, cut short or not a safetensors file: {error}") from error
+    tensors, card = read(path, FAMILY, VERSION)
     missing = [name for name in NEEDED if name not in tensors]
     try:
-        card = json.loads(metadata["card"])
         known = {name: card.get(name, "") for name in ("method", "model_name")}
         known |= {"output_names": tuple(card["output_names"]), "settings": dict(card["settings"])}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -102,19 +96,44 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     return found | known
 
 
+def read(
+    path: str | os.PathLike[str], family: str, version: int, what: str = "explanation"
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the card of what `write` wrote. Raises `ExplainerError` for whatever else `path` may be."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).exists():
+        raise ExplainerError(f"there is no {what} at {path}")
+    if Path(path).is_dir():
+        raise ExplainerError(f"{path} is a folder; an {what} is one file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            _check_version(path, metadata.get("format"), family, version, what)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ExplainerError(f"{path} is damaged, cut short or not a safetensors file: {error}") from error
+    try:
+        return tensors, dict(json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExplainerError(f"{path} is damaged: its metadata cannot be read") from error
+
+
 def said(stored: Mapping[str, Any]) -> str:
     """What half precision cost, in words."""
     error, gap = stored["largest_error"], stored["largest_gap_change"]
     return f"stored as {stored['dtype']}, off by up to {error:.1e} of the largest value, gaps by {gap:.1e}"
 
 
-def _check_version(path: str | os.PathLike[str], found: str | None) -> None:
+def _check_version(
+    path: str | os.PathLike[str], found: str | None, expected: str, newest: int, what: str
+) -> None:
     family, _, version = (found or "").partition("/")
-    if family != FAMILY or not version.isdigit():
-        raise ExplainerError(f"{path} is not an explanation of shapsight: its format is {found!r}")
-    if int(version) > VERSION or int(version) < 1:
+    if family != expected or not version.isdigit():
+        raise ExplainerError(f"{path} is not an {what} of shapsight: its format is {found!r}")
+    if int(version) > newest or int(version) < 1:
         raise ExplainerError(
-            f"{path} is of version {version}; this shapsight reads versions 1 to {VERSION}: update it to read the file"
+            f"{path} is of version {version}; this shapsight reads versions 1 to {newest}: update it to read the file"
         )
 
 

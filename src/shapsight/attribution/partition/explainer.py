@@ -12,16 +12,15 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.game import Game
-from shapsight.attribution.maskers import as_masker
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.partition.asking import Asking
 from shapsight.attribution.partition.coins import Coins
 from shapsight.attribution.partition.every_context import descend
 from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
-from shapsight.attribution.predictor import Predictor, as_images
+from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.trees import Node, Tree, as_tree
 from shapsight.errors import ExplainerError
@@ -42,7 +41,7 @@ class _One:
     largest_open: float
 
 
-class PartitionShap:
+class PartitionShap(BlackBox):
     """SHAP values of any model, asked as a black box: Owen values over a tree of pixels.
 
         explainer = PartitionShap(model, "blur(128,128)")              # an nn.Module: tensors (N, C, H, W)
@@ -71,7 +70,8 @@ class PartitionShap:
             and has the same mean; its `std_errors` say what the coins bring in.
         output_names: a name for every column of the model's output.
         seed: of the coins, and of ties.
-        precision: "bfloat16" runs a module under autocast.
+        precision: "bfloat16" runs a module under autocast; `settings["precision_difference"]` then says how far that
+            moves the model's answers about some masked images, as a share of their spread.
 
     Raises `ExplainerError` for arguments that do not fit.
     Sources: Owen 1977 (the values); Lundberg's Partition SHAP (the order of the descent).
@@ -93,15 +93,14 @@ class PartitionShap:
         seed: int = 0,
         precision: str | None = None,
     ) -> None:
-        _check(max_evals, batch_size, contexts, tolerance)
-        self.predictor = Predictor(predict, precision=precision)
-        self.masker = as_masker(masker)
+        _check(max_evals, contexts, tolerance)
+        super().__init__(
+            predict, masker, batch_size=batch_size, output_names=output_names, precision=precision, seed=seed
+        )
         self.tree = as_tree(tree)
-        self.max_evals, self.batch_size = max_evals, batch_size
+        self.max_evals = max_evals
         self.contexts: Contexts = contexts
         self.tolerance = tolerance
-        self.output_names = tuple(output_names or ())
-        self.seed = seed
         self._tree_name = tree if isinstance(tree, str) else getattr(tree, "__name__", type(tree).__name__)
 
     def __call__(
@@ -117,12 +116,20 @@ class PartitionShap:
         Arguments
             outputs: all (up to 32), an index, a name, a list of those, one index per image, or `TopK(k)`. Several
                 take no more evaluations than one; the share of a node is the largest of theirs.
-            progress: True for a progress bar, or a function that gets (evaluations done, evaluations in all).
+            progress: True for a progress bar, or a function that gets (evaluations done, evaluations in all); without
+                `max_evals`, the second is 0 until the end.
             show: what to draw under the heatmaps, where `images` are normalised.
         """
         batch = as_images(images, self.predictor)
         with reporting(progress) as report, self.predictor.held():
-            results = [self._explain(batch, number, outputs, report) for number in range(len(batch))]
+            results: list[_One] = []
+            for number in range(len(batch)):
+                before = sum(one.evaluations for one in results)
+                results.append(
+                    self._explain(batch, number, outputs, self._counting(report, len(batch), before))
+                )
+            done = sum(one.evaluations for one in results)
+            report(done, done)
         return self._explanation(batch, results, show)
 
     def _explain(
@@ -130,11 +137,11 @@ class PartitionShap:
         images: Shaped[Tensor, "images channels height width"],
         number: int,
         outputs: Outputs,
-        report: Report,
+        report: Callable[[int], None],
     ) -> _One:
         image = images[number]
         root = self.tree(image)
-        game = Game(self.predictor, self.masker, image, batch_size=self.batch_size)
+        game = self._game(image)
         full, empty = game.full(), game.empty()
         own = outputs
         if isinstance(outputs, Tensor) and outputs.dim() > 0:
@@ -142,24 +149,19 @@ class PartitionShap:
             own = outputs[number : number + 1]
         chosen = choose_outputs(own, full[None], self.output_names)[0]
         budget = math.inf if self.max_evals is None else self.max_evals
-        total = 0 if self.max_evals is None else self.max_evals * len(images)
-        asking = Asking(
-            game,
-            chosen,
-            (full, empty),
-            budget,
-            self.batch_size,
-            self.tolerance,
-            lambda done: report(number * (total // len(images)) + min(done, int(min(budget, done))), total),
-        )
+        asking = Asking(game, chosen, (full, empty), budget, self.batch_size, self.tolerance, report)
         shares = Shares.of(root, image, len(chosen))
         chance = random.Random(f"{self.seed} {number}")
         if self.contexts == "auto":
             largest = Coins(asking, chance).descend(Place(root), shares)
         else:
             largest = descend(asking, root, shares, self.contexts, chance)
-        report((number + 1) * (total // len(images)), total)
         return _One(shares, full, empty, chosen, asking.done, largest)
+
+    def _counting(self, report: Report, images: int, before: int) -> Callable[[int], None]:
+        """Reports the evaluations of an image; those of the images before it are done."""
+        total = 0 if self.max_evals is None else self.max_evals * images
+        return lambda done: report(min(before + done, total) if total else before + done, total)
 
     def _explanation(self, images: Tensor, results: list[_One], show: Tensor | None) -> Explanation:
         device = images.device
@@ -186,32 +188,24 @@ class PartitionShap:
             std_errors=errors if self.contexts == "auto" else None,
             unresolved=gathered([one.shares.unresolved.sum(1) for one in results]),
             method=self.method,
-            settings=self._settings(results),
+            settings=self._settings(images[0], results),
         )
 
-    def _settings(self, results: list[_One]) -> dict[str, Any]:
+    def _settings(self, image: Tensor, results: list[_One]) -> dict[str, Any]:
         """What it was run with; `largest_open` is the largest share that could still be split, in the output's unit."""
         settings = {
-            "model": self.predictor.name,
-            "masker": self.masker.name,
+            **self._asked_with(image),
             "tree": self._tree_name,
             "contexts": self.contexts,
             "max_evals": self.max_evals,
             "tolerance": self.tolerance,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
             "evaluations": [one.evaluations for one in results],
             "largest_open": [one.largest_open for one in results],
         }
         return {name: setting for name, setting in settings.items() if setting is not None}
 
 
-def drawable(images: Shaped[Tensor, "images channels height width"]) -> Float[Tensor, "..."]:
-    """Images as floats; integers up to 255 as shares of 255."""
-    return images if images.is_floating_point() else images.float() / 255
-
-
-def _check(max_evals: int | None, batch_size: int, contexts: Any, tolerance: float | None) -> None:
+def _check(max_evals: int | None, contexts: Any, tolerance: float | None) -> None:
     if max_evals is not None and max_evals < 3:
         raise ExplainerError(
             f"max_evals={max_evals}: at least 3 are needed, two for the full and the empty image and one to split it"
@@ -222,8 +216,6 @@ def _check(max_evals: int | None, batch_size: int, contexts: Any, tolerance: flo
         )
     if tolerance is not None and not 0 < tolerance < 1:
         raise ExplainerError(f"tolerance={tolerance} must lie between 0 and 1, such as 0.01")
-    if batch_size < 1:
-        raise ExplainerError(f"batch_size={batch_size} must be at least 1")
     if contexts not in ("auto", "both", 0, 1):
         raise ExplainerError(f"contexts={contexts!r} is not one of 'auto', 'both', 0 and 1")
 

@@ -40,6 +40,11 @@ class Place:
     halves: tuple[Place, Place] | None = None
     coin: tuple[int, int] | None = None
 
+    @property
+    def coins(self) -> list[Split]:
+        """The splits that a coin decided."""
+        return [split for split in self.splits if split.is_coin]
+
     def opened(self) -> tuple[Place, Place] | None:
         """The places of its two halves; None where the tree ends."""
         if self.halves is None and (nodes := self.node.halves()) is not None:
@@ -95,27 +100,38 @@ def _columns(splits: list[Split]) -> tuple[Float[ndarray, "splits 1"], ndarray, 
 
 
 def _noise(root: Place) -> Scores | float:
-    """How large the variance of a coin's result is against the squared worth of its node, over the whole tree."""
-    spread: Scores | float = 0.0
+    """How large a coin's squared surprise is against the squared worth of its node, over the whole tree."""
+    surprise: Scores | float = 0.0
     worths: Scores | float = 0.0
     waiting = [root]
     while waiting:
         place = waiting.pop()
-        coins = [split for split in place.splits if split.is_coin]
+        coins = place.coins
         if len(coins) > 1:
-            _, difference, worth = _columns(coins)
-            spread = spread + difference.var(0, ddof=1) * len(coins)
-            worths = worths + (worth**2).sum(0)
+            surprise = surprise + (_surprises(coins) ** 2).sum(0) * len(coins) / (len(coins) - 1)
+            worths = worths + (_columns(coins)[2] ** 2).sum(0)
         if place.halves is not None:
             waiting.extend(place.halves)
-    return np.asarray(spread / np.maximum(worths, 1e-300)) if np.any(worths) else 1.0
+    return np.asarray(surprise / np.maximum(worths, 1e-300)) if np.any(worths) else 1.0
+
+
+def _surprises(coins: list[Split]) -> Float[ndarray, "coins outputs"]:
+    """By how much each coin's halves differ otherwise than in proportion to what the node is worth in its context."""
+    weight, difference, worth = _columns(coins)
+    ratio = (weight * difference * worth).sum(0) / np.maximum((weight * worth**2).sum(0), 1e-300)
+    return np.asarray(difference - np.clip(ratio, -1, 1) * worth)
 
 
 def _variance(place: Place, noise: Scores | float) -> Scores | float:
-    """Variance that coins bring to the difference of a place's halves; their spread over contexts counts as theirs."""
-    coins = [split for split in place.splits if split.is_coin]
+    """Variance that coins bring to the difference of a place's halves.
+
+    It is the sum of the coins' squared surprises, with one coin of the whole tree's usual noise among them: few coins
+    by themselves may agree by chance.
+    """
+    coins = place.coins
     if not coins:
         return 0.0
-    weight, difference, worth = _columns(coins)
-    each = difference.var(0, ddof=1) if len(coins) > 1 else noise * worth[0] ** 2
-    return np.asarray((weight**2).sum() * each)
+    weight, _, worth = _columns(coins)
+    own = ((weight * _surprises(coins)) ** 2).sum(0)
+    usual = noise * ((weight * worth) ** 2).mean(0)
+    return np.asarray(own + usual)

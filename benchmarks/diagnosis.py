@@ -1,0 +1,136 @@
+"""How long a diagnosis takes: every part on 300 images of 224 × 224, ResNet-18, and DeepSHAP with 50 references.
+
+    python benchmarks/diagnosis.py                      # all parts, and whether 15 minutes are enough
+    python benchmarks/diagnosis.py --only trust,look    # some of them
+
+DeepSHAP is timed on a few images, which are then repeated: what a part costs does not depend on what they show. The
+work of each part (processor time) is also given in DeepSHAP explanations of an image: on a machine that is busy with
+other things that ratio holds, and seconds do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from shapsight import DeepShap
+from shapsight.data.manifest import Manifest
+from shapsight.diagnosis.accuracy import predict_table
+from shapsight.jobs.diagnosis.case import Case
+from shapsight.models.build import build_model
+from shapsight.models.bundle import Bundle, Card, weights_hash
+
+PARTS = ("look", "why", "strategies", "trust")
+DISTINCT = 6
+ENVIRONMENTS = ("room_1", "room_2", "room_3")
+
+
+def smooth_noise(count: int, size: int, seed: int) -> Tensor:
+    """8-bit pictures with the large shapes that photographs have."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, size // 16, size // 16, generator=generator)
+    return (
+        torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1) * 255
+    ).byte()
+
+
+def bundle_of(arch: str, size: int, references: int) -> Bundle:
+    torch.manual_seed(0)
+    built = build_model(arch, 1, weights="none")
+    card = Card(
+        built.arch, ("x",), {"x": "half widths"}, size, built.mean, built.std, model_hash=weights_hash(built.model)
+    )  # fmt: skip
+    return Bundle(built.model, card, smooth_noise(references, size, 1))
+
+
+@dataclasses.dataclass
+class Spent:
+    """Seconds on the clock and of the processors."""
+
+    clock: float
+    work: float
+
+    @classmethod
+    def now(cls) -> "Spent":
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self) -> "Spent":
+        now = Spent.now()
+        return Spent(now.clock - self.clock, now.work - self.work)
+
+
+def case_of(bundle: Bundle, images: int) -> tuple[Case, Spent]:
+    """A case of so many images, and what DeepSHAP takes for one of them."""
+    size = bundle.card.input_size
+    some = smooth_noise(DISTINCT, size, 2)
+    explainer = DeepShap(bundle.model, bundle.prepare(bundle.references), output_names=("x",))
+    explainer(bundle.prepare(some[:1]), ["x"])
+    spent = []
+    for count in (
+        1,
+        DISTINCT,
+    ):  # the references are run once for all images: what more images cost is the difference
+        started = Spent.now()
+        explanation = explainer(bundle.prepare(some[:count]), ["x"], show=some[:count].float() / 255)
+        spent.append(started.since())
+    numbers = torch.arange(images) % DISTINCT
+    table = pd.DataFrame({"path": [f"{n}.jpg" for n in range(images)]}).assign(
+        environment=np.resize(ENVIRONMENTS, images), split="unseen", width=size, height=size,
+        x=np.random.default_rng(0).uniform(-1, 1, images),
+    )  # fmt: skip
+    skipped = pd.DataFrame({"path": [], "reason": []})
+    manifest = Manifest(Path(), table, ("x",), skipped, train_on=ENVIRONMENTS[:1])
+    masks = np.zeros((images, size, size), bool)
+    masks[:, size // 2 :] = True
+    pictures = some[numbers]
+    rows = predict_table(bundle, manifest, pictures)
+    case = Case(bundle, manifest, rows, pictures, masks, explanation.select(images=numbers), ("x",))
+    one, all_of_them = spent
+    more = DISTINCT - 1
+    return case, Spent((all_of_them.clock - one.clock) / more, (all_of_them.work - one.work) / more)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--references", type=int, default=50)
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    case, each = case_of(bundle_of(arguments.arch, arguments.size, arguments.references), arguments.images)
+    explaining = each.clock * arguments.images
+    print(f"DeepSHAP of {arguments.images} images: {explaining:.0f} s, {each.clock:.2f} s each", flush=True)
+    clock, images = explaining, float(arguments.images)
+    for name in arguments.only.split(","):
+        if importlib.util.find_spec(f"shapsight.jobs.diagnosis.{name}") is None:
+            print(f"{name}: not in this version")
+            continue
+        part = getattr(importlib.import_module(f"shapsight.jobs.diagnosis.{name}"), name)
+        started = Spent.now()
+        findings = part(case)
+        spent = started.since()
+        clock, images = clock + spent.clock, images + spent.work / each.work
+        left = f"; left out: {' '.join(findings.left_out)}" if findings.left_out else ""
+        print(
+            f"{name}: {spent.clock:.0f} s, as DeepSHAP of {spent.work / each.work:.0f} images{left}",
+            flush=True,
+        )
+    print(f"together {clock / 60:.1f} minutes, as DeepSHAP of {images:.0f} images")
+
+
+if __name__ == "__main__":
+    main()
