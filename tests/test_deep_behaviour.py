@@ -216,6 +216,42 @@ def test_inference_mode_inside_the_model_is_refused_and_around_the_explainer_is_
         DeepShap(small(torch.inference_mode()(lambda m, x: F.gelu(x)), c=block()), B)(X)
 
 
+@pytest.mark.filterwarnings("ignore::shapsight.attribution.deep.HalfPrecisionWarning")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_models_and_images_made_in_inference_mode_are_explained(dtype):
+    model = small().to(dtype)
+    expected = DeepShap(model, B)(X).values
+    with torch.inference_mode():
+        made = copy.deepcopy(model)
+        assert made.head.weight.is_inference()
+        torch.testing.assert_close(DeepShap(made, B * 1)(X * 1).values, expected)
+    assert made.head.weight.is_inference()
+
+
+def test_what_a_model_raises_of_itself_comes_through_with_a_note_of_what_it_was_given():
+    with pytest.raises(RuntimeError, match="expected input") as caught:
+        DeepShap(small(), B[:, :1])(X[:, :1])
+    assert "(1, 1, 8, 8) in torch.float64" in caught.value.__notes__[0]
+
+
+def test_a_part_in_float64_of_a_model_in_float32_keeps_its_precision():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.middle, self.last = (
+                nn.Conv2d(3, 4, 3),
+                nn.BatchNorm2d(4).double(),
+                nn.Linear(4, 2),
+            )
+
+        def forward(self, x):
+            return self.last(F.gelu(self.middle(self.first(x).double())).mean((2, 3)).float())
+
+    model = Mixed().eval()
+    explanation = DeepShap(model, B.float())(X.float(), on_gap="raise")
+    torch.testing.assert_close(explanation.predictions, model(X.float()).detach())
+
+
 class TwoInputs(nn.Module):
     def __init__(self):
         super().__init__()

@@ -18,7 +18,7 @@ def as_parts(value: Tensor | Sequence[Tensor], kind: str) -> Parts:
     if not parts or not all(isinstance(part, Tensor) for part in parts):
         raise ExplainerError(
             f"{kind} must be a tensor ({kind}, channels, height, width), or a tuple of tensors for a model with "
-            f"several inputs; got {type(value).__name__}"
+            f"several inputs; got {type(value).__name__}. torch.as_tensor makes one of an array"
         )
     counts = [len(part) if part.dim() else 0 for part in parts]
     if len(set(counts)) != 1:
@@ -55,13 +55,14 @@ def prepared_images(images: Tensor | Sequence[Tensor], references: Parts) -> Par
     parts = as_parts(images, "images")
     if len(parts) != len(references):
         raise ExplainerError(
-            f"the model has {len(references)} inputs in references and {len(parts)} in images"
+            f"the model has {len(references)} inputs in references and {len(parts)} in images; a list of images is "
+            "made one input by torch.stack"
         )
     for part, reference in zip(parts, references, strict=True):
         if part.dim() != reference.dim() or part.shape[1:] != reference.shape[1:]:
             raise ExplainerError(
                 f"images have shape {tuple(part.shape)} and references {tuple(reference.shape)}: "
-                "all but the first dimension must agree"
+                "all but the first dimension must agree, and the first is for several (image[None] for a single one)"
             )
     if len(parts[0]) == 0:
         raise ExplainerError("there are no images to explain")

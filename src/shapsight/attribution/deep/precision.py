@@ -34,17 +34,21 @@ def refuse_hidden_modes(model: nn.Module) -> None:
 
 
 def without_narrowing(
-    func: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    func: Callable[..., Any],
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    own_precision: torch.dtype,
 ) -> tuple[Callable[..., Any], str, tuple[Any, ...], dict[str, Any]]:
     """A cast to a narrower type becomes a copy: half precision would cost three digits of completeness.
 
-    The same goes for `x.float()` inside a float64 model.
+    The same goes for `x.float()` inside a float64 model, which `own_precision` says.
     """
     own = args[0].dtype if args and isinstance(args[0], Tensor) else None
     if own is None or not own.is_floating_point:
         return func, name, args, kwargs
-    wide = torch.float32 if own in HALVES else own
-    if name in ("half", "bfloat16") or (name == "float" and own == torch.float64):
+    wide = torch.float32 if own in HALVES or own_precision == torch.float32 else own
+    if name in ("half", "bfloat16") or (name == "float" and wide == torch.float64):
         return Tensor.clone, "clone", args[:1], {}
     if name not in CASTING or not any(_is_narrower(value, wide) for value in (*args[1:], *kwargs.values())):
         return func, name, args, kwargs

@@ -133,10 +133,7 @@ class Runs:
         """Run two images together and each alone: what calls are made, and where the batch lies in each."""
         number = farthest(images, references)
         both = tuple(torch.stack([i[0], r[number]]) for i, r in zip(images, references, strict=True))
-        with (
-            torch.no_grad()
-        ):  # what a model computes once and remembers must be there before calls are compared
-            self.model(*(part[:1].clone() for part in both))
+        self._first_run(tuple(part[:1] for part in both))
         finder = FoldingFinder() if self.layer is None else None
         footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
         with footprint.counting_graph():
@@ -155,6 +152,18 @@ class Runs:
                 raise
             plan = self._with_folds(plan, both, number, pair)
         return replace(plan, folding=folding)
+
+    def _first_run(self, image: Parts) -> None:
+        """What a model computes once and remembers must be there before calls are compared."""
+        try:
+            with torch.no_grad():
+                self.model(*(part.clone() for part in image))
+        except Exception as error:
+            shapes = " and ".join(f"{tuple(part.shape)} in {part.dtype}" for part in image)
+            error.add_note(
+                f"DeepShap ran the model as it is, on one image of shape {shapes}, and it raised this."
+            )
+            raise
 
     def _with_folds(self, plan: Plan, both: Parts, number: int, pair: References) -> Plan:
         """Run each of the two images alone, and compare. Raises `ExplainerError` where they change each other."""

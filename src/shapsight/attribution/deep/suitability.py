@@ -18,7 +18,7 @@ class HalfPrecisionWarning(UserWarning):
 
 
 def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
-    """The model to run: the one given, or what it wraps, or a float32 copy of a model in half precision.
+    """The model to run: the one given, or what it wraps, or a copy of one in half precision or from inference mode.
 
     Raises `ExplainerError` for quantised and not yet initialised models, and for scripted ones unless they may be.
     """
@@ -35,14 +35,18 @@ def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
         _refuse(where, module)
     halves = {p.dtype for p in model.parameters() if p.dtype in HALVES}
     if not halves:
-        return model
+        if not any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
+            return model
+        with torch.inference_mode(False):  # tensors from inference mode are kept from every backward pass
+            return copy.deepcopy(model)
     warnings.warn(
         f"the model is in half precision ({', '.join(sorted(map(str, halves)))}); it is explained in float32, on a "
         "copy, because half precision would cost three digits of completeness",
         HalfPrecisionWarning,
         stacklevel=4,
     )
-    return copy.deepcopy(model).float()
+    with torch.inference_mode(False):
+        return copy.deepcopy(model).float()
 
 
 def _refuse(where: str, module: nn.Module) -> None:

@@ -72,6 +72,7 @@ class Tape(TorchFunctionMode):
     def __init__(self, model: torch.nn.Module, on_unsupported: str = "raise") -> None:
         super().__init__()
         self.model = model
+        self.precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float64)
         self.on_unsupported = on_unsupported
         self.log: list[LoggedCall] = []
         self.kept: list[Kept] = []
@@ -152,7 +153,7 @@ class Tape(TorchFunctionMode):
         if name == "_set_grad_enabled":  # a gate computed under no_grad still moves the output
             return None
         refuse_hidden_modes(self.model)
-        func, name, args, kwargs = without_narrowing(func, name, args, kwargs)
+        func, name, args, kwargs = without_narrowing(func, name, args, kwargs, self.precision)
         tensors = list(tensors_in((args, kwargs)))
         flags = self.find_dependent(name, tensors)
         if not any(flags):
