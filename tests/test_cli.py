@@ -176,6 +176,9 @@ def test_the_demo_compares_two_models_on_images_that_neither_was_trained_on(
     for name in ("model", "model_all_rooms"):
         assert load_bundle(run / name).card.output_names == ("x", "y")
     assert (run / "world" / "images" / "room_1").is_dir()
+    diagnosed = shapsight("diagnose", run, "--only", "why", "--images", "6")
+    assert diagnosed.exit_code == 0, diagnosed.output
+    assert "Replacing only the scene moves x" in diagnosed.stdout  # the demo's own region was found
 
 
 def test_a_failure_after_training_keeps_the_model(

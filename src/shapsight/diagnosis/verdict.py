@@ -128,14 +128,14 @@ def _untested(facts: Facts, limits: Thresholds, fails: bool) -> tuple[Level, str
     """Without swapped scenes there are hints only."""
     look = facts.get("look", {})
     hints = []
-    for place in ("home", "elsewhere"):
+    for place, said in (("home", "Where it was trained"), ("elsewhere", "Elsewhere")):
         high, chance = known(look, f"inside_{place}_high"), known(look, f"inside_{place}_chance")
         if high is not None and chance is not None and high < chance - limits.hint:
             hints.append(
-                f"At {place}, less of the attribution lies inside the region of interest than by chance."
+                f"{said}, less of the attribution lies inside the region of interest than by chance."
             )
-        if look.get(f"does_move_{place}") is False and not look.get("has_region"):
-            hints.append(f"At {place}, the attribution stays at the same places whatever the target.")
+        if look.get(f"does_move_{place}") is False:
+            hints.append(f"{said}, the attribution stays at the same places whatever the target.")
     missing = "No scene was swapped, so nothing of this is a proof."
     if fails or hints:
         said = "It fails elsewhere" if fails else "Suspicious"

@@ -62,8 +62,9 @@ def demo(
         settings = replace(settings, roi=os.fspath(world / "roi"))
         outcomes = _both_models(settings, run, narrator)
         write_page(demo_page(*outcomes, command=command, seconds=time.monotonic() - started), run)
+        # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
+        run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
         target = run.finish("done")
-        # The world moved with the run, so that only now its place is known: for diagnose, cure and compare.
         replace(outcomes[0].manifest, root=target / "world" / "images").save(target)
         return summarise_comparison(*outcomes, target, seconds=time.monotonic() - started)
     except BaseException as error:
