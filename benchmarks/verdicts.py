@@ -1,7 +1,7 @@
 """How often `shapsight diagnose` is right: demo worlds with a shortcut that a network could use, and worlds without.
 
-    OMP_NUM_THREADS=1 python benchmarks/verdicts.py /tmp/worlds                 # twenty worlds, some 15 minutes
-    OMP_NUM_THREADS=1 python benchmarks/verdicts.py /tmp/worlds --first 100     # others, to set thresholds by
+    OMP_NUM_THREADS=1 python benchmarks/verdicts.py worlds                 # twenty worlds, some 15 minutes
+    OMP_NUM_THREADS=1 python benchmarks/verdicts.py worlds --first 100     # others, to set thresholds by
 
 In every world each track stands before the scene of another image of its room, so that the furniture says nothing. In
 every second world something else in the scene gives the target away in the two training rooms, but not in the third: a
