@@ -228,3 +228,16 @@ def test_unknown_parts_and_folders_of_something_else_are_refused(run, tmp_path):
     taken = shapsight("diagnose", run, "--out", tmp_path)
     assert taken.exit_code == 1
     assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_on_another_dataset_nothing_is_said_of_where_the_model_was_trained(run, tmp_path):
+    write_discs(tmp_path / "other" / "blue", 8, seed=5)
+    command = ["diagnose", run, tmp_path / "other", "--roi", "below:16", *SMALL, "--only", "why"]
+    result = shapsight(*command, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "Trained on" not in result.stdout
+    assert "It saw 0" not in result.stdout
+    first = json.loads((tmp_path / "out" / "verdict.json").read_text())["evidence"][0]
+    assert first["sentence"].startswith("On another dataset than its own, the model has MSE")
+    assert "blue" in first["sentence"]
+    assert first["facts"]["errors.worst_error"] > 0

@@ -106,6 +106,8 @@ def _inside_region(share: float) -> list[Advice]:
 def _environments(errors: Mapping[str, Fact]) -> list[Advice]:
     total, home = int(errors["environments"] or 0), str(errors.get("home") or "")
     trained = len([name for name in home.split(", ") if name])
+    if not trained:  # another dataset than the model's own: what it saw is not known from here
+        return []
     if total > trained:
         return [
             Advice(

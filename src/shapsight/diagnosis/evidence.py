@@ -33,7 +33,12 @@ def errors(facts: Facts) -> Evidence | None:
     trained = f"Trained on {found.get('home')}"
     if worst is None and home is None:
         return None
-    if home is None:
+    if not found.get("home"):
+        said = (
+            f"On another dataset than its own, the model has {_measured(found, 'worst')} in {found.get('worst')}, "
+            "where it is worst."
+        )
+    elif home is None:
         said = f"{trained}, with no image held out, the model has {_measured(found, 'worst')} in {found.get('worst')}."
     elif worst is None:
         said = f"{trained}, the model has {_measured(found, 'home')} on held-out images; no other environment is left."
