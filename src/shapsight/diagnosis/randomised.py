@@ -25,11 +25,20 @@ def randomised_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(APART + seed)
         for module in copied.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-                continue
-            for parameter in module.parameters(recurse=False):
-                places = torch.randperm(parameter.numel()).to(parameter.device)
-                parameter.copy_(parameter.flatten()[places].reshape(parameter.shape))
+            forget(module)
     return copied.eval()
+
+
+def forget(module: nn.Module) -> None:
+    """New random weights for a module itself, not for those inside it, by torch's global random numbers.
+
+    As PyTorch initialises it (`reset_parameters`, batch norm's running statistics too); where a module cannot do that,
+    its weights are shuffled.
+    """
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+        return
+    for parameter in module.parameters(recurse=False):
+        places = torch.randperm(parameter.numel()).to(parameter.device)
+        parameter.copy_(parameter.flatten()[places].reshape(parameter.shape))

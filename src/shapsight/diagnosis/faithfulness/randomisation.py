@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from shapsight.attribution.deep.modules import left_as_found
 from shapsight.attribution.explanation import Explanation
 from shapsight.diagnosis.faithfulness.similarity import rank_correlation, structural_similarity
+from shapsight.diagnosis.randomised import forget
 from shapsight.errors import ExplainerError
 
 
@@ -87,13 +88,7 @@ def _randomise(module: nn.Module, seed: int) -> None:
     kind = next(iter(devices)).type if devices else "cuda"
     with torch.random.fork_rng([device.index or 0 for device in devices], device_type=kind), torch.no_grad():
         torch.manual_seed(seed)
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
-            reset()
-            return
-        for parameter in module.parameters(recurse=False):
-            places = torch.randperm(parameter.numel()).to(parameter.device)
-            parameter.copy_(parameter.flatten()[places].reshape(parameter.shape))
+        forget(module)
 
 
 def randomisation(
