@@ -18,6 +18,7 @@ from shapsight.attribution.deep.layer import heatmap_of_layer, path_of
 from shapsight.attribution.deep.memory import is_out_of_memory
 from shapsight.attribution.deep.suitability import home, runnable
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.integrand import Integrand, as_python
 from shapsight.attribution.outputs import Outputs, choose_outputs
@@ -171,7 +172,7 @@ class GradientShap:
         given = (images,) if isinstance(images, Tensor) else tuple(images)
         explained = prepared_images(images, self.references)
         model = runnable(self.model, may_be_scripted=True)
-        with as_python(model), reporting(progress) as report:
+        with keeping_freed_memory(), as_python(model), reporting(progress) as report:
             result = self._explain(
                 Integrand(model, self.output, self.layer, self.precision), explained, outputs, report
             )

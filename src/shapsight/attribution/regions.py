@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.game import Game
+from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.maskers import Masker
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.predictor import as_images
@@ -140,7 +141,7 @@ class RegionShap(BlackBox):
         progress: bool | Report,
     ) -> RegionValues:
         tables = self._tables(images, outputs)
-        with reporting(progress) as report:
+        with keeping_freed_memory(), reporting(progress) as report:
             shares = _every(tables, report, self._evaluations, self._estimate)
         ends = torch.stack([torch.stack(table.ends()) for table in tables])
         sampled = [share.std_errors.T for share in shares if share.std_errors is not None]
@@ -166,7 +167,7 @@ class RegionShap(BlackBox):
         """
         given = as_images(images, self.predictor)
         tables = self._tables(given, outputs)
-        with reporting(progress) as report:
+        with keeping_freed_memory(), reporting(progress) as report:
             found = _every(
                 tables, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
             )

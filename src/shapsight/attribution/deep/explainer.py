@@ -23,6 +23,7 @@ from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.suitability import home, runnable
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.progress import Report, Steps, reporting
@@ -150,7 +151,7 @@ class DeepShap:
         model = runnable(self.model)
         layer = None if self.layer is None else LayerInput(model, self.layer)
         runs = Runs(model, self.output, layer, self.on_unsupported)
-        with runs.prepared(), reporting(progress) as report:
+        with keeping_freed_memory(), runs.prepared(), reporting(progress) as report:
             plan = runs.plan(explained, self.references, self.max_memory)
             amounts = budget(plan.need, self.max_memory, self.references[0].device)
             groups = [

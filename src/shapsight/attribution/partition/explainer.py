@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.partition.asking import Asking
 from shapsight.attribution.partition.coins import Coins
@@ -121,7 +122,7 @@ class PartitionShap(BlackBox):
             show: what to draw under the heatmaps, where `images` are normalised.
         """
         batch = as_images(images, self.predictor)
-        with reporting(progress) as report, self.predictor.held():
+        with keeping_freed_memory(), reporting(progress) as report, self.predictor.held():
             results: list[_One] = []
             for number in range(len(batch)):
                 before = sum(one.evaluations for one in results)

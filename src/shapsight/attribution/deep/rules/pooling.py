@@ -84,20 +84,30 @@ class MaxPooling2d(PairedRule):
         (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
         change = y_x - y_b
         places = torch.where(change > 0, places_x, places_b)
-        difference = _at(pair.x[0], places).sub_(_at(pair.b[0], places))
+        x, b = _values_at(places, pair.x[0], pair.b[0])
+        difference = x.sub_(b)
         return change.div_(difference.masked_fill_(difference == 0, 1.0)), places
 
 
-def _at(images: Tensor, places: Tensor) -> Tensor:
-    """The values of each channel at places numbered row by row, of one image or as many as there are places."""
-    pixels, numbers = (tensor.permute(0, 2, 3, 1).flatten(1, 2) for tensor in (images, places))
-    rows, columns = places.shape[2:]
-    return (
-        pixels.expand(len(places), -1, -1)
-        .gather(1, numbers)
-        .view(len(places), rows, columns, -1)
-        .permute(0, 3, 1, 2)
-    )
+def _values_at(places: Tensor, *images: Tensor) -> list[Tensor]:
+    """Images' values at the places of each channel, which are numbered row by row; a batch of one stands for all.
+
+    A row per image, in the order of the places' memory, is read several times as fast as one channel after another.
+    """
+    count, channels = places.shape[:2]
+    is_last = places.is_contiguous(memory_format=torch.channels_last)
+    pixels = images[0].shape[2:].numel()
+    if is_last:
+        places = places.permute(0, 2, 3, 1)
+        numbers = places * channels + torch.arange(channels, device=places.device)
+    else:
+        numbers = places + torch.arange(0, channels * pixels, pixels, device=places.device)[:, None, None]
+    found = []
+    for image in images:
+        row = (image.permute(0, 2, 3, 1) if is_last else image).reshape(len(image), -1)
+        values = row.expand(count, -1).gather(1, numbers.reshape(count, -1)).view(places.shape)
+        found.append(values.permute(0, 3, 1, 2) if is_last else values)
+    return found
 
 
 POOLINGS = [f"{kind}{size}d" for kind in ("max_pool", "adaptive_max_pool") for size in "123"]

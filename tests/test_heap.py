@@ -1,0 +1,63 @@
+"""Memory that an explanation frees stays with the process until it is done, and then goes back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from shapsight.attribution import heap
+
+needs_glibc = pytest.mark.skipif(sys.platform != "linux", reason="malloc is set up on Linux only")
+
+CHURN = """
+import resource, torch
+from shapsight.attribution.heap import keeping_freed_memory
+from contextlib import nullcontext
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(30):
+        blocks = [torch.ones(4 << 20, dtype=torch.uint8) for _ in range(40)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+with keeping_freed_memory():
+    faults()
+    print(faults())
+"""
+
+
+@needs_glibc
+def test_pages_are_not_given_back_while_a_computation_runs() -> None:
+    plain = CHURN.replace("with keeping_freed_memory()", "with nullcontext()")
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for code in (CHURN, plain)
+    )
+    assert given_back > 30 * 10000  # 160 MB are 40,000 pages
+    assert kept < given_back / 20
+
+
+@needs_glibc
+def test_inside_one_another_the_last_one_out_sets_malloc_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(heap, "_mallopt", lambda: lambda *setting: calls.append(setting) or 1)
+    with heap.keeping_freed_memory():
+        with pytest.raises(ValueError, match="broken"), heap.keeping_freed_memory():
+            raise ValueError("broken")
+        assert (heap.TRIM_THRESHOLD, heap.LEFT_AT_THE_TOP) not in calls  # the outer one is still at work
+    assert calls[-1] == (heap.TRIM_THRESHOLD, heap.LEFT_AT_THE_TOP)
+    calls.clear()
+    with heap.keeping_freed_memory():
+        pass
+    assert calls[-1] == (heap.TRIM_THRESHOLD, heap.LEFT_AT_THE_TOP)
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "_mallopt", lambda: None)
+    with heap.keeping_freed_memory():
+        assert torch.ones(3).sum() == 3
