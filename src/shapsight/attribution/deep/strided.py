@@ -2,7 +2,7 @@
 
 The gradient of a network's first convolution has the image's three channels as its output, and a processor's vectors
 are longer than three. Sorted by phase, position modulo stride `s`, it is a plain convolution with `3 s²` output
-channels, whose result is woven together by a pixel shuffle: with `i = s q + r`,
+channels, whose results are woven together: with `i = s q + r`,
 `grad[s q + r] = Σ_t weight[r + s t] g[q - t]`. The numbers are the same, up to the order of their sums.
 On ResNet-18's first convolution, 8 images of 224 × 224 on two cores, it took 36 ms of processor time instead of 91.
 """
@@ -57,12 +57,20 @@ def gradient_by_phases(
     rest = [stride * tap - length for tap, length in zip(taps, kernel, strict=True)]
     padded = F.pad(weight, (0, rest[1], 0, rest[0]))
     phases = padded.reshape(outputs, channels, taps[0], stride, taps[1], stride)
-    phases = phases.permute(1, 3, 5, 0, 2, 4).flip(4, 5).reshape(-1, outputs, *taps)
-    woven = F.pixel_shuffle(F.conv2d(g, phases, padding=[tap - 1 for tap in taps]), stride)
+    phases = phases.permute(3, 5, 1, 0, 2, 4).flip(4, 5).reshape(-1, outputs, *taps)
+    woven = _woven(F.conv2d(g, phases, padding=[tap - 1 for tap in taps]), stride)
     missing = [size[d] + padding[d] - woven.shape[2 + d] for d in (0, 1)]
     if max(missing) > 0:  # the last pixels are under no window
         woven = F.pad(woven, (0, max(missing[1], 0), 0, max(missing[0], 0)))
     return woven[:, :, padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
+
+
+def _woven(phases: Tensor, stride: int) -> Tensor:
+    """A pixel shuffle whose channels are numbered row, column, channel, so that it copies whole runs of memory."""
+    count, channels, rows, columns = phases.shape
+    runs = phases.permute(0, 2, 3, 1).reshape(count, rows, columns, stride, channels // stride)
+    pixels = runs.transpose(2, 3).reshape(count, rows * stride, columns * stride, channels // stride**2)
+    return pixels.permute(0, 3, 1, 2)
 
 
 def convolve(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:

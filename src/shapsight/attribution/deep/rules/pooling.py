@@ -86,7 +86,7 @@ class MaxPooling2d(PairedRule):
         places = torch.where(change > 0, places_x, places_b)
         x, b = _values_at(places, pair.x[0], pair.b[0])
         difference = x.sub_(b)
-        return change.div_(difference.masked_fill_(difference == 0, 1.0)), places
+        return change.div_(difference).nan_to_num_(0.0), places  # 0 / 0 where the pixels are equal
 
 
 def _values_at(places: Tensor, *images: Tensor) -> list[Tensor]:
@@ -99,7 +99,7 @@ def _values_at(places: Tensor, *images: Tensor) -> list[Tensor]:
     pixels = images[0].shape[2:].numel()
     if is_last:
         places = places.permute(0, 2, 3, 1)
-        numbers = places * channels + torch.arange(channels, device=places.device)
+        numbers = torch.add(torch.arange(channels, device=places.device), places, alpha=channels)
     else:
         numbers = places + torch.arange(0, channels * pixels, pixels, device=places.device)[:, None, None]
     found = []
