@@ -338,6 +338,40 @@ def test_a_layer_that_something_passes_by_says_so():
         DeepShap(model, pictures(2, 32, 1), layer="layer1.0.conv2")(pictures(1, 32))
 
 
+def test_a_prediction_that_does_not_change_needs_no_warning():
+    """What is left is rounding of large predictions."""
+
+    class Large(nn.Module):
+        def forward(self, images):
+            return 1e6 + 1e-3 * images.square().mean((1, 2, 3))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CompletenessWarning)
+        explanation = DeepShap(Large(), pictures(4, 8, 1).float())(pictures(1, 8).float())
+    assert 0 < explanation.completeness_gap.abs().max() < 0.1
+
+
+def test_sparse_tensors_are_refused_with_what_to_do():
+    model, images = nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), pictures(2, 8).float()
+    for references, explained in ((images.to_sparse(), images), (images, images.to_sparse())):
+        with pytest.raises(ExplainerError, match=r"sparse tensors.*\.to_dense\(\)"):
+            DeepShap(model, references)(explained)
+    model.register_buffer("mask", torch.eye(3).to_sparse())
+    with pytest.raises(ExplainerError, match=r"sparse weights.*\.to_dense\(\)"):
+        DeepShap(model, images)
+
+
+def test_a_backward_hook_on_all_modules_is_named():
+    handle = torch.nn.modules.module.register_module_full_backward_hook(lambda *_: None)
+    try:
+        with pytest.raises(ExplainerError, match=r"for all modules .*\.remove\(\)"):
+            DeepShap(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), pictures(2, 8).float())(
+                pictures(1, 8).float()
+            )
+    finally:
+        handle.remove()
+
+
 def test_layers_that_cannot_be_explained_are_refused():
     model = torchvision.models.resnet18(num_classes=2).double()
     with pytest.raises(ExplainerError, match="no submodule 'layer9'"):

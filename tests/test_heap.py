@@ -13,7 +13,7 @@ from shapsight.attribution import heap
 needs_glibc = pytest.mark.skipif(sys.platform != "linux", reason="malloc is set up on Linux only")
 
 CHURN = """
-import resource, torch
+import ctypes, resource, torch
 from shapsight.attribution.heap import keeping_freed_memory
 from contextlib import nullcontext
 
@@ -25,6 +25,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 torch.set_num_threads(1)
+ctypes.CDLL(None).mallopt(-3, 65536)  # larger blocks come and go with their pages
 with keeping_freed_memory():
     faults()
     print(faults())

@@ -293,13 +293,20 @@ class DeepShap:
 
 
 def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[str]) -> None:
-    """Warn or raise above 1e-3 of the largest |prediction - base value|, or 1e-5 of the absolute attributions."""
+    """Warn or raise above 1e-3 of the largest |prediction - base value|, or 1e-5 of the absolute attributions.
+
+    What rounding leaves of the prediction itself is no gap: it is all that there is where nothing changes.
+    """
     if on_gap == "ignore":
         return
     explanation = explanations[0]
     change = (explanation.predictions - explanation.base_values).abs().max().item()
     size = sum(part.values.abs().sum((2, 3, 4)).max().item() for part in explanations)
-    gap, allowed = explanation.completeness_gap.abs().max().item(), max(1e-3 * change, 1e-5 * size)
+    rounding = (
+        100 * torch.finfo(explanation.predictions.dtype).eps * explanation.predictions.abs().max().item()
+    )
+    gap = explanation.completeness_gap.abs().max().item()
+    allowed = max(1e-3 * change, 1e-5 * size, rounding)
     if gap <= allowed:
         return
     layer: Any = explanation.settings.get("layer")

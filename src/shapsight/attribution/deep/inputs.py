@@ -20,6 +20,10 @@ def as_parts(value: Tensor | Sequence[Tensor], kind: str) -> Parts:
             f"{kind} must be a tensor ({kind}, channels, height, width), or a tuple of tensors for a model with "
             f"several inputs; got {type(value).__name__}. torch.as_tensor makes one of an array"
         )
+    if any(part.layout != torch.strided for part in parts):
+        raise ExplainerError(
+            f"{kind} are sparse tensors, and pixels are not: make them dense with .to_dense()"
+        )
     counts = [len(part) if part.dim() else 0 for part in parts]
     if len(set(counts)) != 1:
         raise ExplainerError(f"{kind} of a model with several inputs must be equally many; got {counts}")

@@ -19,7 +19,7 @@ from shapsight.attribution.deep.memory import Footprint, Need, most_memory
 from shapsight.attribution.deep.modules import functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
-from shapsight.attribution.deep.suitability import first_non_finite
+from shapsight.attribution.deep.suitability import first_non_finite, refuse_hooks_on_everything
 from shapsight.attribution.deep.tape import LoggedCall
 from shapsight.errors import ExplainerError
 
@@ -66,6 +66,7 @@ class Runs:
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """The model in eval mode, frozen and opened to the tapes; afterwards as it was found."""
+        refuse_hooks_on_everything()
         device = next((p.device.type for p in self.model.parameters()), "cpu")
         with (
             torch.inference_mode(False),

@@ -60,6 +60,16 @@ def _refuse(where: str, module: nn.Module) -> None:
         raise ExplainerError(f"{where} has no weights yet: run the model on one image before explaining it")
 
 
+def refuse_hooks_on_everything() -> None:
+    """Raise for backward hooks on all modules there are: they belong to no model, so they are not set aside."""
+    everywhere = torch.nn.modules.module
+    if everywhere._global_backward_hooks or everywhere._global_backward_pre_hooks:
+        raise ExplainerError(
+            "a backward hook is registered for all modules (by register_module_full_backward_hook of "
+            "torch.nn.modules.module), and DeepShap's multipliers are no gradients: call .remove() on what registering it returned"
+        )
+
+
 def home(model: nn.Module, references: Tensor) -> tuple[torch.device, torch.dtype]:
     """The device and the precision in which a model is explained: float64 if it is, float32 otherwise.
 
@@ -70,6 +80,10 @@ def home(model: nn.Module, references: Tensor) -> tuple[torch.device, torch.dtyp
         raise ExplainerError(
             "the model or the references are on the device 'meta', where tensors have shapes and no values: "
             "load them onto a processor first"
+        )
+    if any(tensor.layout != torch.strided for tensor in own):
+        raise ExplainerError(
+            "the model has sparse weights, which cannot be followed: make them dense with .to_dense()"
         )
     tensor = own[0] if own else references
     return tensor.device, tensor.dtype if tensor.dtype == torch.float64 else torch.float32
