@@ -66,7 +66,8 @@ def refuse_hooks_on_everything() -> None:
     if everywhere._global_backward_hooks or everywhere._global_backward_pre_hooks:
         raise ExplainerError(
             "a backward hook is registered for all modules (by register_module_full_backward_hook of "
-            "torch.nn.modules.module), and DeepShap's multipliers are no gradients: call .remove() on what registering it returned"
+            "torch.nn.modules.module), and DeepShap's multipliers are no gradients: call .remove() on what "
+            "registering it returned"
         )
 
 
