@@ -14,7 +14,7 @@ With --object, the ideal model: its output is the share of a drawn object's pixe
 the intersection over union of the object with as many pixels of the largest value.
 
 "shap" is contexts="both" on the axis tree, which tests/test_partition_shap.py proves to give the numbers of
-`shap.PartitionExplainer`. "shap_bpt" is ShapBPT's own library with its data-aware tree (Rashid et al. 2025), if it is
+`shap.PartitionExplainer`. "shap_bpt" is the library of ShapBPT (Rashid and Amparore) with its data-aware tree, if it is
 installed (`pip install --no-deps shap_bpt`); its two evaluations of the whole and the empty image count here as well,
 and it has no error, since its tree's exact values are others. Lines already in the results are not computed again.
 """
