@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from shapsight.attribution.deep.call_log import LoggedCall
 from shapsight.attribution.deep.layout import Fold, widen
 from shapsight.attribution.deep.modules import module_path_of_caller
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule
-from shapsight.attribution.deep.tape import LoggedCall, Tape
+from shapsight.attribution.deep.tape import Tape
 from shapsight.errors import UnsupportedOperation
 
 
@@ -30,8 +31,7 @@ class Replay(Tape):
         on_unsupported: str = "raise",
         expected: Sequence[LoggedCall] | None = None,
     ) -> None:
-        super().__init__(model, on_unsupported)
-        self.expected = expected
+        super().__init__(model, on_unsupported, expected)
         self.sample: Record | None = None
         self.is_last = False
         self.folds: dict[tuple[int, int], Fold] = {}
@@ -50,10 +50,7 @@ class Replay(Tape):
         for tensor in tensors:
             if tensor.requires_grad and tensor not in self._seen:
                 self.refuse_unseen(tensor, f"enters torch's {name} in {module_path_of_caller(self.model)}")
-        call = LoggedCall(name, flags)
-        if self.expected is not None:
-            self.compare(call, self.expected)
-        self.log.append(call)
+        self.log.add(LoggedCall(name, flags))
         return flags
 
     def note_result(self, tensor: Tensor) -> None:
@@ -137,14 +134,11 @@ class Record(Tape):
     def __init__(
         self, model: torch.nn.Module, log: Sequence[LoggedCall], on_unsupported: str = "raise"
     ) -> None:
-        super().__init__(model, on_unsupported)
-        self.expected = self._decided = log
+        super().__init__(model, on_unsupported, log)
 
     def find_dependent(self, name: str, tensors: Sequence[Tensor]) -> tuple[bool, ...]:
         """What the replay decided of the same call. Raises `ExplainerError` where the calls differ."""
-        decided = self.compare(LoggedCall(name, (False,) * len(tensors)), self._decided, is_decided=False)
-        self.log.append(decided)
-        return decided.dependent
+        return self.log.repeat(name, len(tensors)).dependent
 
     def apply(
         self, number: int, rule: PairedRule, inputs: tuple[Tensor, ...], target: Tensor | None

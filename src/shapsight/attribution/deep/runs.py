@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.call_log import LoggedCall
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
@@ -20,7 +21,6 @@ from shapsight.attribution.deep.modules import functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
 from shapsight.attribution.deep.suitability import first_non_finite, refuse_hooks_on_everything
-from shapsight.attribution.deep.tape import LoggedCall
 from shapsight.errors import ExplainerError
 
 
@@ -142,7 +142,7 @@ class Runs:
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
-        plan = Plan(pair.tape.log, {}, pair.tape.unsupported, need)
+        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need)
         folding = Folding() if finder is None else finder.folding()
         fastest = _fastest_layout(both, plan)
         try:

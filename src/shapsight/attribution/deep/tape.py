@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from shapsight.attribution.deep.call import Call
+from shapsight.attribution.deep.call_log import CallLog, LoggedCall
 from shapsight.attribution.deep.calls import canonical_name, split_in_place, tensors_in
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.functionals import followed_version, is_python_functional
@@ -35,17 +36,9 @@ from shapsight.attribution.deep.rules import (
     TAKES_MASKS,
 )
 from shapsight.attribution.deep.rules.rule import PairedRule, Rule
-from shapsight.errors import ExplainerError, UnsupportedOperation
+from shapsight.errors import UnsupportedOperation
 
 Arguments = tuple[Any, ...]
-
-
-class LoggedCall(NamedTuple):
-    """A call as the replay saw it: its name, which of its tensors depend on the input, and what Python was told."""
-
-    name: str
-    dependent: tuple[bool, ...]
-    answer: Any = None
 
 
 @dataclass
@@ -69,15 +62,19 @@ class Kept:
 class Tape(TorchFunctionMode):
     """What both runs share: finding the rule of each call, in-place calls, and keeping inputs."""
 
-    def __init__(self, model: torch.nn.Module, on_unsupported: str = "raise") -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        on_unsupported: str = "raise",
+        expected: Sequence[LoggedCall] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float64)
         self.on_unsupported = on_unsupported
-        self.log: list[LoggedCall] = []
+        self.log = CallLog(model, expected)
         self.kept: list[Kept] = []
         self.unsupported: set[str] = set()
-        self.expected: Sequence[LoggedCall] | None = None
         self.provenance = Provenance()
         self.finder: FoldingFinder | None = None
         self.footprint: Footprint | None = None
@@ -94,47 +91,12 @@ class Tape(TorchFunctionMode):
         """Execute the call; into `target`, which is its first input, if that is given."""
         raise NotImplementedError
 
-    def note_answer(self, name: str, answer: Any) -> Any:
-        """A tensor was turned into a Python value: harmless while it is the same for every image."""
-        call = self.log.pop()._replace(answer=answer)
-        if self.expected is not None:
-            self.compare(call, self.expected)
-        self.log.append(call)
-        return answer
-
-    def compare(
-        self, call: LoggedCall, expected: Sequence[LoggedCall], is_decided: bool = True
-    ) -> LoggedCall:
-        """The same call in an earlier run. Raises `ExplainerError` where the two runs part."""
-        number = len(self.log)
-        before = expected[number] if number < len(expected) else LoggedCall("no further function", ())
-        if before.name != call.name or len(before.dependent) != len(call.dependent):
-            raise ExplainerError(self._difference(number, call.name, before.name))
-        if is_decided and before.dependent != call.dependent:
-            raise ExplainerError(self._difference(number, f"{call.name} with other tensors", before.name))
-        if call.answer is not None and not _is_same(call.answer, before.answer):
-            raise ExplainerError(
-                self._difference(number, f"{call.name} gives {call.answer}", f"{before.answer}")
-            )
-        return before
-
-    def _difference(self, number: int, made: str, expected: str) -> str:
-        return (
-            f"the model's control flow depends on the data: at call {number}, in {module_path_of_caller(self.model)}, "
-            f"{made} in this run and {expected} in an earlier one. DeepSHAP needs the same calls for every image, "
-            "alone and in a batch: look there for an `if` on values, activations turned into Python numbers, a loop "
-            "over the images of a batch, or squeeze() without a dimension; or use GradientShap or PartitionShap"
-        )
-
     def finish(self) -> None:
         """Check that this run did not end before an earlier one did, and forget what only its calls needed."""
         self.provenance = Provenance()  # its tensors hold the graph, and the graph holds this tape
         self._kept_by_storage.clear()
         self.finder = None
-        if self.expected is not None and len(self.log) < len(self.expected):
-            raise ExplainerError(
-                self._difference(len(self.log), "no further function", self.expected[len(self.log)].name)
-            )
+        self.log.end()
 
     def note_result(self, tensor: Tensor) -> None:
         """A tensor that depends on the input was made by a call that was seen."""
@@ -161,7 +123,9 @@ class Tape(TorchFunctionMode):
         if name in LEAVES_TORCH:
             self.refuse(name, "from there on numpy computes, which cannot be followed")
         if name in ANSWERS:
-            return self.note_answer(name, func(*args, **kwargs))
+            answer = func(*args, **kwargs)
+            self.log.note_answer(answer)
+            return answer
         dependent = {id(tensor): flag for tensor, flag in zip(tensors, flags, strict=True)}
         return self._answer(func, name, args, kwargs, dependent)
 
@@ -183,7 +147,7 @@ class Tape(TorchFunctionMode):
             else:
                 return self._discrete(call, func, name, args, kwargs)
         origin = self._elementwise_origin(call, args, kwargs)
-        number = len(self.log) - 1
+        number = len(self.log.calls) - 1
         if number in self.folding.norms:
             return args[0]
         if number in self.folding.convolutions:
@@ -348,8 +312,3 @@ class Tape(TorchFunctionMode):
         """Copy what was kept of a tensor's memory before the model overwrites it."""
         for kept, position in self._kept_by_storage.pop(tensor.untyped_storage().data_ptr(), ()):
             kept.tensors[position] = kept.tensors[position].clone()
-
-
-def _is_same(answer: Any, before: Any) -> bool:
-    """Equal, where not-a-number equals itself."""
-    return bool(answer == before) or str(answer) == str(before) == "nan"
