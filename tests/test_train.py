@@ -235,7 +235,13 @@ def test_a_real_signal_in_the_middle_of_an_epoch_ends_training_and_works_the_nex
                 os.kill(os.getpid(), signal.SIGINT)
 
         built.model[1].register_forward_pre_hook(press)
-        result = fit(built, manifest, images, epochs=50, batch_size=8)
+        before = signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # a shell's background jobs ignore it
+        try:
+            result = fit(built, manifest, images, epochs=50, batch_size=8)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert result.stopped == "interrupted"
         assert len(result.history) == 2
 
