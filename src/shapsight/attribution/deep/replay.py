@@ -131,11 +131,6 @@ class Replay(Tape):
 class Record(Tape):
     """The run of one image: repeats the replay's decisions, without gradients."""
 
-    def __init__(
-        self, model: torch.nn.Module, log: Sequence[LoggedCall], on_unsupported: str = "raise"
-    ) -> None:
-        super().__init__(model, on_unsupported, log)
-
     def find_dependent(self, name: str, tensors: Sequence[Tensor]) -> tuple[bool, ...]:
         """What the replay decided of the same call. Raises `ExplainerError` where the calls differ."""
         return self.log.repeat(name, len(tensors)).dependent

@@ -110,7 +110,7 @@ class Runs:
 
     def record(self, image: Parts, plan: Plan, name: str) -> Image:
         """Run one image, making the calls of the plan."""
-        tape = Record(self.model, plan.log, self.on_unsupported)
+        tape = Record(self.model, self.on_unsupported, plan.log)
         tape.folding = plan.folding
         given = tuple(_laid_out(part, plan.memory_format) for part in image)
         with torch.no_grad():
