@@ -176,7 +176,10 @@ class DeepShap:
         """Record as many images as fit, and attribute all of them to chunk after chunk of references."""
         numbers = range(start, min(start + amounts.group, len(images[0])))
         recorded = [
-            runs.record(tuple(part[i : i + 1] for part in images), plan, f"image {i}") for i in numbers
+            plan.first
+            if i == 0 and plan.first is not None
+            else runs.record(tuple(part[i : i + 1] for part in images), plan, f"image {i}")
+            for i in numbers
         ]
         predictions = torch.cat([image.prediction for image in recorded])
         if isinstance(outputs, Tensor) and outputs.dim() > 0 and len(outputs) == len(images[0]):

@@ -25,8 +25,17 @@ from shapsight.errors import ExplainerError
 
 
 @dataclass(frozen=True)
+class Image:
+    """A recorded image: the tape, what is explained of it, and its prediction."""
+
+    tape: Record
+    explained: Parts
+    prediction: Float[Tensor, "1 columns"]
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What one run of the model showed: its calls, and where the batch lies in their inputs."""
+    """What one run of the model showed: its calls, and where the batch lies in their inputs; image 0 as recorded."""
 
     log: list[LoggedCall]
     folds: dict[tuple[int, int], Fold]
@@ -34,6 +43,7 @@ class Plan:
     need: Need = field(default_factory=Need)
     folding: Folding = field(default_factory=Folding)
     memory_format: torch.memory_format = torch.preserve_format
+    first: Image | None = None
 
 
 @dataclass(frozen=True)
@@ -43,15 +53,6 @@ class References:
     tape: Replay
     explained: Parts
     predictions: Float[Tensor, "references columns"]
-
-
-@dataclass(frozen=True)
-class Image:
-    """A recorded image: the tape, what is explained of it, and its prediction."""
-
-    tape: Record
-    explained: Parts
-    prediction: Float[Tensor, "1 columns"]
 
 
 @dataclass(frozen=True)
@@ -142,17 +143,16 @@ class Runs:
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
-        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need)
         folding = Folding() if finder is None else finder.folding()
+        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need, folding)
         fastest = _fastest_layout(both, plan)
         try:
-            plan = self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
+            return self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
         except (RuntimeError, ExplainerError):
             # a .view() that only contiguous memory allows, or a model whose rounding alone decides what it predicts
             if fastest is torch.preserve_format:
                 raise
-            plan = self._with_folds(plan, both, number, pair)
-        return replace(plan, folding=folding)
+            return self._with_folds(plan, both, number, pair)
 
     def _first_run(self, image: Parts) -> None:
         """What a model computes once and remembers must be there before calls are compared."""
@@ -178,7 +178,7 @@ class Runs:
                 one, other = (run.tape.kept[call].x[position] for run in (first, second))
                 if (fold := find_fold(one, other, tensor)) is not None:
                     folds[call, position] = fold
-        return replace(plan, folds=folds)
+        return replace(plan, folds=folds, first=first)
 
 
 def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:

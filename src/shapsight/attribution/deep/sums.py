@@ -59,8 +59,12 @@ class WeightedSums:
         if weights is not None and self.linear is not None:
             shares.mul_(weights.reshape(-1, *[1] * (shares.dim() - 1)))
             self.linear[place] += torch.tensordot(weights, shares, 1)
-        self.values[place] += shares.sum(0)
-        self.squares[place] += shares.mul_(shares).sum(0)
+        if len(shares) == 1:  # a large image, whose references come one by one: no passes for a sum of one
+            self.values[place] += shares[0]
+            self.squares[place].addcmul_(shares[0], shares[0])
+        else:
+            self.values[place] += shares.sum(0)
+            self.squares[place] += shares.mul_(shares).sum(0)
 
     def mean(self, total: float) -> Tensor:
         """The weighted mean over the references, whose weights sum to `total`."""

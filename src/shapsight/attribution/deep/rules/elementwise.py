@@ -97,7 +97,7 @@ class ClosedForm(Elementwise):
 
 @dataclass(frozen=True, eq=False)
 class Relu(Elementwise):
-    """`max(x, 0)`: `(relu(x) + relu(b)) / (|x| + |b|)`, a sum over a sum, so nothing cancels."""
+    """`max(x, 0)`: with `h = max(x, b, 0)` and `l = min(x, b, 0)` the chord's slope is `h / (h - l)`: nothing cancels."""
 
     keeps_output = False
 
@@ -113,12 +113,15 @@ class Relu(Elementwise):
 
 def relu_slope(x: Tensor, b: Tensor) -> Tensor:
     """The slope of the chord of `max(x, 0)`."""
-    spread_x = x.abs().clamp_min_(torch.finfo(b.dtype).tiny)
-    return by_pieces(_relu_chord, torch.empty_like(b), (spread_x, x.clamp_min(0)), (b,))
+    # `l` is a hair below 0, so that 0 / 0 is 0
+    highest, lowest = x.clamp_min(0), x.clamp_max(-torch.finfo(b.dtype).tiny)
+    return by_pieces(_relu_chord, torch.empty_like(b), (highest, lowest), (b,))
 
 
-def _relu_chord(slope: Tensor, spread_x: Tensor, above_x: Tensor, b: Tensor) -> None:
-    torch.clamp_min(b, 0, out=slope).add_(above_x).div_(torch.abs(b).add_(spread_x))
+def _relu_chord(slope: Tensor, highest_x: Tensor, lowest_x: Tensor, b: Tensor) -> None:
+    torch.maximum(b, highest_x, out=slope)
+    spread = torch.minimum(b, lowest_x)
+    slope.div_(torch.sub(slope, spread, out=spread))
 
 
 def _sqrt(x: Tensor, b: Tensor) -> Tensor:

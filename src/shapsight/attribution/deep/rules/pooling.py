@@ -83,7 +83,8 @@ class MaxPooling2d(PairedRule):
         """
         (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
         change = y_x - y_b
-        places = torch.where(change > 0, places_x, places_b)
+        # torch.where() branches for every number, which takes a processor twice as long as this
+        places = (places_x - places_b).mul_(change > 0).add_(places_b)
         x, b = _values_at(places, pair.x[0], pair.b[0])
         difference = x.sub_(b)
         return change.div_(difference).nan_to_num_(0.0), places  # 0 / 0 where the pixels are equal
