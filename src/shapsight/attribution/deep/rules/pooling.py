@@ -67,7 +67,7 @@ class MaxPooling2d(PairedRule):
     def run(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The maxima; noted are the maxima and where they were found."""
         y, places = torch.ops.aten.max_pool2d_with_indices(inputs[0], *self._window)
-        return y, (y.detach().clone(), places)
+        return y, (y.detach().clone(), places.int())
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """Hand every window's multiplier, times the share `Δy/Δx` of its winner, to that winner."""
@@ -83,8 +83,8 @@ class MaxPooling2d(PairedRule):
         """
         (y_x, places_x), (y_b, places_b) = pair.notes_x, pair.notes_b
         change = y_x - y_b
-        # torch.where() branches for every number, which takes a processor twice as long as this
-        places = (places_x - places_b).mul_(change > 0).add_(places_b)
+        # torch.where() branches for every number, which takes a processor three times as long as this
+        places = (places_x - places_b).mul_(change > 0).add_(places_b).long()
         x, b = _values_at(places, pair.x[0], pair.b[0])
         difference = x.sub_(b)
         return change.div_(difference).nan_to_num_(0.0), places  # 0 / 0 where the pixels are equal
