@@ -3,6 +3,8 @@
     python benchmarks/zoo.py                    # the smallest of every family (make zoo)
     python benchmarks/zoo.py --all              # every timm model below 100 million parameters
     python benchmarks/zoo.py --only 'vit|swin'  # those whose name matches
+    python benchmarks/zoo.py --all --part 1/2 --out one.jsonl     # every other one, for two processes side by side
+    python benchmarks/zoo.py --all --summary one.jsonl two.jsonl  # what came out, without running any
 
 Every result is a line of JSON in --out as soon as it is there; a second run goes on where the first one stopped.
 A freshly initialised network often ignores its input, so each is calibrated first: weights that keep the scale, norms
@@ -77,8 +79,14 @@ def main() -> int:
     options = _options()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(options.threads)
-    done = _results(options.out)
     names = [name for name in _names(options.all) if re.search(options.only, name)]
+    if options.summary:
+        known = {name: result for path in options.summary for name, result in _results(path).items()}
+        print(f"{len(known)} of {len(names)} networks")
+        return _summarise([known[name] for name in names if name in known])
+    part, parts = map(int, options.part.split("/"))
+    names = names[part - 1 :: parts]
+    done = _results(options.out)
     print(f"{len(names)} networks, {sum(name in done for name in names)} of them done before", flush=True)
     for name in names:
         if name in done:
@@ -100,6 +108,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("zoo.jsonl"), help="results, one JSON line a network"
     )
+    parser.add_argument("--part", default="1/1", help="such as 2/3: every third network, from the second on")
+    parser.add_argument("--summary", type=Path, nargs="+", help="only sum up these files of results")
     parser.add_argument("--references", type=int, default=3)
     parser.add_argument("--flat", action="store_true", help="with references of all 0 and all 0.5 as well")
     parser.add_argument("--threads", type=int, default=2)
@@ -115,7 +125,8 @@ def _names(has_all: bool) -> list[str]:
     chosen = [f"torchvision/{min(names, key=_tv_size)}" for names in families.values()]
     timm_names = timm.list_models()
     if has_all:
-        return sorted(f"torchvision/{name}" for name in tv_names) + [f"timm/{name}" for name in timm_names]
+        small_first = sorted(timm_names, key=_looks_large)
+        return sorted(f"torchvision/{name}" for name in tv_names) + [f"timm/{name}" for name in small_first]
     families = {}
     for name in timm_names:
         family = re.match(r"[a-z]+(?:v\d)?", name)

@@ -97,7 +97,7 @@ class ClosedForm(Elementwise):
 
 @dataclass(frozen=True, eq=False)
 class Relu(Elementwise):
-    """`max(x, 0)`: with `h = max(x, b, 0)` and `l = min(x, b, 0)` the chord's slope is `h / (h - l)`: nothing cancels."""
+    """`max(x, 0)`: with `h = max(x, b, 0)` and `l = min(x, b, 0)` the slope is `h / (h - l)`, where nothing cancels."""
 
     keeps_output = False
 
