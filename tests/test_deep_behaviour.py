@@ -361,6 +361,33 @@ def test_sparse_tensors_are_refused_with_what_to_do():
         DeepShap(model, images)
 
 
+class SparseActivations(nn.Module):
+    def forward(self, images):
+        return images.relu().flatten(1).to_sparse().to_dense()[:, :2]
+
+
+class SparseConstant(nn.Module):
+    def __init__(self, multiply):
+        super().__init__()
+        self.multiply = multiply
+
+    def forward(self, images):
+        return self.multiply(torch.eye(192, dtype=images.dtype).to_sparse(), images.relu().flatten(1).T).T[:, :2]
+
+
+@pytest.mark.parametrize("on_unsupported", ["raise", "gradient"])
+def test_activations_that_become_sparse_are_refused_with_the_place(on_unsupported):
+    explainer = DeepShap(SparseActivations(), pictures(3, 8, 1), on_unsupported=on_unsupported)
+    with pytest.raises(UnsupportedOperation, match="SparseActivations"):
+        explainer(pictures(2, 8))
+
+
+@pytest.mark.parametrize("multiply", [torch.sparse.mm, torch.mm, torch.matmul], ids=["sparse", "mm", "matmul"])
+def test_a_sparse_constant_is_linear(multiply):
+    explanation = DeepShap(SparseConstant(multiply), pictures(3, 8, 1))(pictures(2, 8), on_gap="raise")
+    assert explanation.completeness_gap.abs().max() < 1e-9
+
+
 def test_a_backward_hook_on_all_modules_is_named():
     handle = torch.nn.modules.module.register_module_full_backward_hook(lambda *_: None)
     try:

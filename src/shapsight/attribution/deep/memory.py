@@ -58,6 +58,8 @@ class Footprint:
 
     def add(self, tensor: Tensor) -> None:
         """Count a tensor that is kept. Raises `ExplainerError` beyond the limit."""
+        if tensor.layout is not torch.strided:
+            return  # a sparse constant, which the model holds and not this run
         with torch._C.DisableTorchFunction():  # the tape must not take this for a call of the model's
             storage = tensor.untyped_storage()
             place, size = storage.data_ptr(), storage.nbytes()

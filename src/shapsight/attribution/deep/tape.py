@@ -99,7 +99,12 @@ class Tape(TorchFunctionMode):
         self.log.end()
 
     def note_result(self, tensor: Tensor) -> None:
-        """A tensor that depends on the input was made by a call that was seen."""
+        """A tensor that depends on the input was made by a call that was seen. Raises if it is sparse."""
+        if tensor.layout is not torch.strided:
+            raise UnsupportedOperation(
+                f"{module_path_of_caller(self.model)} makes a sparse tensor of its input, which cannot be followed in "
+                "any way: use a dense one, or GradientShap or PartitionShap"
+            )
         if not (tensor.is_floating_point() or tensor.is_complex()):
             self.provenance.note_discrete(tensor)
 

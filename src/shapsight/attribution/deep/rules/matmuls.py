@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MATMULS: dict[str, Callable[..., Tensor]] = {
     name: getattr(torch, name) for name in "matmul bmm mm mv dot outer inner kron".split()
 }
+MATMULS["_sparse_mm"] = torch.sparse.mm  # by a constant that is sparse; activations that are so are refused
 
 
 @paired(*MATMULS, "rmatmul")
