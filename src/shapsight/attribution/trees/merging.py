@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-NOISE = 2 / 255  # of the image's range: flat areas merge by size and border instead of one pixel at a time
+NOISE = 2 / 255  # of the range of lightness: flat areas merge by size and outline instead of one pixel at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,48 @@ class Merges:
 
 
 @dataclass
+class _Regions:
+    """What is known of each region; the rows of those that are not merged yet are empty.
+
+    `deviations` are sums over a region's pixels of the squared distance from its mean colour.
+    """
+
+    colours: Float[ndarray, "regions channels"]
+    deviations: Float[ndarray, "regions"]
+    sizes: Int[ndarray, "regions"]
+    perimeters: Float[ndarray, "regions"]
+
+    @classmethod
+    def of_pixels(cls, colours: Float[ndarray, "pixels channels"]) -> _Regions:
+        """Every pixel is a region of its own."""
+        pixels, channels = colours.shape
+        regions = 2 * pixels - 1
+        empty = np.zeros((regions, channels)), np.zeros(regions), np.ones(regions, np.int64), np.full(regions, 4.0)
+        empty[0][:pixels] = colours
+        return cls(*empty)
+
+    def deviation_of_both(
+        self, one: Int[ndarray, "pairs"], two: Int[ndarray, "pairs"]
+    ) -> Float[ndarray, "pairs"]:
+        """The deviation of each two regions together."""
+        contrast = ((self.colours[one] - self.colours[two]) ** 2).sum(1)
+        sizes = self.sizes[one] * self.sizes[two] / (self.sizes[one] + self.sizes[two])
+        return np.asarray(self.deviations[one] + self.deviations[two] + sizes * contrast)
+
+    def merge(
+        self, pairs: Int[ndarray, "merges 2"], border: Float[ndarray, "merges"], first: int
+    ) -> Int[ndarray, "merges"]:
+        """Regions `first`, `first + 1`, ... are the two of each pair together, which share a border so long."""
+        merged = np.arange(first, first + len(pairs))
+        self.deviations[merged] = self.deviation_of_both(*pairs.T)
+        self.sizes[merged] = self.sizes[pairs].sum(1)
+        shares = self.sizes[pairs] / self.sizes[merged, None]
+        self.colours[merged] = (self.colours[pairs] * shares[:, :, None]).sum(1)
+        self.perimeters[merged] = self.perimeters[pairs].sum(1) - 2 * border
+        return merged
+
+
+@dataclass
 class _Borders:
     """Neighbouring regions and the length of the border between them."""
 
@@ -37,28 +80,36 @@ class _Borders:
 
 
 def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
-    """Merge neighbours in the order of the Mumford-Shah criterion, all mutually nearest pairs at a time."""
+    """Merge neighbours, the lowest cost first and all mutually nearest pairs at a time.
+
+    The cost of a merge is the squared deviation of the whole new region, times the root of its perimeter: large,
+    varied and ragged regions form late, so that the tree is not one chain of specks.
+    """
     channels, height, width = image.shape
-    pixels = height * width
-    span = float(image.max() - image.min()) or 1.0
-    colours = np.zeros((2 * pixels - 1, channels))
-    colours[:pixels] = (image.reshape(channels, pixels).T - image.min()) / span
-    sizes = np.ones(2 * pixels - 1, dtype=np.int64)
+    regions = _Regions.of_pixels(_colours(image))
     borders = _pixel_borders(height, width)
     chance = np.random.default_rng(0)  # only breaks ties, the same way every time
     rounds: list[Int[ndarray, "merges 2"]] = []
-    count = pixels
+    count = height * width
     while len(borders.first):
-        cost = _costs(borders, sizes, colours) * (1 + 1e-9 * chance.random(len(borders.first)))
-        pairs = _nearest_to_each_other(borders, cost, count)
-        merged = np.arange(count, count + len(pairs))
-        sizes[merged] = sizes[pairs].sum(1)
-        shares = sizes[pairs] / sizes[merged, None]
-        colours[merged] = (colours[pairs] * shares[:, :, None]).sum(1)
+        cost = _costs(borders, regions) * (1 + 1e-9 * chance.random(len(borders.first)))
+        nearest = _are_nearest_to_each_other(borders, cost, count)
+        pairs = np.stack([borders.first[nearest], borders.second[nearest]], axis=1)
+        merged = regions.merge(pairs, borders.length[nearest], count)
         count += len(pairs)
         borders = _after_merging(borders, pairs, merged, count)
         rounds.append(pairs)
-    return _laid_out(rounds, sizes, pixels)
+    return _laid_out(rounds, regions.sizes, height * width)
+
+
+def _colours(image: Float[ndarray, "channels height width"]) -> Float[ndarray, "pixels channels"]:
+    """The image's range spread over 0 to 1; of three channels CIELAB, whose distances are those that people see."""
+    channels, height, width = image.shape
+    span = float(image.max() - image.min()) or 1.0
+    pixels = ((image - image.min()) / span).transpose(1, 2, 0)
+    if channels == 3:
+        pixels = cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2LAB).astype(np.float64) / 100
+    return np.asarray(pixels.reshape(height * width, channels))
 
 
 def _pixel_borders(height: int, width: int) -> _Borders:
@@ -68,23 +119,21 @@ def _pixel_borders(height: int, width: int) -> _Borders:
     return _Borders(first, second, np.ones(len(first)))
 
 
-def _costs(
-    borders: _Borders, sizes: Int[ndarray, "regions"], colours: Float[ndarray, "regions channels"]
-) -> Float[ndarray, "borders"]:
-    """What merging adds to the squared colour error, per pixel of border that it removes (Koepfler et al., eq. 9)."""
-    one, two = sizes[borders.first], sizes[borders.second]
-    contrast = ((colours[borders.first] - colours[borders.second]) ** 2).sum(1) + NOISE**2
-    return np.asarray(one * two / (one + two) * contrast / borders.length)
+def _costs(borders: _Borders, regions: _Regions) -> Float[ndarray, "borders"]:
+    one, two = borders.first, borders.second
+    sizes = regions.sizes[one] + regions.sizes[two]
+    perimeters = regions.perimeters[one] + regions.perimeters[two] - 2 * borders.length
+    deviations = regions.deviation_of_both(one, two) + NOISE**2 * sizes
+    return np.asarray(deviations * np.sqrt(perimeters))
 
 
-def _nearest_to_each_other(
+def _are_nearest_to_each_other(
     borders: _Borders, cost: Float[ndarray, "borders"], count: int
-) -> Int[ndarray, "merges 2"]:
+) -> Bool[ndarray, "borders"]:
     nearest = np.full(count, np.inf)
     np.minimum.at(nearest, borders.first, cost)
     np.minimum.at(nearest, borders.second, cost)
-    mutual = (nearest[borders.first] == cost) & (nearest[borders.second] == cost)
-    return np.stack([borders.first[mutual], borders.second[mutual]], axis=1)
+    return np.asarray((nearest[borders.first] == cost) & (nearest[borders.second] == cost))
 
 
 def _after_merging(
