@@ -372,7 +372,9 @@ class SparseConstant(nn.Module):
         self.multiply = multiply
 
     def forward(self, images):
-        return self.multiply(torch.eye(192, dtype=images.dtype).to_sparse(), images.relu().flatten(1).T).T[:, :2]
+        return self.multiply(torch.eye(192, dtype=images.dtype).to_sparse(), images.relu().flatten(1).T).T[
+            :, :2
+        ]
 
 
 @pytest.mark.parametrize("on_unsupported", ["raise", "gradient"])
@@ -382,7 +384,9 @@ def test_activations_that_become_sparse_are_refused_with_the_place(on_unsupporte
         explainer(pictures(2, 8))
 
 
-@pytest.mark.parametrize("multiply", [torch.sparse.mm, torch.mm, torch.matmul], ids=["sparse", "mm", "matmul"])
+@pytest.mark.parametrize(
+    "multiply", [torch.sparse.mm, torch.mm, torch.matmul], ids=["sparse", "mm", "matmul"]
+)
 def test_a_sparse_constant_is_linear(multiply):
     explanation = DeepShap(SparseConstant(multiply), pictures(3, 8, 1))(pictures(2, 8), on_gap="raise")
     assert explanation.completeness_gap.abs().max() < 1e-9

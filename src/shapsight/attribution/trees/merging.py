@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-NOISE = 2 / 255  # of the range of lightness: flat areas merge by size and outline instead of one pixel at a time
+NOISE = (
+    2 / 255
+)  # of the range of lightness: flat areas merge by size and outline instead of one pixel at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,12 @@ class _Regions:
         """Every pixel is a region of its own."""
         pixels, channels = colours.shape
         regions = 2 * pixels - 1
-        empty = np.zeros((regions, channels)), np.zeros(regions), np.ones(regions, np.int64), np.full(regions, 4.0)
+        empty = (
+            np.zeros((regions, channels)),
+            np.zeros(regions),
+            np.ones(regions, np.int64),
+            np.full(regions, 4.0),
+        )
         empty[0][:pixels] = colours
         return cls(*empty)
 
