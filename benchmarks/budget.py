@@ -11,7 +11,8 @@ For every photograph (SqueezeNet-1.1, its highest class, blur(128,128)), method 
     insertion, deletion: area under the curve of the class's probability (RISE, Petsiuk et al. 2018) when pixels come
         into the blurred image, or go from the photograph, in the order of their values; 32 steps.
 With --object, the ideal model: its output is the share of a drawn object's pixels that is visible, and the score is
-the intersection over union of the object with as many pixels of the largest value.
+the intersection over union of the object with as many pixels of the largest value. The object is a star of one colour,
+or ("textured") one cut out of another photograph.
 
 "shap" is contexts="both" on the axis tree, which tests/test_partition_shap.py proves to give the numbers of
 `shap.PartitionExplainer`. "shap_bpt" is the library of ShapBPT (Rashid and Amparore) with its data-aware tree, if it is
@@ -195,8 +196,8 @@ def photo_rows(options: argparse.Namespace, have: set[tuple[str, str, int]]) -> 
             yield {"photo": path.stem, "method": method, "budget": budget, **errors, **scores}
 
 
-def with_object(image: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A star of one colour, with some shading, drawn on a photograph; and where it is."""
+def with_object(image: np.ndarray, number: int, filling: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """A star drawn on a photograph, and where it is: filled from another one, or with one colour and some shading."""
     chance = np.random.default_rng(number)
     angles = np.linspace(0, 2 * np.pi, 11)[:-1] + chance.uniform(0, 2 * np.pi)
     radii = np.where(np.arange(10) % 2, 0.45, 1.0) * chance.uniform(35, 60)
@@ -204,39 +205,51 @@ def with_object(image: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]
     corners = (centre + np.stack([np.cos(angles), np.sin(angles)], 1) * radii[:, None]).astype(np.int32)
     where = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(where, [corners], 1)
-    shading = chance.normal(0, 6, image.shape)
-    drawn = np.where(where[..., None] == 1, chance.uniform(0, 255, 3) + shading, image).clip(0, 255)
-    return drawn, where.astype(bool)
+    if filling is None:
+        shading = chance.normal(0, 6, image.shape)
+        filling = chance.uniform(0, 255, 3) + shading
+    return np.where(where[..., None] == 1, filling, image).clip(0, 255), where.astype(bool)
 
 
 def object_rows(options: argparse.Namespace, have: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
-    for number, path in enumerate(sorted((SHARED / "data" / "imagenet50").glob("*.jpg"))[: options.photos]):
-        pixels = np.asarray(Image.open(path).convert("RGB").resize((224, 224)), dtype=float)
-        image, where = with_object(pixels, number)
+    paths = sorted((SHARED / "data" / "imagenet50").glob("*.jpg"))[: options.photos]
+    photographs = [
+        np.asarray(Image.open(path).convert("RGB").resize((224, 224)), dtype=float) for path in paths
+    ]
+    for number, path in enumerate(paths):
+        for kind in ("object", "textured"):
+            filling = photographs[(number + 3) % len(paths)] if kind == "textured" else None
+            image, where = with_object(photographs[number], number, filling)
+            for method in METHODS:
+                for budget in options.budgets:
+                    if (path.stem, f"{kind}, {method}", budget) not in have:
+                        score = overlap(image, where, method, budget)
+                        yield {
+                            "photo": path.stem,
+                            "method": f"{kind}, {method}",
+                            "budget": budget,
+                            "iou": score,
+                        }
 
-        def ideal(images: np.ndarray, image: np.ndarray = image, where: np.ndarray = where) -> np.ndarray:
-            return (images[:, where] == image[where]).all(-1).mean(1)
 
-        for method, (tree, contexts) in METHODS.items():
-            for budget in options.budgets:
-                if (path.stem, f"object, {method}", budget) in have:
-                    continue
-                if tree == "shap_bpt":
-                    heatmap = by_shap_bpt(
-                        lambda masks, where=where: masks[:, where].mean(1, keepdims=True),
-                        image.round().astype(np.uint8),
-                        budget,
-                    )
-                else:
-                    heatmap = PartitionShap(ideal, -1.0, tree, budget, contexts=contexts)(image).heatmap()[
-                        0, 0
-                    ]
-                largest = heatmap.flatten().topk(int(where.sum())).indices
-                found = np.zeros(where.size, bool)
-                found[largest.numpy()] = True
-                both = (found.reshape(where.shape) & where).sum()
-                score = float(both / (2 * where.sum() - both))
-                yield {"photo": path.stem, "method": f"object, {method}", "budget": budget, "iou": score}
+def overlap(image: np.ndarray, where: np.ndarray, method: str, budget: int) -> float:
+    """Intersection over union of an object with as many pixels of the largest values for the ideal model."""
+    tree, contexts = METHODS[method]
+
+    def ideal(images: np.ndarray) -> np.ndarray:
+        return np.asarray((images[:, where] == image[where]).all(-1).mean(1))
+
+    def of_masks(masks: np.ndarray) -> np.ndarray:
+        return np.asarray(masks[:, where].mean(1, keepdims=True))
+
+    if tree == "shap_bpt":
+        heatmap = by_shap_bpt(of_masks, image.round().astype(np.uint8), budget)
+    else:
+        heatmap = PartitionShap(ideal, -1.0, tree, budget, contexts=contexts)(image).heatmap()[0, 0]
+    found = np.zeros(where.size, bool)
+    found[heatmap.flatten().topk(int(where.sum())).indices.numpy()] = True
+    both = (found.reshape(where.shape) & where).sum()
+    return float(both / (2 * where.sum() - both))
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -92,7 +92,7 @@ def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
     The cost of a merge is the squared deviation of the whole new region, times the root of its perimeter: large,
     varied and ragged regions form late, so that the tree is not one chain of specks.
     """
-    channels, height, width = image.shape
+    _, height, width = image.shape
     regions = _Regions.of_pixels(_colours(image))
     borders = _pixel_borders(height, width)
     chance = np.random.default_rng(0)  # only breaks ties, the same way every time

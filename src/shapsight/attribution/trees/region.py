@@ -62,8 +62,7 @@ def regions(image: Shaped[Tensor, "channels height width"]) -> Region:
     and 1024 × 1024 some 2 s of a processor core.
 
     Sources: Salembier and Garrido 2000 (binary partition trees); Rashid et al. 2026 (ShapBPT: why explanations gain
-    from such a tree, and that area and perimeter belong into the criterion). The criterion itself is the best of some
-    twenty that `docs/partition.md` tells of.
+    from such a tree; its criterion counts area and perimeter as well).
     """
     merges = merge_pixels(image.detach().cpu().double().numpy())
     width, device = image.shape[2], image.device
