@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import itertools
 import threading
 import warnings
 import weakref
@@ -52,7 +53,10 @@ class Restless(nn.Module):
         self.c, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
         self.register_buffer("calls", torch.zeros(1))
         self.seen = 0
-        self.raises = raises
+        self.raises, self.runs = (
+            raises,
+            itertools.count(),
+        )  # what a model counts itself is put back before each run
         self.c.weight.requires_grad_(False)
         self.head.weight.grad = torch.ones_like(self.head.weight)
 
@@ -60,7 +64,7 @@ class Restless(nn.Module):
         self.calls += 1
         self.seen += 1
         self.last = x
-        if self.raises is not None and self.seen > 2:
+        if self.raises is not None and next(self.runs) > 1:
             raise self.raises
         return self.head(self.norm(self.c(x)).relu().mean((2, 3)))
 

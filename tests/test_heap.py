@@ -62,3 +62,29 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(heap, "_mallopt", lambda: None)
     with heap.keeping_freed_memory():
         assert torch.ones(3).sum() == 3
+
+
+FRAGMENTS = """
+import torch
+from shapsight.attribution.heap import keeping_freed_memory
+
+def resident():
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1024
+
+torch.set_num_threads(1)
+before = resident()
+with keeping_freed_memory():
+    blocks = [torch.ones(8 << 20, dtype=torch.uint8) for _ in range(200)]
+    pin = [torch.ones(1 << 10) for _ in range(1000)]  # lies on top of them, and stays
+    del blocks
+    inside = resident()
+print(inside - before, resident() - before, len(pin))
+"""
+
+
+@needs_glibc
+def test_what_lies_unused_below_a_block_in_use_goes_back_at_the_end() -> None:
+    result = subprocess.run([sys.executable, "-c", FRAGMENTS], capture_output=True, text=True, check=True)
+    inside, after, _ = map(float, result.stdout.split())
+    assert inside > 1500
+    assert after < 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -30,8 +31,8 @@ class BlackBox:
         precision: str | None,
         seed: int,
     ) -> None:
-        if batch_size < 1:
-            raise ExplainerError(f"batch_size={batch_size} must be at least 1")
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise ExplainerError(f"batch_size={batch_size!r} must be a whole number, at least 1")
         self.predictor = Predictor(predict, precision=precision)
         self.masker = as_masker(masker)
         self.batch_size = batch_size

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from shapsight.attribution.deep.memory import is_out_of_memory
+from shapsight.attribution.heap import give_back_unused
 from shapsight.attribution.maskers import Masker
 from shapsight.attribution.predictor import Predictor
 from shapsight.errors import ExplainerError
@@ -58,7 +59,9 @@ class Game:
             raise ExplainerError(f"batch_size={batch_size}: the model must get at least one image at a time")
         self.predictor = predictor
         self.masker = masker
-        self.image = image.detach().to(predictor.device or image.device)
+        self.image = image.detach().to(
+            predictor.device or image.device, copy=True
+        )  # a masker may write into it
         self.batch_size = batch_size
         self.evaluations = 0
         self._hide = masker.for_image(self.image)
@@ -131,6 +134,7 @@ class Game:
             for shown in self._masked(visible, max(1, self._group() // variants)):
                 answers = torch.cat([self._answers(batch, of) for batch in torch.split(shown, self._batch())])
                 parts.append(answers.reshape(-1, variants, answers.shape[1]).mean(1))
+        give_back_unused()
         return torch.cat(parts)
 
     def _masked(self, visible: Tensor, step: int) -> Iterator[Tensor]:
@@ -152,6 +156,10 @@ class Game:
 
     def _hidden(self, visible: Tensor) -> Tensor:
         shown = self._hide(visible)
+        if not isinstance(shown, Tensor):
+            raise ExplainerError(
+                f"the masker {self.masker.name} returns a {type(shown).__name__}; it must return a tensor"
+            )
         expected = (len(visible) * self.masker.variants, *self.image.shape)
         if shown.shape != expected:
             raise ExplainerError(

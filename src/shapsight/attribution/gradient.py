@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, overload
 
 import torch
@@ -16,7 +17,7 @@ from shapsight.attribution.deep.explainer import CompletenessWarning, OnGap
 from shapsight.attribution.deep.inputs import Parts, checked_references, prepared, prepared_images
 from shapsight.attribution.deep.layer import heatmap_of_layer, path_of
 from shapsight.attribution.deep.memory import is_out_of_memory
-from shapsight.attribution.deep.suitability import home, runnable
+from shapsight.attribution.deep.suitability import home, refuse_other_integers, runnable
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
@@ -102,10 +103,14 @@ class GradientShap:
             raise ExplainerError(
                 f"GradientShap needs a torch.nn.Module, not {type(model).__name__}; see PartitionShap"
             )
-        if samples < 1 or (batch_size is not None and batch_size < 1):
-            raise ExplainerError(f"samples={samples} and batch_size={batch_size} must be at least 1")
-        if not 0 <= smoothing < float("inf"):
-            raise ExplainerError(f"smoothing={smoothing} must be 0 or a standard deviation above it")
+        for name, number in {
+            "samples": samples,
+            "batch_size": 1 if batch_size is None else batch_size,
+        }.items():
+            if not isinstance(number, Integral) or number < 1:
+                raise ExplainerError(f"{name}={number!r} must be a whole number, at least 1")
+        if not isinstance(smoothing, Real) or not 0 <= smoothing < math.inf:
+            raise ExplainerError(f"smoothing={smoothing!r} must be 0 or a standard deviation above it")
         if positions not in ("spread", "gauss"):
             raise ExplainerError(f"positions={positions!r} is neither 'spread' nor 'gauss'")
         Predictor(model, precision=precision)  # refuses a precision that is not to be had
@@ -169,13 +174,13 @@ class GradientShap:
         """
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
-        given = (images,) if isinstance(images, Tensor) else tuple(images)
         explained = prepared_images(images, self.references)
+        given = (images,) if isinstance(images, Tensor) else tuple(images)
         model = runnable(self.model, may_be_scripted=True)
         with keeping_freed_memory(), as_python(model), reporting(progress) as report:
-            result = self._explain(
-                Integrand(model, self.output, self.layer, self.precision), explained, outputs, report
-            )
+            integrand = Integrand(model, self.output, self.layer, self.precision)
+            refuse_other_integers(lambda parts: integrand.predict(tuple(parts), 1), given, explained)
+            result = self._explain(integrand, explained, outputs, report)
         explanations = self._explanations(result, given, show)
         _judge(explanations, torch.stack([s.gap_errors for s in result.sums]), on_gap, self.samples)
         return explanations[0] if isinstance(images, Tensor) else explanations
@@ -273,7 +278,7 @@ class GradientShap:
         for number, values in enumerate(parts):
             drawn = given[number] if show is None else show
             errors = None
-            if not self.layer and self.positions == "spread":
+            if not (self.layer and self.spread_layer) and self.positions == "spread":
                 errors = image_shaped(torch.stack([s.std_errors[number] for s in result.sums]).to(device))
             explanations.append(
                 Explanation(
@@ -323,10 +328,10 @@ def _judge(
         return
     if gap <= 3 * gap_errors.flatten()[worst].item():
         cause = f"That is within its sampling error: try samples={math.ceil(samples * (gap / allowed) ** 2)}."
-    elif (layer := explanation.settings.get("layer")) is not None:
-        cause = f"Part of the change may pass layer {layer} by."
     elif "smoothing" in explanation.settings:
         cause = "Noisy images may be predicted otherwise than the image itself: try less smoothing."
+    elif (layer := explanation.settings.get("layer")) is not None:
+        cause = f"Part of the change may pass layer {layer} by."
     else:
         cause = (
             "That is more than sampling explains: the model may jump somewhere (rounding, argmax, comparisons) or cut "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -19,13 +20,15 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 NEVER = -1
 LARGEST_MMAP_THRESHOLD = 1 << 25  # what malloc adapts to at most; larger blocks have pages of their own
 LEFT_AT_THE_TOP = 1 << 28  # bytes that stay with the process, at most, for the next computation
+MOST_UNUSED = 1 << 29  # bytes that may lie unused between blocks in use
 
 
 class _Use:
-    """How many computations run at present."""
+    """How many computations run at present, and what they left."""
 
     lock = Lock()
     count = 0
+    resident = 0  # bytes in memory when unused pages were given back last
 
 
 @functools.cache
@@ -38,6 +41,49 @@ def _mallopt() -> Callable[[int, int], int] | None:
     except (AttributeError, OSError, TypeError):
         return None
     return function
+
+
+class _HeapSize(ctypes.Structure):
+    """`struct mallinfo2` of malloc.h; `free` is what lies unused between and after the blocks in use."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks used free keepcost".split()
+    )
+
+
+@functools.cache
+def _malloc() -> tuple[Callable[[], _HeapSize], Callable[[int], int]] | None:
+    """Glibc's functions that tell how large the heap is and give unused pages back; None before glibc 2.33."""
+    try:
+        library = ctypes.CDLL(None)
+        size, trim = library.mallinfo2, library.malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
+    size.restype = _HeapSize
+    return size, trim
+
+
+def give_back_unused() -> None:
+    """Give unused pages back if they have become many, also those below blocks in use; to be called now and then.
+
+    Small blocks that stay, such as what a model answered, end up between large ones that come and go, and take a
+    little of the place of each: the next large one no longer fits there. 14,000 evaluations of a SqueezeNet left 5.6
+    GB unused in this way.
+    """
+    malloc = _malloc()
+    if malloc is None:
+        return
+    size, trim = malloc
+    if size().free > MOST_UNUSED and _resident() > _Use.resident + MOST_UNUSED:
+        trim(LEFT_AT_THE_TOP)
+        _Use.resident = _resident()
+
+
+def _resident() -> int:
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm") as file:  # noqa: PTH123 (ten times as quick as a Path, in the middle of a loop)
+        return int(file.read().split()[1]) * mmap.PAGESIZE
 
 
 @contextmanager
@@ -58,3 +104,4 @@ def keeping_freed_memory() -> Iterator[None]:
             _Use.count -= 1
             if _Use.count == 0:
                 mallopt(TRIM_THRESHOLD, LEFT_AT_THE_TOP)
+                give_back_unused()

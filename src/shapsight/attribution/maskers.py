@@ -106,6 +106,11 @@ class Constant(StandIn):
             limits = torch.iinfo(image.dtype)
             if min(self.colour) < limits.min or max(self.colour) > limits.max:
                 raise ExplainerError(f"the masker {self.name} goes beyond the {image.dtype} of the image")
+            if any(value != int(value) for value in self.colour):
+                raise ExplainerError(
+                    f"the masker {self.name} has a fraction, and the image is {image.dtype}, whose numbers go up to "
+                    f"{limits.max}: give the colour in that unit"
+                )
         colour = torch.tensor(self.colour, dtype=torch.float64).to(image)
         return colour.reshape(1, -1, 1, 1).expand(1, *image.shape)
 
@@ -143,9 +148,10 @@ class Blur(StandIn):
         """The blurred image."""
         rows, columns = image.shape[1:]
         if self.width > columns or self.height > rows:
+            smaller = f"use a smaller box, such as blur({max(columns // 2, 1)},{max(rows // 2, 1)})"
             raise ExplainerError(
                 f"{self.name} is larger than the image, which is {columns} pixels wide and {rows} high; "
-                f"use a smaller box, such as blur({max(columns // 2, 1)},{max(rows // 2, 1)})"
+                + (smaller if max(rows, columns) > 3 else 'use "mean"')
             )
         array = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
         readable = (
@@ -165,6 +171,8 @@ class References(StandIn):
             raise ExplainerError(
                 f"references must be (references, channels, height, width), not {tuple(references.shape)}"
             )
+        if not references.isfinite().all():
+            raise ExplainerError("the masker's references hold NaN or infinite values")
         self.references = references.detach()
         self.variants = len(references)
 
@@ -287,7 +295,7 @@ def _parse(text: str) -> Masker:
         numbers = [float(part) for part in arguments.split(",")] if arguments is not None else []
     except ValueError:
         numbers, name = [], ""
-    if name == "blur" and len(numbers) == 2 and all(number == int(number) for number in numbers):
+    if name == "blur" and len(numbers) == 2 and all(number.is_integer() for number in numbers):
         return Blur(int(numbers[0]), int(numbers[1]))
     if name == "constant" and numbers:
         return Constant(numbers)

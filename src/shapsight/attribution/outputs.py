@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -21,8 +23,8 @@ class TopK:
     k: int
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ExplainerError(f"TopK({self.k}): at least one output must be explained")
+        if not isinstance(self.k, Integral) or self.k < 1:
+            raise ExplainerError(f"TopK({self.k!r}): a whole number of outputs is explained, at least one")
 
 
 Outputs = int | str | Sequence[int | str] | Tensor | TopK | None
@@ -40,6 +42,8 @@ def choose_outputs(
     Raises `ExplainerError` for a column or name that is not there, and for `None` above 32 columns.
     """
     images, columns = predictions.shape
+    if isinstance(outputs, np.ndarray | range):
+        outputs = list(outputs)
     if isinstance(outputs, TopK):
         return predictions.topk(min(outputs.k, columns), dim=1).indices.cpu()
     if isinstance(outputs, Tensor) and outputs.dim() > 0:
@@ -76,6 +80,13 @@ def _column(output: int | str, columns: int, names: Sequence[str]) -> int:
             known = ", ".join(map(repr, names[:8])) or "none (pass output_names=)"
             raise ExplainerError(f"no output is called {output!r}; names: {known}")
         return list(names).index(output)
+    is_whole = isinstance(output, Integral) or (
+        isinstance(output, Tensor) and output.dim() == 0 and not output.is_floating_point()
+    )
+    if not is_whole or isinstance(output, bool):
+        raise ExplainerError(
+            f"outputs={output!r}: an output is a whole number or a name; several are a list, the highest TopK(4)"
+        )
     column = int(output)
     if not -columns <= column < columns:
         raise ExplainerError(f"output {column} is out of range: the model has {columns} outputs")

@@ -97,5 +97,6 @@ class PathSums:
 
     @property
     def gap_errors(self) -> Float[Tensor, "outputs"]:
-        """Standard error of the sum of the values."""
-        return self.gap_variance.sqrt()
+        """Standard error of the sum of the values; infinite where the samples do not tell it."""
+        errors = self.gap_variance.sqrt()
+        return errors if self.has_variance else torch.full_like(errors, torch.inf)

@@ -61,6 +61,7 @@ class Predictor:
             self._check_precision(precision)
         self._layout = torch.channels_last
         self._calls = 0
+        self._columns = 0
         self._is_held = False
 
     def _check_precision(self, precision: str) -> None:
@@ -111,6 +112,11 @@ class Predictor:
             raise ExplainerError(
                 f"the model returns {len(rows)} rows for the {len(images)} images of {of}; it must return one row each"
             )
+        if rows.shape[1] != (self._columns or rows.shape[1]) or not rows.shape[1]:
+            raise ExplainerError(
+                f"the model returns {rows.shape[1]} outputs for {of}; {self._columns or 'at least one'} are expected"
+            )
+        self._columns = rows.shape[1]
         _refuse_non_finite(rows, of)
         wide = rows if rows.dtype == torch.float64 else rows.float()
         return wide.to(images.device)
@@ -165,7 +171,7 @@ class Predictor:
         with torch.no_grad():
             result = self.predict(array, training=False) if is_keras(self.predict) else self.predict(array)
         rows = _as_rows(result)
-        if not np.array_equal(array, given.numpy()):
+        if not np.array_equal(array, given.numpy(), equal_nan=given.is_floating_point()):
             raise ExplainerError(
                 f"the function changes the images that it is given (seen on {of}); let it begin with a copy, such as "
                 "images = images.copy()"
@@ -227,9 +233,10 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
         as_images(torch.rand(2, 3, 224, 224), predictor)         # a tensor is (N, C, H, W) or (C, H, W)
         as_images(np.asarray(photograph), predictor)             # whatever numpy reads is (N, H, W, C) or (H, W, C)
 
-    The dtype stays, 8-bit integers too, so that a plain function gets what it is used to; a module gets its own
-    precision when it is run. Raises `ExplainerError` for other shapes and dtypes, for NaN, and for numbers beyond
-    ±65535. Warns with `UnusualImageWarning` about an image that is all but black.
+    The dtype stays, 8-bit integers too, so that a plain function gets what it is used to (bfloat16, which numpy does
+    not know, becomes float32); a module gets its own precision when it is run. Raises `ExplainerError` for other
+    shapes and dtypes, for NaN, and for numbers beyond ±65535. Warns with `UnusualImageWarning` about
+    an image that is all but black.
     """
     if isinstance(images, Tensor):
         tensor = images.detach().as_subclass(Tensor)
@@ -245,6 +252,8 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
         raise ExplainerError(
             f"images are {tensor.dtype}; give them as 8-bit integers or as floats, such as float32"
         )
+    if tensor.dtype == torch.bfloat16:  # which neither numpy nor OpenCV knows
+        tensor = tensor.float()
     for number, image in enumerate(tensor):
         _check_range(image, number)
     return tensor
@@ -258,7 +267,12 @@ def _from_array(images: Any) -> Tensor:
             f"is one channel; got {array.dtype} of shape {array.shape}"
         )
     array = array[None] if array.ndim == 3 else array
-    if array.shape[1] in (1, 3, 4) and array.shape[1] < min(array.shape[2:]):
+    channels = (1, 3, 4)
+    if (
+        array.shape[1] in channels
+        and array.shape[3] not in channels
+        and array.shape[1] < min(array.shape[2:])
+    ):
         raise ExplainerError(
             f"the array {array.shape} looks like (images, channels, height, width). Arrays have channels last, "
             "(images, height, width, channels): transpose it, or give a torch tensor, which has channels first"

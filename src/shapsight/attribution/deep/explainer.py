@@ -20,14 +20,14 @@ from shapsight.attribution.deep.inputs import (
 from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
 from shapsight.attribution.deep.memory import Budget, budget, is_out_of_memory
 from shapsight.attribution.deep.runs import Image, Plan, Runs
-from shapsight.attribution.deep.suitability import home, runnable
+from shapsight.attribution.deep.suitability import home, refuse_other_integers, runnable
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.progress import Report, Steps, reporting
-from shapsight.errors import CompletenessError, ExplainerError
+from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 
 OnGap = Literal["warn", "raise", "ignore"]
 
@@ -146,12 +146,13 @@ class DeepShap:
             raise ExplainerError(f"tolerance={tolerance} must be above 0, such as 0.05")
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
-        given = (images,) if isinstance(images, Tensor) else tuple(images)
         explained = prepared_images(images, self.references)
+        given = (images,) if isinstance(images, Tensor) else tuple(images)
         model = runnable(self.model)
         layer = None if self.layer is None else LayerInput(model, self.layer)
         runs = Runs(model, self.output, layer, self.on_unsupported)
         with keeping_freed_memory(), runs.prepared(), reporting(progress) as report:
+            refuse_other_integers(runs.predict, given, explained)
             plan = runs.plan(explained, self.references, self.max_memory)
             amounts = budget(plan.need, self.max_memory, self.references[0].device)
             groups = [
@@ -234,6 +235,12 @@ class DeepShap:
             replayed.tape.forget_sample()
             return
         except (RuntimeError, MemoryError) as error:
+            if "modified by an inplace operation" in str(error):
+                raise UnsupportedOperation(
+                    "the model overwrites a tensor that one of its linear operations was given before, such as "
+                    "conv(y) followed by y.relu_(), which autograd cannot go back through: call the version that is "
+                    f"not in place, or use PartitionShap ({error})"
+                ) from error
             if not is_out_of_memory(error):
                 raise
             if len(chunk[0]) == 1:
@@ -273,7 +280,7 @@ class DeepShap:
         for number, value in enumerate(values):
             drawn = given[number] if show is None else show
             errors = None
-            if not self.layer:
+            if not (self.layer and self.spread_layer):
                 spread = [g.sums[number].std_errors(g.weight, g.squared_weight) for g in groups]
                 errors = torch.cat(spread).to(device)
             explanations.append(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.suitability import unwrapped
 from shapsight.errors import ExplainerError
 
 MOST_PREFIX_TOKENS = 8
@@ -18,6 +19,9 @@ MOST_PREFIX_TOKENS = 8
 
 def path_of(model: nn.Module, layer: nn.Module | str) -> str:
     """The dotted name of a submodule, given by name or as itself. Raises `ExplainerError` if it is not in the model."""
+    if isinstance(layer, str) and unwrapped(model) is not model:
+        layer = layer.removeprefix("module.")
+    model = unwrapped(model)
     paths: dict[str, nn.Module] = {path: module for path, module in model.named_modules() if path}
     if isinstance(layer, str):
         if layer in paths:
@@ -28,7 +32,9 @@ def path_of(model: nn.Module, layer: nn.Module | str) -> str:
     for path, module in paths.items():
         if module is layer:
             return path
-    raise ExplainerError(f"layer= is a {type(layer).__name__} that is no submodule of the model")
+    raise ExplainerError(
+        f"layer= names a submodule of the model, or is one; this {type(layer).__name__} is neither"
+    )
 
 
 class LayerInput:

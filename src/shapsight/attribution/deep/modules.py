@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -18,38 +19,114 @@ _LOCK = threading.Lock()
 _RUNS = 0
 
 
+@dataclass(frozen=True)
+class State:
+    """What a model remembers: its modules' attributes and what these contain, and the values of its tensors.
+
+    `tensors` are parameters and buffers with the memory that they hold; `values` are those of buffers and of tensors
+    among the attributes, as [tensor, version, copy].
+    """
+
+    contents: list[tuple[Any, Any]]
+    tensors: list[tuple[Tensor, Tensor]]
+    values: list[list[Any]]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> State:
+        """The state at present."""
+        attributes = [module.__dict__ for module in model.modules()]
+        inside = [
+            v for found in attributes for v in found.values() if isinstance(v, dict | list | deque | set)
+        ]
+        own = [v for found in attributes for v in found.values() if type(v) is Tensor and v.is_leaf]
+        buffers = {id(tensor): tensor for tensor in (*model.buffers(), *own)}.values()
+        return cls(
+            [(found, _copied(found)) for found in (*attributes, *inside)],
+            [(tensor, tensor.data) for tensor in (*model.parameters(), *buffers)],
+            [[tensor, tensor._version, tensor.detach().clone()] for tensor in buffers],
+        )
+
+    def restore(self) -> None:
+        """Put everything back that was changed since."""
+        for found, content in self.contents:
+            _refill(found, content)
+        with torch.no_grad():
+            for tensor, data in self.tensors:
+                if tensor.data_ptr() != data.data_ptr():
+                    tensor.data = data
+            for entry in self.values:
+                tensor, version, value = entry
+                if tensor._version != version or tensor.grad_fn is not None:
+                    tensor.detach_().copy_(value)
+                    entry[1] = tensor._version
+
+
+def _copied(container: Any) -> Any:
+    return dict(container) if isinstance(container, dict) else type(container)(container)
+
+
+def _refill(container: Any, content: Any) -> None:
+    if isinstance(container, dict):
+        for name in container.keys() - content.keys():
+            del container[name]
+        for name, value in content.items():
+            if container.get(name) is not value:
+                container[name] = value
+    elif container != content if isinstance(container, set) else not _holds_the_same(container, content):
+        container.clear()
+        (container.update if isinstance(container, set) else container.extend)(content)
+
+
+def _holds_the_same(one: Any, other: Any) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+_FREE = threading.Condition()
+_IN_USE: dict[int, list[int]] = {}  # modules being run: the thread, and how often it entered
+
+
+@contextmanager
+def _for_this_thread(model: nn.Module) -> Iterator[None]:
+    """Wait until no other thread explains one of these modules, and keep others from it."""
+    thread, numbers = threading.get_ident(), [id(module) for module in model.modules()]
+    with _FREE:
+        _FREE.wait_for(lambda: all(_IN_USE.get(number, [thread])[0] == thread for number in numbers))
+        for number in numbers:
+            _IN_USE.setdefault(number, [thread, 0])[1] += 1
+    try:
+        yield
+    finally:
+        with _FREE:
+            for number in numbers:
+                _IN_USE[number][1] -= 1
+                if not _IN_USE[number][1]:
+                    del _IN_USE[number]
+            _FREE.notify_all()
+
+
 @contextmanager
 def left_as_found(model: nn.Module) -> Iterator[None]:
     """Run a model in eval mode with frozen parameters, and put everything back, whatever happens.
 
-    Attributes of its modules (the training flag among them), `requires_grad` and buffers are restored; gradients and
-    parameters' values are never written. Flags are set one by one: a model's own `eval()` may do more than that.
-    Backward hooks, such as Grad-CAM's, are set aside: multipliers are no gradients, and nobody asked to see them.
+    Attributes of its modules (the training flag among them) with what they contain, `requires_grad` and buffers are
+    restored; gradients and parameters' values are never written. Flags are set one by one: a model's own `eval()` may
+    do more than that. Backward hooks, such as Grad-CAM's, are set aside: multipliers are no gradients, and nobody asked
+    to see them. Another thread that wants to run one of the same modules waits.
     """
-    modules = list(model.modules())
-    attributes = [(module.__dict__, dict(module.__dict__)) for module in modules]
-    # what a model remembers between runs, such as LeViT's attention biases, and its registered buffers
-    attributes += [(d, dict(d)) for _, found in attributes for d in found.values() if type(d) is dict]
-    frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in model.buffers()]
-    try:
-        for module in modules:
-            module.__dict__["training"] = False
-            module.__dict__.update(_backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict())
-        for parameter, _ in frozen:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for state, found in attributes:
-            for name in state.keys() - found.keys():
-                del state[name]
-            state.update(found)
-        for parameter, flag in frozen:
-            parameter.requires_grad_(flag)
-        for buffer, version, value in buffers:
-            if buffer._version != version:
-                with torch.no_grad():
-                    buffer.copy_(value)
+    with _for_this_thread(model):
+        state = State.of(model)
+        frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        try:
+            for module in model.modules():
+                module.__dict__["training"] = False
+                module.__dict__.update(_backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict())
+            for parameter, _ in frozen:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            state.restore()
+            for parameter, flag in frozen:
+                parameter.requires_grad_(flag)
 
 
 class _Stand:
@@ -89,7 +166,10 @@ def _install(own: tuple[type[torch.autograd.Function], ...]) -> None:
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         is_ours = issubclass(cls, own) or not getattr(_THREAD, "depth", 0)
-        if is_ours or cls.__module__.startswith("torchvision"):
+        is_of_torch = (
+            cls.__module__.startswith(("torchvision", "torch.")) and "checkpoint" not in cls.__module__
+        )
+        if is_ours or is_of_torch:
             return _ORIGINAL.__get__(None, cls)(*args, **kwargs)
         if cls.setup_context is not simple:
             return cls.forward(*args, **kwargs)

@@ -56,6 +56,11 @@ class Replay(Tape):
     def note_result(self, tensor: Tensor) -> None:
         """A tensor that depends on the input was made by a call that was seen."""
         super().note_result(tensor)
+        if not torch.is_grad_enabled():  # a model that asks for that is not listened to
+            raise UnsupportedOperation(
+                f"{module_path_of_caller(self.model)} makes a tensor of its input in an autograd.Function that is "
+                "called by another name for its apply, and DeepShap cannot see into it: write out MyFunction.apply(...)"
+            )
         self._seen[tensor] = True
         if tensor._base is not None:  # written into through a view
             self._seen[tensor._base] = True
@@ -146,6 +151,16 @@ class Record(Tape):
         return result
 
 
+def _own(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+    """The result as a tensor that a model may overwrite: autograd forbids it for views."""
+    if not result._is_view():
+        return result
+    storage = result.untyped_storage()
+    if any(storage.data_ptr() == tensor.untyped_storage().data_ptr() for tensor in inputs):
+        return result.clone()
+    return result.new_empty(0).set_(storage, result.storage_offset(), result.size(), result.stride())
+
+
 class _Context(Protocol):
     replay: Replay
     number: int
@@ -168,7 +183,7 @@ class SharedOut(torch.autograd.Function):
             replay.kept[number].notes = rule.run_in_place(inputs[0])
             return inputs[0]
         result, replay.kept[number].notes = rule.run(*inputs)
-        return result
+        return _own(result, inputs)
 
     @staticmethod
     def backward(ctx: _Context, *g: Tensor) -> Any:

@@ -17,7 +17,7 @@ from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.layout import Fold, find_fold
 from shapsight.attribution.deep.memory import Footprint, Need, most_memory
-from shapsight.attribution.deep.modules import functions_opened, left_as_found
+from shapsight.attribution.deep.modules import State, functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
 from shapsight.attribution.deep.suitability import first_non_finite, refuse_hooks_on_everything
@@ -55,14 +55,15 @@ class References:
     predictions: Float[Tensor, "references columns"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Runs:
-    """A model with what is asked of it."""
+    """A model with what is asked of it, and the state in which every run of it begins."""
 
     model: nn.Module
     output: str | int | None = None
     layer: LayerInput | None = None
     on_unsupported: str = "raise"
+    state: State | None = None
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
@@ -75,9 +76,17 @@ class Runs:
             left_as_found(self.model),
             functions_opened((SharedOut, StridedConvolution)),
         ):
+            self.state = State.of(self.model)
             yield
 
+    def predict(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The columns that are explained, without gradients."""
+        with torch.no_grad():
+            return pick(self.model(*inputs), self.output, len(inputs[0]))
+
     def _run(self, tape: Replay | Record, inputs: Parts) -> tuple[Parts | None, Tensor]:
+        if self.state is not None:
+            self.state.restore()
         with self.layer.watching() if self.layer else nullcontext(), tape:
             result = self.model(*inputs)
         columns = pick(result, self.output, len(inputs[0]))
@@ -134,7 +143,7 @@ class Runs:
     def plan(self, images: Parts, references: Parts, max_memory: int | None = None) -> Plan:
         """Run two images together and each alone: what calls are made, and where the batch lies in each."""
         number = farthest(images, references)
-        both = tuple(torch.stack([i[0], r[number]]) for i, r in zip(images, references, strict=True))
+        both = tuple(apart(torch.stack([i[0], r[number]])) for i, r in zip(images, references, strict=True))
         self._first_run(tuple(part[:1] for part in both))
         finder = FoldingFinder() if self.layer is None else None
         footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
@@ -155,10 +164,13 @@ class Runs:
             return self._with_folds(plan, both, number, pair)
 
     def _first_run(self, image: Parts) -> None:
-        """What a model computes once and remembers must be there before calls are compared."""
+        """Show that the model runs at all; one that makes its weights when it is first run keeps them."""
+        weights = {id(parameter) for parameter in self.model.parameters()}
         try:
             with torch.no_grad():
                 self.model(*(part.clone() for part in image))
+            if {id(parameter) for parameter in self.model.parameters()} != weights:
+                self.state = State.of(self.model)
         except Exception as error:
             shapes = " and ".join(f"{tuple(part.shape)} in {part.dtype}" for part in image)
             error.add_note(
@@ -168,6 +180,9 @@ class Runs:
 
     def _with_folds(self, plan: Plan, both: Parts, number: int, pair: References) -> Plan:
         """Run each of the two images alone, and compare. Raises `ExplainerError` where they change each other."""
+        if plan.memory_format is not torch.preserve_format:  # with a single image, a .view() minds no layout
+            with torch.no_grad():
+                self.model(*(_laid_out(part, plan.memory_format) for part in both))
         alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
         first = self.record(alone[0], plan, "image 0")
         second = self.record(alone[1], plan, f"reference {number}")
@@ -199,6 +214,14 @@ def farthest(images: Parts, references: Parts) -> int:
     """The reference that is least like image 0: two alike would not show how a batch is folded into a dimension."""
     distance = sum((r - i[:1]).abs().flatten(1).sum(1) for i, r in zip(images, references, strict=True))
     return int(torch.as_tensor(distance).argmax())
+
+
+def apart(two: Tensor) -> Tensor:
+    """Two images; if they are the same, some noise on the second: alike, they do not show which is where."""
+    if not torch.equal(two[0], two[1]):
+        return two
+    noise = torch.rand(two[1].shape, generator=torch.Generator().manual_seed(0)).to(two)
+    return torch.stack([two[0], two[1] + noise * two[1].std(correction=0).clamp_min(0.1)])
 
 
 def refuse_mixing(alone: Tensor, together: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,7 @@ def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
 
     Raises `ExplainerError` for quantised and not yet initialised models, and for scripted ones unless they may be.
     """
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while isinstance(model, wrappers):
-        model = model.module
+    model = unwrapped(model)
     for path, module in model.named_modules():
         where = f"{path} ({type(module).__name__})" if path else type(module).__name__
         if isinstance(module, torch.jit.ScriptModule) and not may_be_scripted:
@@ -47,6 +45,13 @@ def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
     )
     with torch.inference_mode(False):
         return copy.deepcopy(model).float()
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside of what spreads it over several devices."""
+    while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        model = model.module
+    return model
 
 
 def _refuse(where: str, module: nn.Module) -> None:
@@ -88,6 +93,27 @@ def home(model: nn.Module, references: Tensor) -> tuple[torch.device, torch.dtyp
         )
     tensor = own[0] if own else references
     return tensor.device, tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+
+
+def refuse_other_integers(
+    run: Callable[[Sequence[Tensor]], Tensor], given: Sequence[Tensor], explained: Sequence[Tensor]
+) -> None:
+    """Raise if whole numbers and the same numbers as floats are not the same to a model, which may scale the former."""
+    if all(part.is_floating_point() for part in given):
+        return
+    devices = [part.device for part in explained]
+    try:
+        whole = run([part[:1].detach().to(device) for part, device in zip(given, devices, strict=True)])
+    except Exception:  # most models take floats only
+        return
+    floats = run([part[:1].clone() for part in explained])
+    if not torch.allclose(whole.to(floats), floats, rtol=1e-3, atol=1e-5):
+        raise ExplainerError(
+            f"the model predicts {whole.flatten()[0].item():.3g} for image 0 in {given[0].dtype} and "
+            f"{floats.flatten()[0].item():.3g} for the same numbers as floats, which are what can be explained: it may "
+            "scale by dtype. Give images and references as the floats that its first layer gets, such as "
+            "images.float() / 255, and a model without the conversion"
+        )
 
 
 def first_non_finite(model: nn.Module, inputs: Sequence[Tensor]) -> str:

@@ -19,7 +19,7 @@ class Asking:
     Attributes
         full, empty: the scores of all pixels and of none. Both count as evaluations.
         left: evaluations that may still be made.
-        threshold: a share below this is small enough to be left open.
+        threshold: a share up to this is small enough to be left open.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class Asking:
         self.done = 2
         self.budget = budget
         total = float(np.abs(self.full - self.empty).max())
-        self.threshold = -math.inf if tolerance is None else tolerance * total
+        rounding = 1e-6 * float(max(np.abs(self.full).max(), np.abs(self.empty).max()))
+        self.threshold = -math.inf if tolerance is None else tolerance * max(total, rounding)
 
     @property
     def left(self) -> float:

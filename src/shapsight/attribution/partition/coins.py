@@ -56,7 +56,7 @@ class Coins:
         asking = self._asking
         start = _Open(root, (), asking.empty, asking.full, 1.0, 0)
         self._push(start)
-        while self._heap and asking.left > 0 and -self._heap[0][0] >= asking.threshold:
+        while self._heap and asking.left > 0 and -self._heap[0][0] > asking.threshold:
             self._split(self._batch())
             if not self._worth_both and self._heap:
                 largest = max(start.size, -self._heap[0][0])

@@ -59,7 +59,7 @@ def descend(
     """
     queue = _Queue(chance)
     queue.push(_Open(root, (), asking.empty, asking.full, 1.0))
-    while queue.heap and asking.left > 0 and queue.largest >= asking.threshold:
+    while queue.heap and asking.left > 0 and queue.largest > asking.threshold:
         batch: list[tuple[_Open, Node, Node]] = []
         while queue.heap and 2 * len(batch) < asking.most():
             item = queue.pop()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import torch
@@ -13,6 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from shapsight.attribution.black_box import BlackBox, drawable
+from shapsight.attribution.deep import CompletenessWarning
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.outputs import Outputs, choose_outputs
@@ -66,7 +69,8 @@ class PartitionShap(BlackBox):
             `|prediction - base value|`.
         batch_size: coalitions evaluated at a time. It also sets how many nodes are chosen at a time.
         contexts: a node can be split while the rest of its parent is hidden (0) or visible (1). "both" evaluates
-            both, which gives the numbers of `shap.PartitionExplainer`; 0 and 1 one of them. "auto" evaluates both
+            both, which gives the numbers of `shap.PartitionExplainer` (and, like it, one evaluation more than an odd
+            `max_evals`); 0 and 1 one of them. "auto" evaluates both
             where much depends on it and elsewhere lets a fair coin choose, which gets farther with the same budget
             and has the same mean; its `std_errors` say what the coins bring in.
         output_names: a name for every column of the model's output.
@@ -177,6 +181,7 @@ class PartitionShap(BlackBox):
         base_values = gathered([one.empty for one in results]).gather(1, chosen)
         attributed = values.double().sum((2, 3, 4))
         gap = (predictions.double() - base_values.double() - attributed).to(kind)
+        _warn_of(gap, predictions, base_values)
         errors = gathered([one.shares.squared_errors for one in results]).sqrt()
         return Explanation(
             values=values,
@@ -206,17 +211,30 @@ class PartitionShap(BlackBox):
         return {name: setting for name, setting in settings.items() if setting is not None}
 
 
+def _warn_of(gap: Tensor, predictions: Tensor, base_values: Tensor) -> None:
+    """Values sum to the change whatever the budget; where they do not, a tree of one's own is none."""
+    largest, change = gap.abs().max().item(), (predictions - base_values).abs().max().item()
+    if largest > max(1e-3 * change, 1e-5 * predictions.abs().max().item()):
+        warnings.warn(
+            f"the values miss prediction - base value by {largest:.3g}: the halves of each of the tree's nodes must "
+            "hold its pixels once, and its size must be their number",
+            CompletenessWarning,
+            stacklevel=4,
+        )
+
+
 def _check(max_evals: int | None, contexts: Any, tolerance: float | None) -> None:
-    if max_evals is not None and max_evals < 3:
+    if max_evals is not None and (not isinstance(max_evals, Integral) or max_evals < 3):
         raise ExplainerError(
-            f"max_evals={max_evals}: at least 3 are needed, two for the full and the empty image and one to split it"
+            f"max_evals={max_evals!r}: a whole number is needed, at least 3: two for the full and the empty image and "
+            "one to split it"
         )
     if max_evals is None and tolerance is None:
         raise ExplainerError(
             "max_evals=None goes on for ever: give a tolerance as well, such as tolerance=0.01"
         )
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise ExplainerError(f"tolerance={tolerance} must lie between 0 and 1, such as 0.01")
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 < tolerance < 1):
+        raise ExplainerError(f"tolerance={tolerance!r} must lie between 0 and 1, such as 0.01")
     if contexts not in ("auto", "both", 0, 1):
         raise ExplainerError(f"contexts={contexts!r} is not one of 'auto', 'both', 0 and 1")
 

@@ -29,27 +29,33 @@ def as_tree(tree: str | Tree | Node) -> Tree:
             raise ExplainerError(f"tree={tree!r} is not one of {', '.join(map(repr, TREES))}")
         return TREES[tree]
     if isinstance(tree, Node):
-        return _Fixed(tree)
+        return _Covering(lambda _: tree)
     if callable(tree):
-        return tree
+        return _Covering(tree)
     raise ExplainerError(
         f"tree is 'axis', 'regions', a Node or a function from an image to a Node, not {type(tree).__name__}"
     )
 
 
-class _Fixed:
-    """One root for every image; refused where it does not cover the image."""
+class _Covering:
+    """A user's tree; refused where it is none or does not cover the image."""
 
-    def __init__(self, root: Node) -> None:
-        self.root = root
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
 
     def __call__(self, image: Shaped[Tensor, "channels height width"]) -> Node:
+        root = self.tree(image)
+        if not isinstance(root, Node):
+            raise ExplainerError(
+                f"the tree's function returns a {type(root).__name__}; it must return a Node, with an index, a size "
+                "and halves()"
+            )
         covered = image.new_zeros(image.shape, dtype=bool)  # type: ignore[call-overload]
         with contextlib.suppress(IndexError, RuntimeError):
-            covered[self.root.index] = True
+            covered[root.index] = True
         if not covered.all():
             raise ExplainerError(
                 "the tree's root does not hold every pixel of an image of "
                 f"{tuple(image.shape)} (channels, height, width)"
             )
-        return self.root
+        return root

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 NOISE = (
@@ -100,7 +100,7 @@ def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
     count = height * width
     while len(borders.first):
         cost = _costs(borders, regions) * (1 + 1e-9 * chance.random(len(borders.first)))
-        nearest = _are_nearest_to_each_other(borders, cost, count)
+        nearest = _nearest_to_each_other(borders, cost, count)
         pairs = np.stack([borders.first[nearest], borders.second[nearest]], axis=1)
         merged = regions.merge(pairs, borders.length[nearest], count)
         count += len(pairs)
@@ -134,13 +134,18 @@ def _costs(borders: _Borders, regions: _Regions) -> Float[ndarray, "borders"]:
     return np.asarray(deviations * np.sqrt(perimeters))
 
 
-def _are_nearest_to_each_other(
+def _nearest_to_each_other(
     borders: _Borders, cost: Float[ndarray, "borders"], count: int
-) -> Bool[ndarray, "borders"]:
+) -> Int[ndarray, "merges"]:
+    """Borders between regions that are each other's nearest; of several equally near, one for each region."""
     nearest = np.full(count, np.inf)
     np.minimum.at(nearest, borders.first, cost)
     np.minimum.at(nearest, borders.second, cost)
-    return np.asarray((nearest[borders.first] == cost) & (nearest[borders.second] == cost))
+    mutual = np.flatnonzero((nearest[borders.first] == cost) & (nearest[borders.second] == cost))
+    regions = np.stack([borders.first[mutual], borders.second[mutual]], axis=1).ravel()
+    is_first_time = np.zeros(len(regions), bool)
+    is_first_time[np.unique(regions, return_index=True)[1]] = True
+    return np.asarray(mutual[is_first_time.reshape(-1, 2).all(1)])
 
 
 def _after_merging(

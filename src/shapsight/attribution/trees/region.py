@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from shapsight.attribution.trees.merging import Merges, merge_pixels
+from shapsight.errors import ExplainerError
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +59,17 @@ def regions(image: Shaped[Tensor, "channels height width"]) -> Region:
         whole, halves = root.size, root.halves()
 
     The two neighbours merge first that make the smallest, most uniform and roundest region: the sum of its pixels'
-    squared distances from its mean colour, times the root of its perimeter. Three channels are compared as CIELAB.
-    Colours count relative to the image's range, so any scale of the image will do. 224 × 224 takes some 0.1 s
-    and 1024 × 1024 some 2 s of a processor core.
+    squared distances from its mean colour, times the root of its perimeter. Three channels are taken for red, green and
+    blue and compared as CIELAB. Colours count relative to the image's range, so any scale of the image will
+    do. 224 × 224 takes some 0.1 s and 1024 × 1024 some 2 s of a processor core.
 
     Sources: Salembier and Garrido 2000 (binary partition trees); Rashid et al. 2026 (ShapBPT: why explanations gain
     from such a tree; its criterion counts area and perimeter as well).
     """
-    merges = merge_pixels(image.detach().cpu().double().numpy())
+    array = image.detach().cpu().double().numpy()
+    if not np.isfinite(array).all():
+        raise ExplainerError("a region tree needs an image of finite numbers; this one holds NaN or infinity")
+    merges = merge_pixels(array)
     width, device = image.shape[2], image.device
     order = torch.from_numpy(merges.order)
     layout = Layout(merges, (order // width).to(device), (order % width).to(device))

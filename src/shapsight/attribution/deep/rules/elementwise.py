@@ -48,11 +48,16 @@ class Elementwise(PairedRule):
         torch.sub(y_b, y_x, out=slope).div_(difference.masked_fill_(is_close, 1.0))
         if is_close.any():
             middle = ((x + b) / 2)[is_close]
-            slope[is_close] = gradient_at(self.function, (middle,), torch.ones_like(middle))[0]
+            slope[is_close] = _derivative(self.function, middle)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """`g` times the slope, which is the same for every output of an image."""
         return (pair.scale(pair.cached("slope", lambda: self.slope(pair)), g),)
+
+
+def _derivative(function: Function, middle: Tensor) -> Tensor:
+    """The derivative, and 0 where it is infinite, as a root's at 0: nothing changes there that it could multiply."""
+    return gradient_at(function, (middle,), torch.ones_like(middle))[0].nan_to_num_(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +73,7 @@ class ElementwiseByPlace(Elementwise):
         slope = (y_b - self.function(x)).div_(difference.masked_fill_(is_close, 1.0))
         if is_close.any():
             middle = (x + b) / 2
-            slope = torch.where(
-                is_close, gradient_at(self.function, (middle,), torch.ones_like(middle))[0], slope
-            )
+            slope = torch.where(is_close, _derivative(self.function, middle), slope)
         return slope
 
 

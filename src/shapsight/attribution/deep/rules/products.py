@@ -70,9 +70,9 @@ class Quotient(PairedRule):
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """Exact: `Δa = c̄ Δy + ȳ Δc`."""
         (a_x, c_x), (a_b, c_b) = pair.x, pair.b
-        share = g / ((c_x + c_b) / 2)
+        share = g / ((c_x + c_b) / 2).conj()
         mean_y = (a_x / c_x + a_b / c_b) / 2
-        return share.sum_to_size(a_b.shape), (-share * mean_y).sum_to_size(c_b.shape)
+        return _of(a_b, share), _of(c_b, -share * mean_y.conj())
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +92,13 @@ class QuotientByLength(PairedRule):
         root = torch.hypot(c_x, c_b)
         share = g / root
         crossed = (a_b * (c_x / c_b) + a_x * (c_b / c_x)) / root
-        return (share * ((c_x + c_b) / root)).sum_to_size(a_b.shape), (-share * crossed).sum_to_size(
-            c_b.shape
-        )
+        return _of(a_b, share * ((c_x + c_b) / root)), _of(c_b, -share * crossed.conj())
+
+
+def _of(operand: Tensor, multipliers: Tensor) -> Tensor:
+    """Multipliers in the operand's shape, and real where it is."""
+    found = multipliers.sum_to_size(operand.shape)
+    return found if operand.is_complex() or not found.is_complex() else found.real
 
 
 def quotient(call: Call, a: Any, c: Any) -> Tensor:

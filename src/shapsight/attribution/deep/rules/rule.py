@@ -105,10 +105,13 @@ def followed(*names: str) -> Callable[[Handler], Handler]:
 
 
 def gradient_at(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], g: Tensor) -> tuple[Tensor, ...]:
-    """The vector-Jacobian product of `function` at `inputs`."""
+    """The vector-Jacobian product of `function` at `inputs`; 0 for one in steps, such as a mask."""
     with torch.enable_grad():
         leaves = tuple(tensor.detach().requires_grad_() for tensor in inputs)
-        return torch.autograd.grad(function(*leaves), leaves, g)
+        y = function(*leaves)
+        if not y.requires_grad:
+            return tuple(map(torch.zeros_like, inputs))
+        return torch.autograd.grad(y, leaves, g)
 
 
 def linear_unless_dependent(call: Call, *operands: Any) -> bool:

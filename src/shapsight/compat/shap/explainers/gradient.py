@@ -7,7 +7,6 @@ from typing import Any
 from shapsight.attribution.gradient import GradientShap
 from shapsight.compat.shap.explainers.network import NetworkExplainer, RankOrder, tensors
 from shapsight.compat.shap.layout import Layout
-from shapsight.errors import ExplainerError
 
 
 class GradientExplainer(NetworkExplainer):
@@ -67,11 +66,7 @@ class GradientExplainer(NetworkExplainer):
         arrays = self._shaped(explanations, given, [explanation.values for explanation in explanations])
         if not return_variances:
             return self._with_ranks(arrays, ranks)
-        variances = []
-        for explanation in explanations:
-            if explanation.std_errors is None:
-                raise ExplainerError("return_variances: the values of a layer have no standard errors")
-            variances.append(explanation.std_errors**2)
+        variances = [e.std_errors**2 for e in explanations if e.std_errors is not None]
         return self._with_ranks(arrays, ranks, self._shaped(explanations, given, variances))
 
     def _engine(self, samples: int, seed: int | None) -> GradientShap:
