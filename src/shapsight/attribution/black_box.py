@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import as_masker
+from shapsight.attribution.numbers import is_whole
 from shapsight.attribution.predictor import Predictor
 from shapsight.errors import ExplainerError
 
@@ -31,7 +31,7 @@ class BlackBox:
         precision: str | None,
         seed: int,
     ) -> None:
-        if not isinstance(batch_size, Integral) or batch_size < 1:
+        if not is_whole(batch_size) or batch_size < 1:
             raise ExplainerError(f"batch_size={batch_size!r} must be a whole number, at least 1")
         self.predictor = Predictor(predict, precision=precision)
         self.masker = as_masker(masker)

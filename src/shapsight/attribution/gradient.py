@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Literal, overload
 
 import torch
@@ -22,6 +21,7 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.integrand import Integrand, as_python
+from shapsight.attribution.numbers import is_real, is_whole
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.paths import Paths, PathSums
 from shapsight.attribution.positions import Samples, gauss, spread
@@ -107,9 +107,9 @@ class GradientShap:
             "samples": samples,
             "batch_size": 1 if batch_size is None else batch_size,
         }.items():
-            if not isinstance(number, Integral) or number < 1:
+            if not is_whole(number) or number < 1:
                 raise ExplainerError(f"{name}={number!r} must be a whole number, at least 1")
-        if not isinstance(smoothing, Real) or not 0 <= smoothing < math.inf:
+        if not is_real(smoothing) or not 0 <= smoothing < math.inf:
             raise ExplainerError(f"smoothing={smoothing!r} must be 0 or a standard deviation above it")
         if positions not in ("spread", "gauss"):
             raise ExplainerError(f"positions={positions!r} is neither 'spread' nor 'gauss'")

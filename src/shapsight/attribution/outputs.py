@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shapsight.attribution.numbers import is_whole
 from shapsight.errors import ExplainerError
 
 MOST_OUTPUTS = 32  # an ImageNet model asked for "all" would take a thousand backward passes an image
@@ -23,7 +23,7 @@ class TopK:
     k: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, Integral) or self.k < 1:
+        if not is_whole(self.k) or self.k < 1:
             raise ExplainerError(f"TopK({self.k!r}): a whole number of outputs is explained, at least one")
 
 
@@ -74,16 +74,13 @@ def _for_each_image(outputs: Tensor, images: int, columns: int) -> Int[Tensor, "
     return outputs.cpu().long().remainder(columns).reshape(images, -1)
 
 
-def _column(output: int | str, columns: int, names: Sequence[str]) -> int:
+def _column(output: int | str | Tensor, columns: int, names: Sequence[str]) -> int:
     if isinstance(output, str):
         if output not in names:
             known = ", ".join(map(repr, names[:8])) or "none (pass output_names=)"
             raise ExplainerError(f"no output is called {output!r}; names: {known}")
         return list(names).index(output)
-    is_whole = isinstance(output, Integral) or (
-        isinstance(output, Tensor) and output.dim() == 0 and not output.is_floating_point()
-    )
-    if not is_whole or isinstance(output, bool):
+    if not is_whole(output.item() if isinstance(output, Tensor) and output.dim() == 0 else output):
         raise ExplainerError(
             f"outputs={output!r}: an output is a whole number or a name; several are a list, the highest TopK(4)"
         )

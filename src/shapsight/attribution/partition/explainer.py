@@ -7,7 +7,6 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal
 
 import torch
@@ -18,6 +17,7 @@ from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.deep import CompletenessWarning
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.heap import keeping_freed_memory
+from shapsight.attribution.numbers import is_real, is_whole
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.partition.asking import Asking
 from shapsight.attribution.partition.coins import Coins
@@ -224,7 +224,7 @@ def _warn_of(gap: Tensor, predictions: Tensor, base_values: Tensor) -> None:
 
 
 def _check(max_evals: int | None, contexts: Any, tolerance: float | None) -> None:
-    if max_evals is not None and (not isinstance(max_evals, Integral) or max_evals < 3):
+    if max_evals is not None and (not is_whole(max_evals) or max_evals < 3):
         raise ExplainerError(
             f"max_evals={max_evals!r}: a whole number is needed, at least 3: two for the full and the empty image and "
             "one to split it"
@@ -233,7 +233,7 @@ def _check(max_evals: int | None, contexts: Any, tolerance: float | None) -> Non
         raise ExplainerError(
             "max_evals=None goes on for ever: give a tolerance as well, such as tolerance=0.01"
         )
-    if tolerance is not None and not (isinstance(tolerance, Real) and 0 < tolerance < 1):
+    if tolerance is not None and not (is_real(tolerance) and 0 < tolerance < 1):
         raise ExplainerError(f"tolerance={tolerance!r} must lie between 0 and 1, such as 0.01")
     if contexts not in ("auto", "both", 0, 1):
         raise ExplainerError(f"contexts={contexts!r} is not one of 'auto', 'both', 0 and 1")
