@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -257,3 +258,20 @@ def test_squeezenet_sees_the_egret_by_its_head_and_neck(shared, tmp_path):
     bird[40:115, 20:215] = True  # beak, head and the bend of the neck
     bird[115:224, 90:224] = True  # the neck and the back
     assert heat[bird].sum() > 0.75 * heat.sum()
+
+
+def test_explain_takes_references_of_several_inputs():
+    class Two(nn.Module):
+        def forward(self, left, right):
+            return (left * right).sum((1, 2, 3))
+
+    images = (torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4))
+    references = (torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4))
+    explanations = explain(Two(), images, "gradient", references=references)
+    assert len(explanations) == 2
+
+
+@pytest.mark.parametrize("method", ["deep", "partition"])
+def test_a_bundle_asks_for_a_tensor(bundle, method):
+    with pytest.raises(ModelError, match="takes a uint8 tensor"):
+        explain(bundle, np.zeros((1, SIZE, SIZE, 3), np.uint8), method)

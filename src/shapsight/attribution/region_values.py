@@ -62,7 +62,8 @@ class RegionValues(_Saved):
         RegionValues.load(found.save("regions.safetensors"))
 
     Attributes
-        values: each region's Shapley value, in the unit of the output; 0 beyond an image's own regions.
+        values: each region's Shapley value, in the unit of the output; 0 beyond an image's own regions. The regions of
+            an image are numbered from 0 without gaps, in the order of the label map's numbers.
         std_errors: their standard errors, where the estimator samples.
         labels: which region each pixel is in.
         images: what to draw.

@@ -38,7 +38,10 @@ def label_map(
         labels = _given(regions, (height, width), number, images)
     numbers, inverse = np.unique(labels.numpy(), return_inverse=True)
     if len(numbers) < 2:
-        raise ExplainerError(f"image {number} has a single region: there is nothing to divide among regions")
+        raise ExplainerError(
+            f"image {number} has a single region, and a value of its own needs two: ask for more segments, "
+            "or a grid such as grid(3,3)"
+        )
     return torch.from_numpy(inverse.reshape(height, width)).to(image.device)
 
 

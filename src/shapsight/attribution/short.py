@@ -46,7 +46,7 @@ def explain(
     method: Method = "deep",
     outputs: Outputs = None,
     *,
-    references: Tensor | None = None,
+    references: Tensor | Sequence[Tensor] | None = None,
     masker: Any = DEFAULT_MASKER,
     regions: Any = DEFAULT_REGIONS,
     output_names: Sequence[str] | None = None,
@@ -74,13 +74,13 @@ def explain(
         raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     show, explained = None, model
     if isinstance(model, Bundle):
+        model.check(images)
         show = images.float() / 255
         output_names = model.card.output_names if output_names is None else output_names
         if method in ("deep", "gradient"):
             references = model.prepare(model.references) if references is None else references
             explained, images = model.model, model.prepare(images)
         else:
-            model.check(images)
             explained = EightBitModel(model.model, model.card.mean, model.card.std).eval()
     if method in ("deep", "gradient") and references is None:
         raise ExplainerError(
@@ -96,18 +96,25 @@ def explain(
 def _explainer(
     method: Method,
     model: Any,
-    references: Tensor | None,
+    references: Tensor | Sequence[Tensor] | None,
     masker: Any,
     regions: Any,
     options: dict[str, Any],
 ) -> Any:
     try:
         if method == "deep":
-            return DeepShap(model, torch.as_tensor(references), **options)
+            return DeepShap(model, _as_parts(references), **options)
         if method == "gradient":
-            return GradientShap(model, torch.as_tensor(references), **options)
+            return GradientShap(model, _as_parts(references), **options)
         if method == "partition":
             return PartitionShap(model, masker, **options)
         return RegionShap(model, masker, regions, **options)
     except TypeError as error:  # an option of another method
         raise ExplainerError(f"method={method!r}: {error}") from error
+
+
+def _as_parts(references: Any) -> Tensor | Sequence[Tensor]:
+    """References as tensors, one for each input of the model; an array becomes one."""
+    is_several = isinstance(references, list | tuple) and all(isinstance(part, Tensor) for part in references)
+    parts: Tensor | Sequence[Tensor] = references if is_several else torch.as_tensor(references)
+    return parts

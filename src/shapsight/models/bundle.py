@@ -154,8 +154,13 @@ class Bundle:
             part.replace(folder / name)
         return folder
 
-    def check(self, images: Tensor) -> None:
+    def check(self, images: object) -> None:
         size = self.card.input_size
+        if not isinstance(images, Tensor):
+            raise ModelError(
+                f"this bundle takes a uint8 tensor (N, 3, {size}, {size}), as load_images(..., {size}) makes it, not "
+                f"a {type(images).__name__}"
+            )
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != (3, size, size):
             raise ModelError(
                 f"this bundle takes uint8 images of shape (N, 3, {size}, {size}), as load_images(..., {size}) "
