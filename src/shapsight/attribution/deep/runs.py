@@ -153,15 +153,17 @@ class Runs:
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
         folding = Folding() if finder is None else finder.folding()
-        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need, folding)
+        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need)
         fastest = _fastest_layout(both, plan)
         try:
-            return self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
+            plan = self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
         except (RuntimeError, ExplainerError):
             # a .view() that only contiguous memory allows, or a model whose rounding alone decides what it predicts
             if fastest is torch.preserve_format:
                 raise
-            return self._with_folds(plan, both, number, pair)
+            plan = self._with_folds(plan, both, number, pair)
+        # with folded weights image 0 is recorded anew; its predictions alone and in a batch were compared without
+        return replace(plan, folding=folding, first=None if folding.norms else plan.first)
 
     def _first_run(self, image: Parts) -> None:
         """Show that the model runs at all; one that makes its weights when it is first run keeps them."""
