@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from shapsight.attribution import heap
+from shapsight import PartitionShap
+from shapsight.attribution import game, heap
 
 needs_glibc = pytest.mark.skipif(sys.platform != "linux", reason="malloc is set up on Linux only")
 
@@ -66,7 +67,7 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 FRAGMENTS = """
 import torch
-from shapsight.attribution.heap import keeping_freed_memory
+from shapsight.attribution.heap import give_back_unused, keeping_freed_memory
 
 def resident():
     return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1024
@@ -78,13 +79,26 @@ with keeping_freed_memory():
     pin = [torch.ones(1 << 10) for _ in range(1000)]  # lies on top of them, and stays
     del blocks
     inside = resident()
-print(inside - before, resident() - before, len(pin))
+    if MEANWHILE:
+        give_back_unused()
+        print(inside - before, resident() - before, len(pin))
+if not MEANWHILE:
+    print(inside - before, resident() - before, len(pin))
 """
 
 
 @needs_glibc
-def test_what_lies_unused_below_a_block_in_use_goes_back_at_the_end() -> None:
-    result = subprocess.run([sys.executable, "-c", FRAGMENTS], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_what_lies_unused_below_a_block_in_use_goes_back_meanwhile_and_at_the_end(meanwhile: bool) -> None:
+    code = FRAGMENTS.replace("MEANWHILE", str(meanwhile))
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     inside, after, _ = map(float, result.stdout.split())
     assert inside > 1500
     assert after < 400
+
+
+def test_asking_a_model_gives_back_what_lies_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(game, "give_back_unused", lambda: calls.append(1))
+    PartitionShap(lambda images: images.mean((1, 2, 3)), 0.0, max_evals=40, batch_size=4)(torch.rand(3, 8, 8))
+    assert len(calls) > 10

@@ -59,9 +59,8 @@ class Game:
             raise ExplainerError(f"batch_size={batch_size}: the model must get at least one image at a time")
         self.predictor = predictor
         self.masker = masker
-        self.image = image.detach().to(
-            predictor.device or image.device, copy=True
-        )  # a masker may write into it
+        # a copy: a masker may write into it
+        self.image = image.detach().to(predictor.device or image.device, copy=True)
         self.batch_size = batch_size
         self.evaluations = 0
         self._hide = masker.for_image(self.image)

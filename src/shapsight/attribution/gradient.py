@@ -103,10 +103,7 @@ class GradientShap:
             raise ExplainerError(
                 f"GradientShap needs a torch.nn.Module, not {type(model).__name__}; see PartitionShap"
             )
-        for name, number in {
-            "samples": samples,
-            "batch_size": 1 if batch_size is None else batch_size,
-        }.items():
+        for name, number in (("samples", samples), ("batch_size", 1 if batch_size is None else batch_size)):
             if not is_whole(number) or number < 1:
                 raise ExplainerError(f"{name}={number!r} must be a whole number, at least 1")
         if not is_real(smoothing) or not 0 <= smoothing < math.inf:

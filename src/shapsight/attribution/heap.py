@@ -28,7 +28,7 @@ class _Use:
 
     lock = Lock()
     count = 0
-    resident = 0  # bytes in memory when unused pages were given back last
+    resident = 0  # bytes in memory since unused pages were given back last, at the least
 
 
 @functools.cache
@@ -75,9 +75,13 @@ def give_back_unused() -> None:
     if malloc is None:
         return
     size, trim = malloc
-    if size().free > MOST_UNUSED and _resident() > _Use.resident + MOST_UNUSED:
+    if size().free <= MOST_UNUSED:  # what was given back counts as unused too
+        return
+    resident = _resident()
+    if resident > _Use.resident + MOST_UNUSED:
         trim(LEFT_AT_THE_TOP)
         _Use.resident = _resident()
+    _Use.resident = min(_Use.resident, resident)
 
 
 def _resident() -> int:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from shapsight.attribution.deep.memory import is_out_of_memory
 from shapsight.attribution.deep.modules import left_as_found
 from shapsight.attribution.deep.runs import pick
+from shapsight.attribution.deep.suitability import refuse_other_integers
 from shapsight.errors import ExplainerError
 
 LARGEST = 65535  # what 16 bits hold
@@ -131,6 +132,8 @@ class Predictor:
         weight = next(self._weights(), images if images.is_floating_point() else torch.zeros(1))
         given = images.to(weight.device, weight.dtype)
         with self.held(), self._modes(weight.device):
+            if self._columns == 0:  # the first answer
+                refuse_other_integers(lambda parts: pick(self.predict(parts[0]), None), (images,), (given,))
             try:
                 return pick(self.predict(given.clone(memory_format=self._layout)), None)
             except RuntimeError as error:  # a .view() that only contiguous memory allows

@@ -19,12 +19,19 @@ _LOCK = threading.Lock()
 _RUNS = 0
 
 
+def remembered(model: nn.Module) -> list[Tensor]:
+    """Buffers, and tensors that are plain attributes of a module, each once."""
+    attributes = (v for module in model.modules() for v in module.__dict__.values())
+    own = (v for v in attributes if type(v) is Tensor and v.is_leaf)
+    return list({id(tensor): tensor for tensor in (*model.buffers(), *own)}.values())
+
+
 @dataclass(frozen=True)
 class State:
     """What a model remembers: its modules' attributes and what these contain, and the values of its tensors.
 
     `tensors` are parameters and buffers with the memory that they hold; `values` are those of buffers and of tensors
-    among the attributes, as [tensor, version, copy].
+    among the attributes, as [tensor, version, copy]. Tensors from inference mode cannot be written to, and have none.
     """
 
     contents: list[tuple[Any, Any]]
@@ -34,22 +41,19 @@ class State:
     @classmethod
     def of(cls, model: nn.Module) -> State:
         """The state at present."""
-        attributes = [module.__dict__ for module in model.modules()]
-        inside = [
-            v for found in attributes for v in found.values() if isinstance(v, dict | list | deque | set)
-        ]
-        own = [v for found in attributes for v in found.values() if type(v) is Tensor and v.is_leaf]
-        buffers = {id(tensor): tensor for tensor in (*model.buffers(), *own)}.values()
+        found: list[Any] = [module.__dict__ for module in model.modules()]
+        found += [v for own in found for v in own.values() if isinstance(v, dict | list | deque | set)]
+        buffers = remembered(model)
         return cls(
-            [(found, _copied(found)) for found in (*attributes, *inside)],
-            [(tensor, tensor.data) for tensor in (*model.parameters(), *buffers)],
-            [[tensor, tensor._version, tensor.detach().clone()] for tensor in buffers],
+            [(container, _copied(container)) for container in found],
+            [(t, t.data) for t in (*model.parameters(), *buffers) if t.layout is torch.strided],
+            [[t, t._version, t.detach().clone()] for t in buffers if not t.is_inference()],
         )
 
     def restore(self) -> None:
         """Put everything back that was changed since."""
-        for found, content in self.contents:
-            _refill(found, content)
+        for container, content in self.contents:
+            _refill(container, content)
         with torch.no_grad():
             for tensor, data in self.tensors:
                 if tensor.data_ptr() != data.data_ptr():
@@ -62,23 +66,16 @@ class State:
 
 
 def _copied(container: Any) -> Any:
-    return dict(container) if isinstance(container, dict) else type(container)(container)
+    return dict(container) if isinstance(container, dict) else list(container)
 
 
 def _refill(container: Any, content: Any) -> None:
-    if isinstance(container, dict):
-        for name in container.keys() - content.keys():
-            del container[name]
-        for name, value in content.items():
-            if container.get(name) is not value:
-                container[name] = value
-    elif container != content if isinstance(container, set) else not _holds_the_same(container, content):
+    now, then = (
+        [*parts, *parts.values()] if isinstance(parts, dict) else [*parts] for parts in (container, content)
+    )
+    if len(now) != len(then) or any(one is not other for one, other in zip(now, then, strict=True)):
         container.clear()
-        (container.update if isinstance(container, set) else container.extend)(content)
-
-
-def _holds_the_same(one: Any, other: Any) -> bool:
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+        (container.extend if isinstance(container, list | deque) else container.update)(content)
 
 
 _FREE = threading.Condition()

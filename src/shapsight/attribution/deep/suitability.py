@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.modules import remembered
 from shapsight.attribution.deep.precision import HALVES
 from shapsight.errors import ExplainerError
 
@@ -33,7 +34,7 @@ def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
         _refuse(where, module)
     halves = {p.dtype for p in model.parameters() if p.dtype in HALVES}
     if not halves:
-        if not any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
+        if not any(tensor.is_inference() for tensor in (*model.parameters(), *remembered(model))):
             return model
         with torch.inference_mode(False):  # tensors from inference mode are kept from every backward pass
             return copy.deepcopy(model)
@@ -107,7 +108,7 @@ def refuse_other_integers(
     except Exception:  # most models take floats only
         return
     floats = run([part[:1].clone() for part in explained])
-    if not torch.allclose(whole.to(floats), floats, rtol=1e-3, atol=1e-5):
+    if not torch.allclose(whole.to(floats), floats, rtol=1e-3, atol=1e-5, equal_nan=True):
         raise ExplainerError(
             f"the model predicts {whole.flatten()[0].item():.3g} for image 0 in {given[0].dtype} and "
             f"{floats.flatten()[0].item():.3g} for the same numbers as floats, which are what can be explained: it may "

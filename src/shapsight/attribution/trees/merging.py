@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-NOISE = (
-    2 / 255
-)  # of the range of lightness: flat areas merge by size and outline instead of one pixel at a time
+# Of the range of lightness: flat areas merge by size and outline instead of one pixel at a time.
+NOISE = 2 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,8 @@ class _Regions:
         """Every pixel is a region of its own."""
         pixels, channels = colours.shape
         regions = 2 * pixels - 1
-        empty = (
-            np.zeros((regions, channels)),
-            np.zeros(regions),
-            np.ones(regions, np.int64),
-            np.full(regions, 4.0),
-        )
-        empty[0][:pixels] = colours
-        return cls(*empty)
+        room = np.concatenate([colours, np.zeros((pixels - 1, channels))])
+        return cls(room, np.zeros(regions), np.ones(regions, np.int64), np.full(regions, 4.0))
 
     def deviation_of_both(
         self, one: Int[ndarray, "pairs"], two: Int[ndarray, "pairs"]
