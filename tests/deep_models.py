@@ -11,23 +11,9 @@ import torch.utils.checkpoint
 import torchvision
 from torch import Tensor, nn
 
-Body = Callable[[Any, Tensor], Tensor]
+from deep_parts import Body, Small, block, conv
+
 SIZE = 8
-
-
-class Small(nn.Module):
-    """A body, whose result is averaged to sixteen numbers and weighted into three outputs."""
-
-    def __init__(self, body: Body, **parts: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        for name, part in parts.items():
-            self.add_module(name, part)
-        self.head = nn.Linear(16, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.body(self, x).flatten(1).unsqueeze(1)
-        return self.head(F.adaptive_avg_pool1d(y, 16).squeeze(1))
 
 
 CASES: dict[str, Callable[[], nn.Module]] = {}
@@ -39,14 +25,6 @@ def case(name: str, **parts: Callable[[], nn.Module]) -> Callable[[Body], Body]:
         return body
 
     return enter
-
-
-def conv() -> nn.Module:
-    return nn.Conv2d(3, 3, 1)
-
-
-def block() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 3, 1), nn.GELU(), nn.Conv2d(3, 3, 1))
 
 
 ACTIVATIONS = """relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh softplus softsign

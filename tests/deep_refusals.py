@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from deep_models import Body, Small
+from deep_parts import Body, Small
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {}
 

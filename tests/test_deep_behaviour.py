@@ -1,11 +1,7 @@
 """What users of DeepShap meet around the numbers: models left as found, options, and errors that say what to do."""
 
 import copy
-import gc
-import itertools
-import threading
 import warnings
-import weakref
 
 import pytest
 import torch
@@ -13,121 +9,14 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from deep_models import Small, block
+from deep_parts import block, pictures, small
 from shapsight import DeepShap
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning, register_rule
 from shapsight.attribution.deep.layer import spread
-from shapsight.attribution.deep.replay import Replay
 from shapsight.attribution.deep.rules import RULES
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 
-
-def pictures(count, size=8, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 3, size, size, generator=generator, dtype=torch.float64)
-
-
 X, B = pictures(2), pictures(4, seed=1)
-
-
-def small(body=lambda m, x: m.c(x), **parts):
-    return Small(body, **(parts or {"c": block()})).double()
-
-
-def state_of(model):
-    return {
-        "training": [module.training for module in model.modules()],
-        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
-        "gradients": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
-        "values": [tensor.clone() for tensor in model.state_dict().values()],
-        "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
-        "attributes": [sorted(module.__dict__) for module in model.modules()],
-    }
-
-
-class Restless(nn.Module):
-    """A batch norm in training mode, a frozen part, a gradient, a counter in a buffer and one in an attribute."""
-
-    def __init__(self, raises=None):
-        super().__init__()
-        self.c, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
-        self.register_buffer("calls", torch.zeros(1))
-        self.seen = 0
-        self.raises, self.runs = (
-            raises,
-            itertools.count(),
-        )  # what a model counts itself is put back before each run
-        self.c.weight.requires_grad_(False)
-        self.head.weight.grad = torch.ones_like(self.head.weight)
-
-    def forward(self, x):
-        self.calls += 1
-        self.seen += 1
-        self.last = x
-        if self.raises is not None and next(self.runs) > 1:
-            raise self.raises
-        return self.head(self.norm(self.c(x)).relu().mean((2, 3)))
-
-
-def assert_left_as_found(model, action):
-    before = state_of(model)
-    action()
-    after = state_of(model)
-    for name, value in before.items():
-        if name in ("values", "gradients"):
-            torch.testing.assert_close(
-                [v for v in after[name] if v is not None], [v for v in value if v is not None]
-            )
-        else:
-            assert after[name] == value, name
-
-
-def test_the_model_is_left_as_it_was_found():
-    model = Restless().double().train()
-    assert_left_as_found(model, lambda: DeepShap(model, B)(X))
-    assert model.seen == 0
-
-
-@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()])
-def test_the_model_is_left_as_it_was_found_after_an_exception(error):
-    model = Restless(raises=error).double().train()
-
-    def run():
-        with pytest.raises(type(error)):
-            DeepShap(model, B)(X)
-
-    assert_left_as_found(model, run)
-    assert torch.autograd.Function.apply is not None
-    DeepShap(small(), B)(X)  # and nothing of the interrupted run is left in torch
-
-
-def test_what_a_model_computes_once_and_remembers_does_not_look_like_control_flow():
-    def body(m, x):
-        if "weight" not in m.cache:
-            m.cache["weight"] = m.c.weight.sigmoid() * 2
-        return F.gelu(F.conv2d(x, m.cache["weight"]))
-
-    model = small(body, c=nn.Conv2d(3, 3, 1))
-    model.cache = {}
-    assert DeepShap(model, B)(X).completeness_gap.abs().max() < 1e-12
-    assert model.cache == {}
-
-
-def test_two_threads_explain_two_models():
-    models = [small(), small(lambda m, x: F.gelu(m.c(x)) * x, c=block())]
-    alone = [DeepShap(model, B)(X).values for model in models]
-    together = [None, None]
-
-    def run(number):
-        for _ in range(3):
-            together[number] = DeepShap(models[number], B)(X).values
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    torch.testing.assert_close(together, alone)
 
 
 def test_a_model_in_half_precision_is_explained_in_float32_on_a_copy():
@@ -524,19 +413,3 @@ def test_images_are_brought_to_the_models_precision_and_come_back_on_their_devic
 
 def test_std_errors_of_a_single_reference_are_infinite():
     assert DeepShap(small(), B[:1])(X).std_errors.isinf().all()
-
-
-def test_nothing_of_a_run_stays_in_memory_after_the_explanation(monkeypatch):
-    replays = []
-    begin = Replay.__init__
-
-    def noted(self, *args, **kwargs):
-        begin(self, *args, **kwargs)
-        replays.append(weakref.ref(self))
-
-    monkeypatch.setattr(Replay, "__init__", noted)
-    model = torchvision.models.resnet18(num_classes=2)
-    DeepShap(model, torch.randn(3, 3, 32, 32))(torch.randn(1, 3, 32, 32), on_gap="ignore")
-    gc.collect()
-    assert len(replays) >= 2
-    assert [replay() for replay in replays] == [None] * len(replays)

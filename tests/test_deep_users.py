@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from shapsight import DeepShap, GradientShap
+from deep_parts import assert_exact
+from shapsight import DeepShap, GradientShap, PartitionShap
 from shapsight.errors import ExplainerError, UnsupportedOperation
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -27,15 +26,6 @@ class Model(nn.Module):
 
     def forward(self, images):
         return self.body(self, images).flatten(1)[:, :3]
-
-
-def assert_exact(model, images=X, references=B):
-    explanation = DeepShap(model, references)(images, on_gap="ignore")
-    with torch.no_grad():
-        torch.testing.assert_close(explanation.predictions, model(images))
-    change = (explanation.predictions - explanation.base_values).abs().max()
-    assert explanation.completeness_gap.abs().max() < 1e-9 * max(change, 1e-3)
-    return explanation
 
 
 def clipped(model, images):
@@ -77,7 +67,7 @@ def test_a_mask_gives_the_values_of_the_leaky_relu_that_it_is():
     ],
 )
 def test_views_that_fold_channels_into_the_batch(body):
-    assert_exact(Model(body))
+    assert_exact(Model(body), X, B)
 
 
 def scaled_attention(model, images):
@@ -92,7 +82,7 @@ def scaled_attention(model, images):
     ids=["einsum", "amax"],
 )
 def test_results_that_are_views_may_be_overwritten(body):
-    assert_exact(Model(body))
+    assert_exact(Model(body), X, B)
 
 
 class ByDtype(nn.Module):
@@ -117,61 +107,23 @@ def test_a_model_that_scales_whole_numbers_is_refused_for_them(explainer):
 @pytest.mark.parametrize("explainer", [DeepShap, GradientShap])
 def test_whole_numbers_are_fine_where_they_are_the_same(explainer):
     images = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
-    explainer(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), images[:2])(images[2:])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    whole = explainer(model, images[:2])(images[2:])
+    torch.testing.assert_close(whole.values, explainer(model, images[:2].float())(images[2:].float()).values)
 
 
-def test_threads_that_share_a_model_leave_it_as_it_was():
-    model = nn.Sequential(
-        nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.ReLU(True), nn.Flatten(), nn.Linear(192, 2)
-    )
-    model = model.double().train()
-    expected = DeepShap(model, B)(X).values
-    found = []
-    threads = [
-        threading.Thread(target=lambda: found.extend(DeepShap(model, B)(X).values for _ in range(4)))
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 12
-    assert all(torch.equal(values, expected) for values in found)
-    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
+def test_a_black_box_module_that_scales_whole_numbers_is_refused_for_them():
+    images = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
+    with pytest.raises(ExplainerError, match="scale by dtype"):
+        PartitionShap(ByDtype(), "mean", max_evals=9)(images)
+    found = PartitionShap(ByDtype(), "mean", max_evals=9)(images.float() / 255)
+    assert found.completeness_gap.abs().max() < 1e-5
 
 
-class Averaging(nn.Module):
-    """Follows its activations in a buffer, and keeps them in a list."""
-
-    def __init__(self):
-        super().__init__()
-        self.c = nn.Conv2d(3, 3, 1)
-        self.register_buffer("mean", torch.zeros(3))
-        self.seen = []
-        self.grid = None
-
-    @torch.no_grad()
-    def follow(self, y):
-        self.mean.mul_(0.9).add_(y.mean((0, 2, 3)))
-        self.seen.append(y)
-
-    def forward(self, images):
-        if self.grid is None or len(self.grid) != len(images):  # remembered for batches of one size
-            self.grid = torch.linspace(0, 1, 8, dtype=images.dtype).expand(len(images), 3, 8, 8) * 2
-        y = self.c(images)
-        self.follow(y)
-        return (y + self.grid).tanh().mean((2, 3))
-
-
-def test_what_a_model_remembers_of_a_run_is_put_back_before_the_next():
-    model = Averaging().double()
-    assert_exact(model)
-    assert model.mean.grad_fn is None and not model.mean.requires_grad
-    del model.seen[:]
-    model.mean.zero_()
-    model.grid = None
-    DeepShap(model, B)(X)
-    assert not model.seen and not model.mean.any() and model.grid is None
+def test_a_model_with_sparse_weights_is_asked_as_a_black_box():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    model.register_buffer("mask", torch.eye(3).to_sparse())
+    assert PartitionShap(model, 0.0, max_evals=9)(X.float()).completeness_gap.abs().max() < 1e-5
 
 
 class Swish(torch.autograd.Function):
@@ -190,7 +142,7 @@ swish = Swish.apply
 
 
 def test_a_function_under_another_name_is_refused_with_what_to_do():
-    assert_exact(Model(lambda m, x: Swish.apply(m.c(x))))
+    assert_exact(Model(lambda m, x: Swish.apply(m.c(x))), X, B)
     with pytest.raises(UnsupportedOperation, match=r"MyFunction\.apply"):
         DeepShap(Model(lambda m, x: swish(m.c(x))), B)(X)
 
@@ -224,11 +176,11 @@ def test_an_image_that_is_its_only_reference_does_not_hide_where_the_batch_lies(
     ids=["by complex", "by real"],
 )
 def test_complex_quotients(body):
-    assert_exact(Model(body))
+    assert_exact(Model(body), X, B)
 
 
 def test_where_a_derivative_is_infinite_and_nothing_changes_nothing_is_given():
-    explanation = assert_exact(Model(lambda m, x: m.c(x).relu().pow(1 / 3)))
+    explanation = assert_exact(Model(lambda m, x: m.c(x).relu().pow(1 / 3)), X, B)
     assert explanation.values.isfinite().all()
 
 
