@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from deep_parts import block, pictures, small
+from deep_parts import Overflow, Several, TwoInputs, block, pictures, small
 from shapsight import DeepShap
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning, register_rule
 from shapsight.attribution.deep.layer import spread
@@ -145,33 +145,12 @@ def test_a_part_in_float64_of_a_model_in_float32_keeps_its_precision():
     torch.testing.assert_close(explanation.predictions, model(X.float()).detach())
 
 
-class TwoInputs(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.look, self.read = nn.Conv2d(3, 4, 3), nn.Linear(5, 4)
-
-    def forward(self, image, numbers):
-        return self.look(image).tanh().mean((2, 3)) * self.read(numbers).sigmoid()
-
-
 def test_several_inputs_share_the_change_between_them():
     model, numbers = TwoInputs().double(), torch.randn(6, 5).double()
     parts = DeepShap(model, (B, numbers[:4]))((X, numbers[4:]))
     assert [tuple(part.values.shape) for part in parts] == [(2, 4, 3, 8, 8), (2, 4, 1, 1, 5)]
     total = sum(part.values.sum((2, 3, 4)) for part in parts)
     torch.testing.assert_close(total, parts[0].predictions - parts[0].base_values)
-
-
-class Several(nn.Module):
-    def __init__(self, kind):
-        super().__init__()
-        self.kind, self.c = kind, nn.Conv2d(3, 4, 3)
-
-    def forward(self, x):
-        y = self.c(x).tanh().mean((2, 3))
-        return {"dict": {"scores": y, "other": y}, "tuple": (y.exp(), y), "loss": y.sum(), "one": y[:, 0]}[
-            self.kind
-        ]
 
 
 def test_a_part_of_the_result_is_picked():
@@ -328,11 +307,6 @@ def test_progress_counts_every_backward_pass():
 def test_progress_draws_a_bar(capsys):
     DeepShap(small(), B)(X, progress=True)
     assert "Explaining" in capsys.readouterr().out
-
-
-class Overflow(nn.Module):
-    def forward(self, x):
-        return (x * 100).exp()
 
 
 def test_a_prediction_that_is_not_finite_names_the_image_and_the_first_module():

@@ -10,11 +10,11 @@ import torch
 import torchvision
 from torch import nn
 
+from deep_parts import Overflow, Restless, Several, TwoInputs, assert_left_as_found
 from shapsight import GradientShap, TopK
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning
 from shapsight.attribution.predictor import has_bfloat16
 from shapsight.errors import CompletenessError, ExplainerError
-from test_deep_behaviour import Overflow, Restless, Several, TwoInputs, assert_left_as_found
 
 
 def pictures(count, size=8, seed=0, dtype=torch.float64):
