@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from deep_parts import assert_exact, block, pictures, small
+from deep_parts import Restless, assert_exact, assert_left_as_found, block, pictures, small
 from shapsight import DeepShap, GradientShap, PartitionShap
 from shapsight.attribution.deep.replay import Replay
 
