@@ -83,6 +83,10 @@ class Game:
             self.evaluations += 1
         return self._empty
 
+    def starts_like(self, other: Game) -> None:
+        """Take over what the model says when nothing is visible, where that does not depend on the image."""
+        self._empty = other.empty()
+
     def values(
         self, visible: Bool[Tensor, "coalitions channels_or_1 height width"]
     ) -> Float[Tensor, "coalitions outputs"]:

@@ -14,7 +14,7 @@ from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.game import Game
 from shapsight.attribution.heap import keeping_freed_memory
-from shapsight.attribution.maskers import Masker
+from shapsight.attribution.maskers import Masker, References
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
@@ -184,6 +184,9 @@ class RegionShap(BlackBox):
     ) -> list[_Table]:
         """The game of each image for the outputs asked for."""
         games = [self._game(image) for image in images]
+        if isinstance(self.masker, References):
+            for game in games[1:]:
+                game.starts_like(games[0])
         labels = [label_map(self.regions, image, number, len(images)) for number, image in enumerate(images)]
         predictions = torch.stack([game.full() for game in games])
         chosen = choose_outputs(outputs, predictions, self.output_names).to(predictions.device)

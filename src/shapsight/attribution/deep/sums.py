@@ -27,6 +27,12 @@ def cell_sums(shares: Tensor) -> Tensor:
     return rows.T @ flat @ columns
 
 
+def part_sums(shares: Tensor, labels: Int[Tensor, "pixels"], count: int) -> Float[Tensor, "references parts"]:
+    """A sum per reference and part of the image, over its channels and pixels."""
+    flat = shares.sum(1).flatten(1)
+    return flat.new_zeros(len(flat), count).index_add_(1, labels, flat)
+
+
 def _membership(length: int, like: Tensor) -> Tensor:
     cells = min(CELLS, length)
     cell = torch.arange(length, device=like.device) * cells // length
@@ -86,12 +92,14 @@ class WeightedSums:
 
 @dataclass
 class GroupSums:
-    """What has been added up so far for a group of images: attributions, base predictions, regions, weights."""
+    """What has been added up so far for a group of images: attributions, base predictions, regions, parts, weights."""
 
     chosen: Int[Tensor, "images outputs"]
     predicted: Float[Tensor, "images columns"]
     sums: tuple[WeightedSums, ...]
     regions: WeightedSums | None
+    labels: Int[Tensor, "images pixels"] | None
+    parts: WeightedSums | None
     predictions: Tensor | float = 0.0
     counted: set[int] = field(default_factory=set)
     weight: float = 0.0
@@ -105,6 +113,8 @@ class GroupSums:
         chosen: Tensor,
         is_weighted: bool,
         tolerance: float | None,
+        labels: Int[Tensor, "images height width"] | None,
+        parts: int,
     ) -> GroupSums:
         explained = images[0].explained
         sums = tuple(
@@ -112,7 +122,10 @@ class GroupSums:
         )
         shape = (*chosen.shape, *cell_sums(explained[0]).shape[1:])
         regions = None if tolerance is None else WeightedSums.zeros(shape, explained[0], is_weighted)
-        return cls(chosen, predicted, sums, regions)
+        if labels is None:
+            return cls(chosen, predicted, sums, regions, None, None)
+        of_parts = WeightedSums.zeros((*chosen.shape, parts), explained[0], is_weighted)
+        return cls(chosen, predicted, sums, regions, labels.flatten(1).to(explained[0].device), of_parts)
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Every output of every image."""
@@ -135,13 +148,18 @@ class GroupSums:
         """Add multipliers times differences, a few references at a time: these stay in a processor's caches."""
         for number, (m, image, reference) in enumerate(zip(multipliers, x, b, strict=True)):
             cells = []
+            of_parts = []
             for rows in one_by_one(m):
                 shares = (image - reference.detach()[rows]).mul_(m[rows])
                 if self.regions is not None and number == 0:
                     cells.append(cell_sums(shares))
+                if self.parts is not None and self.labels is not None:
+                    of_parts.append(part_sums(shares, self.labels[place[0]], self.parts.values.shape[2]))
                 self.sums[number].add(place, shares, None if weights is None else weights[rows])
             if self.regions is not None and cells:
                 self.regions.add(place, torch.cat(cells), weights)
+            if self.parts is not None and of_parts:
+                self.parts.add(place, torch.cat(of_parts), weights)
 
     def base_values(self) -> Float[Tensor, "columns"]:
         return torch.as_tensor(self.predictions) / self.weight

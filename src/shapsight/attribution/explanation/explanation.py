@@ -17,6 +17,7 @@ from torch import Tensor
 from shapsight.attribution.explanation import (
     arithmetic,
     notebook,
+    parts,
     selection,
     storage,
     with_captum,
@@ -24,6 +25,7 @@ from shapsight.attribution.explanation import (
     with_xarray,
 )
 from shapsight.attribution.explanation.selection import Images, Wanted
+from shapsight.attribution.region_values import RegionValues
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Explanation:
         explanation = DeepShap(model, references)(images)
         explanation.values               # (images, outputs, channels, height, width)
         explanation.heatmap()            # (images, outputs, height, width): summed over channels
+        explanation.parts(roi.long()).values   # (images, outputs, 2): what the scene and the region contribute
         explanation[0], explanation[2:5], explanation[0, "x"]
         explanation.select(outputs="x").plot()
         explanation.save("egret.safetensors");  Explanation.load("egret.safetensors")
@@ -61,6 +64,8 @@ class Explanation:
         std_errors: standard error of each value over the references or samples, where the method has them.
         unresolved: how much of each pixel's value, in absolute terms, was only spread evenly over a region that the
             budget did not split further; where the method works so.
+        part_labels, part_std_errors: the partition that the explainer was told of with `parts=`, and the standard
+            errors of its sums over the references; see `parts`.
         method: such as "DeepSHAP"; `settings`: what it was run with.
         model_name: what people call the model, such as "all rooms"; see `named`.
 
@@ -77,6 +82,8 @@ class Explanation:
     output_names: tuple[str, ...] = ()
     std_errors: Float[Tensor, "images outputs channels height width"] | None = None
     unresolved: Float[Tensor, "images outputs height width"] | None = None
+    part_labels: Int[Tensor, "images height width"] | None = None
+    part_std_errors: Float[Tensor, "images outputs parts"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
@@ -93,10 +100,18 @@ class Explanation:
                 raise ExplainerError(f"{name} has shape {found}; values have {shape[:2]} (images, outputs)")
         if len(self.images) != len(self):
             raise ExplainerError(f"{len(self.images)} images to draw for values of {len(self)} images")
-        for name, size in (("std_errors", shape), ("unresolved", shape[:2] + shape[3:])):
+        of_parts = shape[:2] if self.part_std_errors is None else (*shape[:2], self.part_std_errors.shape[-1])
+        for name, size in (
+            ("std_errors", shape),
+            ("unresolved", shape[:2] + shape[3:]),
+            ("part_labels", shape[:1] + shape[3:]),
+            ("part_std_errors", of_parts),
+        ):
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != size:
                 raise ExplainerError(f"{name} has shape {tuple(tensor.shape)}; values have {shape}")
+        if (self.part_labels is None) != (self.part_std_errors is None):
+            raise ExplainerError("part_labels and part_std_errors belong together: give both or none")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -147,6 +162,28 @@ class Explanation:
         if reduce == "positive":
             return self.values.clamp_min(0).sum(2)
         raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+
+    def parts(self, masks: Any = None) -> RegionValues:
+        """What each part of the image contributes: the sums of its values, with their sign, in the output's unit.
+
+            explanation.parts(roi.long()).values    # roi (images, H, W): part 0 is the scene, part 1 the region
+            explanation.parts(torch.stack([cat, sofa, ~(cat | sofa)])).values     # (images, outputs, 3)
+            explanation.parts(slic_labels).plot()
+
+        masks: any partition of the image: boolean `(parts, height, width)` or `(images, parts, height, width)` with
+            each pixel in one part; or whole numbers `(height, width)` or `(images, height, width)` that name each
+            pixel's part, counted from 0. A single boolean `(height, width)` is part 1, all else part 0. None: those
+            that the explainer was told of, `DeepShap(...)(images, parts=masks)`.
+
+        The result's `values` are `(images, outputs, parts)` and sum to `predictions - base_values - completeness_gap`
+        (of a model with several inputs, together with the parts of its other inputs); a part without pixels has 0.
+        `std_errors`, over the references, are there for the partition that the explainer was told of: pixels share
+        their references, so the errors of a sum do not follow from those of its pixels.
+        Raises `ExplainerError` for masks of another size, number or type, for a partition with holes or overlaps, and
+        for values that are not finite.
+        Source: by linearity the sum of SHAP values over a set is the set's share; Covert et al. 2021, section 4.
+        """
+        return parts.sums(self, masks)
 
     def __getitem__(self, item: Any) -> Explanation:
         """`explanation[images]` or `explanation[images, outputs]`, as in `select`; all dimensions are kept."""
