@@ -46,8 +46,8 @@ MEASURES = (
     Measure(
         "pull",
         "pull towards the target",
-        "by how much the part brings the prediction nearer to the target than the base value is: the squared error that "
-        "it takes away; of classes, what it adds to the label's logit over the mean of the other classes'",
+        "by how much the part brings the prediction nearer to the target than the base value is: the squared error "
+        "that it takes away; of classes, what it adds to the label's logit over the mean of the other classes'",
     ),
 )
 
@@ -110,14 +110,14 @@ def class_contributions_per_image(
 def contributions_per_environment(
     per_image: pd.DataFrame, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
-    """Each of `MEASURES` for each part, output, environment and split, with a percentile bootstrap interval over images.
+    """Each of `MEASURES` for each part, output, environment and split, with a bootstrap interval over images.
 
         contributions_per_environment(contributions_per_image(...))
 
-    Columns: `environment, split, output, part, measure, images, value, low, high`. The environment "all" takes in
-    several. Rows with a column `within` are told of by `environment`, but know their target inside `within`: so "home" and
-    "elsewhere" can stand for environments. A single image has no interval (NaN), and a measure that is not defined, such as a share of the variance of
-    predictions that are all the same, has no row.
+    Columns: `environment, split, output, part, measure, images, value, low, high`; `low` and `high` end the percentile
+    interval. The environment "all" takes in several. Rows with a column `within` are told of by `environment`, but know
+    their target inside `within`: so "home" and "elsewhere" can stand for environments. A single image has no interval
+    (NaN), and a measure that is not defined, such as a share of no variance, has no row.
     """
     records = []
     for output, chosen in per_image.groupby("output", sort=False):

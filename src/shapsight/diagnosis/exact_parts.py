@@ -18,8 +18,8 @@ from shapsight.attribution.regions import RegionShap
 from shapsight.errors import DataError
 
 MOST_PARTS = 8  # 256 coalitions, each asked about once for every reference
-# How far apart the two may lie, over the root mean square of what is shared out: less than a fifth is at most 4 % of its
-# square, and no sentence of a report says more than that.
+# How far apart the two may lie, over the root mean square of what is shared out: a fifth is 4 % of its square, and no
+# sentence of a report says more than that.
 AGREE = 0.2
 
 

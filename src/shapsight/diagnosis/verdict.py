@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shapsight.diagnosis.advice import Advice, advise
-from shapsight.diagnosis.evidence import Evidence, Fact, attribution, errors, interventions, known
+from shapsight.diagnosis.evidence import Evidence, Fact, contributions, errors, interventions, known
 
 Facts = Mapping[str, Mapping[str, Fact]]
 Level = Literal["ok", "suspicious", "shortcut", "unknown"]
@@ -69,7 +69,7 @@ def judge(facts: Facts, thresholds: Thresholds | None = None) -> Verdict:
     limits = Thresholds() if thresholds is None else thresholds
     if facts.get("errors", {}).get("is_constant"):
         return _constant(facts)
-    found = [part for part in (errors(facts), attribution(facts), interventions(facts)) if part is not None]
+    found = [part for part in (errors(facts), contributions(facts), interventions(facts)) if part is not None]
     level, headline, reasons = _level(facts, limits)
     return Verdict(
         level=level,
@@ -129,11 +129,6 @@ def _untested(facts: Facts, limits: Thresholds, fails: bool) -> tuple[Level, str
     look = facts.get("look", {})
     hints = []
     for place, said in (("home", "Where it was trained"), ("elsewhere", "Elsewhere")):
-        high, chance = known(look, f"inside_{place}_high"), known(look, f"inside_{place}_chance")
-        if high is not None and chance is not None and high < chance - limits.hint:
-            hints.append(
-                f"{said}, less of the attribution lies inside the region of interest than by chance."
-            )
         if look.get(f"does_move_{place}") is False:
             hints.append(f"{said}, the attribution stays at the same places whatever the target.")
     missing = "No scene was swapped, so nothing of this is a proof."

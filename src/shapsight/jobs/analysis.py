@@ -159,7 +159,14 @@ def analyse(
         pixels = images[chosen.index.tolist()]
         with narrator.step(f"Exact Shapley values of scene and region of {len(chosen)} images") as report:
             contributions = contributions_of(
-                explanation, training.bundle, manifest, chosen, pixels, masks, progress=report, seed=settings.seed
+                explanation,
+                training.bundle,
+                manifest,
+                chosen,
+                pixels,
+                masks,
+                progress=report,
+                seed=settings.seed,
             )
     return Outcome(
         **vars(trained),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,8 +14,8 @@ from shapsight.report.style import number
 NO_ROI = "No region of interest was given (--roi), so it is not known how much the scene contributes."
 # Why the share of absolute attribution is a detail and no headline.
 BLUNT = (
-    "The share of absolute attribution inside the region counts single pixels without their sign; most of that is noise "
-    "that cancels, so models that differ can have the same share."
+    "The share of absolute attribution inside the region counts single pixels without their sign; most of that is "
+    "noise that cancels, so models that differ can have the same share."
 )
 
 
@@ -61,7 +62,7 @@ def agreement_sentence(agreement: pd.DataFrame, output: str) -> str:
     row = agreement[agreement["output"] == output].iloc[0]
     images = int(row["images"])
     correlation = row["correlation_scene"]
-    known = f"correlation {number(float(correlation), 2)}, " if correlation == correlation else ""
+    known = f"correlation {number(float(correlation), 2)}, " if pd.notna(correlation) else ""
     said = f"({known}typical difference {number(float(row['difference']))}, {images} images)"
     if row["quoted"] == EXACT:
         return (
@@ -82,9 +83,7 @@ def _places(measures: pd.DataFrame, output: str, home: Sequence[str]) -> list[tu
 
 
 def _range(found: dict[str, float]) -> str:
-    if found["low"] != found["low"]:  # NaN: one image has no interval
-        return ""
-    return f" (95 % {found['low']:.0%} to {found['high']:.0%})"
+    return "" if math.isnan(found["low"]) else f" (95 % {found['low']:.0%} to {found['high']:.0%})"
 
 
 def _listed(parts: Sequence[str]) -> str:

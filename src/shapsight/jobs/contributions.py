@@ -35,9 +35,9 @@ class Contributions:
     """The contributions of scene and region, and how they compare with exact values.
 
     Attributes
-        per_image: `contributions_per_image`, with a column `exact`: the exact value of the part.
-        measures: `contributions_per_environment` of what is quoted: the attributions' sums where they agree with the
-            exact values, the exact values otherwise.
+        per_image: `contributions_per_image`, with two more columns: `sums` of the attributions, and the `exact` values;
+            `value` is what is quoted: the sums where they agree with the exact values, the exact values otherwise.
+        measures: `contributions_per_environment`.
         agreement: `output, images, correlation_scene, correlation_region, difference, relative, quoted`.
     """
 
@@ -91,10 +91,7 @@ def contributions_of(
     sums = explanation.parts(labels)
     tables = _of_classes if manifest.class_names else _of_targets
     per_image, agreement = tables(sums, exact, rows, manifest)
-    quoted = dict(zip(agreement["output"], agreement["quoted"], strict=True))
-    is_exact = per_image["output"].map(quoted) == EXACT
-    said = per_image.assign(value=per_image["exact"].where(is_exact, per_image["value"]))
-    return Contributions(per_image, contributions_per_environment(said, seed=seed), agreement)
+    return Contributions(per_image, contributions_per_environment(per_image, seed=seed), agreement)
 
 
 def _counted(rows: pd.DataFrame, masks: Bool[ndarray, "images size size"], manifest: Manifest) -> ndarray:
@@ -118,12 +115,9 @@ def _of_targets(
         base, target = _array(sums.base_values[:, number]), rows[name].to_numpy(float)
         record = _agreement(name, mine, true)
         records.append(record)
-        of_sums, of_exact = (
-            contributions_per_image(values, rows, name, base_value=base, target=target)
-            for values in (mine, true)
-        )
-        pull = of_exact["pull"] if record["quoted"] == EXACT else of_sums["pull"]
-        tables.append(of_sums.assign(exact=of_exact["value"], pull=pull))
+        quoted = true if record["quoted"] == EXACT else mine
+        table = contributions_per_image(quoted, rows, name, base_value=base, target=target)
+        tables.append(table.assign(sums=mine.T.reshape(-1), exact=true.T.reshape(-1)))
     return pd.concat(tables, ignore_index=True), pd.DataFrame(records)
 
 
@@ -139,9 +133,11 @@ def _of_classes(
     table = class_contributions_per_image(
         _array(exact.values), rows, PREDICTED, explained=said, labels=labels
     )
-    record = _agreement(PREDICTED, mine, _array(exact.values)[np.arange(len(said)), said])
-    table = table.assign(exact=table["value"], value=mine.T.reshape(-1))
-    return table, pd.DataFrame([record])
+    true = _array(exact.values)[np.arange(len(said)), said]
+    record = _agreement(PREDICTED, mine, true)
+    quoted = true if record["quoted"] == EXACT else mine
+    table = table.assign(value=quoted.T.reshape(-1), change=np.tile(quoted.sum(1), len(PARTS)))
+    return table.assign(sums=mine.T.reshape(-1), exact=true.T.reshape(-1)), pd.DataFrame([record])
 
 
 def _agreement(output: str, sums: ndarray, exact: ndarray) -> dict[str, object]:
