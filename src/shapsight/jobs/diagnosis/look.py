@@ -92,8 +92,8 @@ def look(
     values of the two in every image (`exact_parts`); the exact ones are told where the two disagree.
 
     Tables: `contributions` (`contributions_per_environment`), `contributions_by_place`, `contributions_per_image`,
-    `agreement_with_exact`; `measures` (`measures_per_environment`), `measures_per_image`, `places` (the same for "home",
-    the held-out images of the environments that were trained on, and "elsewhere", all others), `fixed_places`,
+    `agreement_with_exact`; `measures` (`measures_per_environment`), `measures_per_image`, `places` (the same for
+    "home", the held-out images of the environments that were trained on, and "elsewhere", all others), `fixed_places`,
     `objects` where there are several categories.
 
     Facts, of the first explained target or the predicted class, shares in [0, 1], None where unknown; PLACE is "home"
