@@ -50,8 +50,8 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
                                 agree with exact values of the two
 
     Tables: completeness, curves, hidden, infidelity, sensitivity, randomisation, agreement, regions, exact, absence,
-    parts; `image` counts the images tested, whose rows the table `images` names. Raises `ExplainerError` for an explanation of
-    another model than the case's.
+    parts; `image` counts the images tested, whose rows the table `images` names.
+    Raises `ExplainerError` for an explanation of another model than the case's.
     """
     effort = Effort(**options)
     subject = Subject.of(case, effort)
