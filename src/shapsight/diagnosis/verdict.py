@@ -32,8 +32,8 @@ class Thresholds:
             is said to know the target: 0.3 is about a tenth of the target's variance. Of classes 0.3 of the way from
             chance to certainty.
         at_home: the scene's share of the variance on swapped scenes inside the places that were trained on, from which
-            what it contributes is more than where the region is not (which a scene says, too, and which is no shortcut).
-            Half of a tenth. Scenes of other places are left out there, since new ones may move a prediction by being new.
+            what it contributes is more than where the region is not (which a scene says as well, and is no shortcut).
+            Half of a tenth. Scenes of other places are left out: new ones may move a prediction by being new.
         forgets: the share of that correlation that may be left elsewhere, beyond both intervals, for what the scene
             knows to be knowledge of the trained places only. Half: what carries over better is no shortcut.
     """
