@@ -16,6 +16,7 @@ from shapsight.attribution.game import Game
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.maskers import Masker, References
 from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.placement import moved
 from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.region_values import Interactions, RegionValues
@@ -143,16 +144,16 @@ class RegionShap(BlackBox):
         tables = self._tables(images, outputs)
         with keeping_freed_memory(), reporting(progress) as report:
             shares = _every(tables, report, self._evaluations, self._estimate)
-        ends = torch.stack([torch.stack(table.ends()) for table in tables])
+        ends = torch.stack([torch.stack(table.ends()) for table in tables]).to(images.device)
         sampled = [share.std_errors.T for share in shares if share.std_errors is not None]
         return RegionValues(
-            values=_padded([share.values.T for share in shares]).to(ends),
-            std_errors=_padded(sampled).to(ends) if sampled else None,
-            labels=torch.stack([table.labels for table in tables]),
+            values=moved(_padded([share.values.T for share in shares]), ends),
+            std_errors=moved(_padded(sampled), ends) if sampled else None,
+            labels=torch.stack([table.labels for table in tables]).to(images.device),
             images=drawable(images),
             base_values=ends[:, 0],
             predictions=ends[:, 1],
-            output_index=torch.stack([table.columns for table in tables]),
+            output_index=torch.stack([table.columns for table in tables]).to(images.device),
             evaluations=sum(table.game.evaluations for table in tables),
             output_names=self.output_names,
         )
@@ -171,11 +172,12 @@ class RegionShap(BlackBox):
             found = _every(
                 tables, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
             )
+        values, device = _padded([pairs.movedim(-1, 0) for pairs in found], 2), given.device
         return Interactions(
-            values=_padded([pairs.movedim(-1, 0) for pairs in found], 2).to(tables[0].game.full()),
-            labels=torch.stack([table.labels for table in tables]),
+            values=values.to(tables[0].game.full().dtype).to(device),
+            labels=torch.stack([table.labels for table in tables]).to(device),
             images=drawable(given),
-            output_index=torch.stack([table.columns for table in tables]),
+            output_index=torch.stack([table.columns for table in tables]).to(device),
             output_names=self.output_names,
         )
 
@@ -235,7 +237,7 @@ class _Table:
         values[coalitions.all(1).to(values.device)] = full
         inner = (coalitions.any(1) & ~coalitions.all(1)).nonzero().flatten()
         for numbers in torch.split(inner, AT_A_TIME) if len(inner) else ():
-            visible = coalitions[numbers].to(self.labels.device)[:, self.labels]
+            visible = coalitions[numbers][:, self.labels]
             values[numbers.to(values.device)] = self.game.values(visible.unsqueeze(1))[:, self.columns]
             self.asked += len(numbers)
             self.report(self.before + self.asked, self.total)

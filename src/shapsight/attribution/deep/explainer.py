@@ -27,6 +27,7 @@ from shapsight.attribution.explanation.parts import part_labels
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 
@@ -290,11 +291,12 @@ class DeepShap:
         device = given[0].device
         chosen = torch.cat([group.chosen for group in groups])
         predicted = torch.cat([group.predicted.cpu().gather(1, group.chosen) for group in groups]).to(device)
-        base_values = torch.cat([group.base_values().cpu()[group.chosen] for group in groups]).to(device)
+        base = torch.cat([group.base_values().cpu()[group.chosen] for group in groups])
+        base_values = moved(base, predicted)
         parts = range(1 if self.layer else len(given))
         values = [torch.cat([g.sums[p].mean(g.weight) for g in groups]).to(device) for p in parts]
-        attributed = sum(value.double().flatten(2).sum(2) for value in values)
-        gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
+        attributed = sum(wide(value).flatten(2).sum(2) for value in values)
+        gap = moved(wide(predicted) - wide(base_values) - attributed, predicted)
         settings = {
             "references": max(len(group.counted) for group in groups),
             "references_given": len(self.references[0]),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.rules.pieces import one_by_one
+from shapsight.attribution.placement import wide
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.runs import Image
@@ -100,10 +101,9 @@ class GroupSums:
     regions: WeightedSums | None
     labels: Int[Tensor, "images pixels"] | None
     parts: WeightedSums | None
-    predictions: Tensor | float = 0.0
+    predictions: list[Float[Tensor, "references columns"]] = field(default_factory=list)
+    weights: list[Float[Tensor, "references"]] = field(default_factory=list)
     counted: set[int] = field(default_factory=set)
-    weight: float = 0.0
-    squared_weight: float = 0.0
 
     @classmethod
     def empty(
@@ -137,10 +137,19 @@ class GroupSums:
         if rows.start in self.counted:
             return
         self.counted.update(range(rows.start, rows.stop))
-        weighted = predictions if weights is None else predictions * weights.unsqueeze(1)
-        self.predictions = self.predictions + weighted.double().sum(0)
-        self.weight += float(len(predictions) if weights is None else weights.sum())
-        self.squared_weight += float(len(predictions) if weights is None else weights.square().sum())
+        self.predictions.append(predictions)
+        if weights is not None:
+            self.weights.append(weights)
+
+    @property
+    def weight(self) -> float:
+        """The sum of the references' weights."""
+        return float(wide(torch.cat(self.weights)).sum()) if self.weights else float(len(self.counted))
+
+    @property
+    def squared_weight(self) -> float:
+        """The sum of their squares."""
+        return float(wide(torch.cat(self.weights)).square().sum()) if self.weights else self.weight
 
     def add(
         self, place: tuple[int, int], multipliers: Parts, x: Parts, b: Parts, weights: Tensor | None
@@ -162,7 +171,12 @@ class GroupSums:
                 self.parts.add(place, torch.cat(of_parts), weights)
 
     def base_values(self) -> Float[Tensor, "columns"]:
-        return torch.as_tensor(self.predictions) / self.weight
+        """The weighted mean prediction over the references; nothing of it waits for the device before this."""
+        predictions = wide(torch.cat(self.predictions))
+        if not self.weights:
+            return predictions.mean(0)
+        weights = wide(torch.cat(self.weights))
+        return weights @ predictions / weights.sum()
 
     def is_settled(self, tolerance: float) -> bool:
         """Whether the standard error of every region-level map is small against its largest cell."""

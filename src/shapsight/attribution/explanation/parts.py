@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.region_values import RegionValues
 from shapsight.errors import ExplainerError
 
@@ -32,11 +33,12 @@ def sums(explanation: Explanation, masks: Any) -> RegionValues:
         labels, count = explanation.part_labels, _known_parts(explanation)
     else:
         labels, count = part_labels(masks, len(explanation), size)
-    labels = labels.to(explanation.values.device)
-    heat = explanation.heatmap()
+    heat = wide(explanation.heatmap())
     _refuse_nan(heat)
+    found = sums_of_parts(heat, labels.to(heat.device).unsqueeze(1), count)
+    labels = labels.to(explanation.values.device)
     return RegionValues(
-        values=sums_of_parts(heat.double(), labels.unsqueeze(1), count).to(explanation.values.dtype),
+        values=moved(found, explanation.values),
         std_errors=explanation.part_std_errors if _are_known(explanation, labels, count) else None,
         labels=labels,
         images=explanation.images,

@@ -24,6 +24,7 @@ from shapsight.attribution.partition.coins import Coins
 from shapsight.attribution.partition.every_context import descend
 from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
+from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.trees import Node, Tree, as_tree
@@ -145,7 +146,7 @@ class PartitionShap(BlackBox):
         report: Callable[[int], None],
     ) -> _One:
         image = images[number]
-        root = self.tree(image)
+        root = self.tree(image.cpu())
         game = self._game(image)
         full, empty = game.full(), game.empty()
         own = outputs
@@ -155,7 +156,7 @@ class PartitionShap(BlackBox):
         chosen = choose_outputs(own, full[None], self.output_names)[0]
         budget = math.inf if self.max_evals is None else self.max_evals
         asking = Asking(game, chosen, (full, empty), budget, self.batch_size, self.tolerance, report)
-        shares = Shares.of(root, image, len(chosen))
+        shares = Shares.of(root, image.shape, len(chosen))
         chance = random.Random(f"{self.seed} {number}")
         if self.contexts == "auto":
             largest = Coins(asking, chance).descend(Place(root), shares)
@@ -174,13 +175,12 @@ class PartitionShap(BlackBox):
         kind = results[0].full.dtype
 
         def gathered(parts: list[Tensor]) -> Tensor:
-            return torch.stack(parts).to(device, kind)
+            return torch.stack(parts).to(kind).to(device)
 
         values = gathered([one.shares.values for one in results])
         predictions = gathered([one.full for one in results]).gather(1, chosen)
         base_values = gathered([one.empty for one in results]).gather(1, chosen)
-        attributed = values.double().sum((2, 3, 4))
-        gap = (predictions.double() - base_values.double() - attributed).to(kind)
+        gap = moved(wide(predictions) - wide(base_values) - wide(values).sum((2, 3, 4)), predictions)
         _warn_of(gap, predictions, base_values)
         errors = gathered([one.shares.squared_errors for one in results]).sqrt()
         return Explanation(

@@ -1,0 +1,39 @@
+"""Where sums are kept, and in what precision: in float64, on the device if it has that, otherwise on the processor.
+
+A sum of a hundred thousand pixels in float32 is off in the sixth digit, which is what a completeness gap is judged by.
+Apple's MPS and some of Intel's GPUs have no float64; what is summed there is small, or summed once for a call.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def has_float64(device: torch.device) -> bool:
+    """Whether a device has float64; those that are not known to are asked for one number of it."""
+    if device.type in ("cpu", "cuda", "meta"):
+        return True
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The precision of a sum that stays on the device, such as that of an error estimate."""
+    return torch.float64 if has_float64(device) else torch.float32
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in float64: where it is, or else on the processor. For what values and their gaps are made of."""
+    return (tensor if has_float64(tensor.device) else tensor.cpu()).double()
+
+
+def moved(tensor: Tensor, like: Tensor) -> Tensor:
+    """Back from a wide sum: on the device and in the precision of `like`."""
+    return tensor.to(like.dtype).to(like.device)
