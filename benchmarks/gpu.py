@@ -622,9 +622,9 @@ def _mask_seconds(bench: Bench, size: int) -> None:
         node = (node.halves() or (node, node))[0]
         contexts.append((*contexts[-1], node.halves()[1]))  # type: ignore[index]
     contexts = [context for context in contexts for _ in range(8)][:50]
-    visible = painted(contexts, image)
+    visible = painted(contexts, image.shape)
     bench.row(
-        "Around a batch of 50", what="paint masks", seconds=bench.cost(lambda: painted(contexts, image))[0]
+        "Around a batch of 50", what="paint masks", seconds=bench.cost(lambda: painted(contexts, image.shape))[0]
     )
     bench.row(
         "Around a batch of 50",
