@@ -31,7 +31,7 @@ from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError
 
 BATCH_ON_PROCESSOR = 8  # more points at a time leave a processor's caches
-BATCH_ON_DEVICE = 50
+BATCH_ON_DEVICE = 200
 # What a sampled sum may miss unremarked: shares of the largest |prediction - base value|, and of all absolute values,
 # which may cancel in the sum.
 OF_CHANGE, OF_VALUES = 0.05, 0.01
@@ -71,7 +71,7 @@ class GradientShap:
             values then sum to the mean prediction over noisy images, which is not quite the prediction.
         positions: "spread" for evenly spread random positions, with standard errors; "gauss" for equally many
             Gauss-Legendre points for each reference, which suit smooth models and have no standard errors.
-        batch_size: points at a time; by default 8 on a processor and 50 elsewhere. Halved if memory runs out.
+        batch_size: points at a time; by default 8 on a processor and 200 elsewhere. Halved if memory runs out.
         precision: "bfloat16" takes the gradients under autocast, where the processor has it: on a ResNet-18 in little
             more than half the time, with gradients that are off by a fifth and in part cancel in the mean, so look
             at `completeness_gap`. Predictions stay in full precision. None: as the model is.

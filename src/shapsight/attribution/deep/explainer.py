@@ -18,7 +18,7 @@ from shapsight.attribution.deep.inputs import (
     prepared_weights,
 )
 from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
-from shapsight.attribution.deep.memory import Budget, budget, is_out_of_memory
+from shapsight.attribution.deep.memory import LARGEST_CHUNK, Budget, budget, is_out_of_memory
 from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.suitability import home, refuse_other_integers, runnable
 from shapsight.attribution.deep.sums import GroupSums
@@ -215,8 +215,10 @@ class DeepShap:
         )
         count = len(self.references[0])
         steps = Steps(report, len(images[0]) * chosen.shape[1] * count, start * chosen.shape[1] * count)
-        for first in range(0, count, amounts.chunk):
-            rows = slice(first, min(first + amounts.chunk, count))
+        # With a tolerance it is asked often enough whether more references are needed.
+        step = amounts.chunk if tolerance is None else min(amounts.chunk, LARGEST_CHUNK)
+        for first in range(0, count, step):
+            rows = slice(first, min(first + step, count))
             self._attribute(runs, plan, recorded, result, rows, list(result.places()), steps)
             if tolerance is not None and result.is_settled(tolerance):
                 steps.skip_to((numbers.stop) * chosen.shape[1] * count)

@@ -21,6 +21,7 @@ from shapsight.attribution.deep.modules import State, functions_opened, left_as_
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
 from shapsight.attribution.deep.suitability import first_non_finite, refuse_hooks_on_everything
+from shapsight.attribution.placement import full_float32
 from shapsight.errors import ExplainerError
 
 
@@ -69,10 +70,11 @@ class Runs:
     def prepared(self) -> Iterator[None]:
         """The model in eval mode, frozen and opened to the tapes; afterwards as it was found."""
         refuse_hooks_on_everything()
-        device = next((p.device.type for p in self.model.parameters()), "cpu")
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         with (
             torch.inference_mode(False),
-            torch.autocast(device, enabled=False),
+            torch.autocast(device.type, enabled=False),
+            full_float32(device),
             left_as_found(self.model),
             functions_opened((SharedOut, StridedConvolution)),
         ):
