@@ -46,15 +46,19 @@ def full_float32(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    parts = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
-    before = [part.fp32_precision for part in parts]
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
     try:
-        for part in parts:
-            part.fp32_precision = "ieee"
+        before = convolutions.allow_tf32, products.allow_tf32
+    except (
+        RuntimeError
+    ):  # set operation by operation, which PyTorch does not tell in one answer: left to the user
+        yield
+        return
+    try:
+        convolutions.allow_tf32 = products.allow_tf32 = False
         yield
     finally:
-        for part, precision in zip(parts, before, strict=True):
-            part.fp32_precision = precision
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 def moved(tensor: Tensor, like: Tensor) -> Tensor:
