@@ -128,6 +128,17 @@ def _explain_options(
     as_probability: Annotated[
         bool, typer.Option("--probability", help="With --arch: explain softmax probabilities, not logits.")
     ] = False,
+    detail: Annotated[
+        str,
+        typer.Option(
+            help="Figures: sums over regions of the image (regions) or under a Gaussian (smooth), or pixels. "
+            "auto: pixels in images of up to 32 a side and of --method partition and regions, else regions."
+        ),
+    ] = "auto",
+    cmap: Annotated[
+        str | None,
+        typer.Option(help="Figures: a colour map of matplotlib, such as coolwarm.", show_default=False),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=16, help="With --arch: pixels squared; by default the network's own.")
     ] = None,

@@ -26,7 +26,7 @@ from shapsight.report.tables import checked, sized
 PANEL = (2.5, 0.24)  # inches: the width of a panel, the height of a line in it
 NAME = 1.9
 COLUMNS = 4
-SIZES = Kind(style.MASS, False, "|SHAP value|", ((style.SIZE, "attribution, of either sign"),))
+SIZES = Kind(style.MASS, False, "|SHAP value|", ("attribution, of either sign",))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import (
     arithmetic,
+    by_region,
     notebook,
     selection,
     storage,
@@ -23,12 +24,17 @@ from shapsight.attribution.explanation import (
     with_shap,
     with_xarray,
 )
+from shapsight.attribution.explanation.detail import Detail, at_detail
 from shapsight.attribution.explanation.selection import Images, Wanted
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     import shap
     import xarray
+    from jaxtyping import UInt8
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 Reduce = Literal["sum", "abs", "positive"]
@@ -41,6 +47,7 @@ class Explanation:
         explanation = DeepShap(model, references)(images)
         explanation.values               # (images, outputs, channels, height, width)
         explanation.heatmap()            # (images, outputs, height, width): summed over channels
+        explanation.regions_table()      # what each region of the first image contributes to the first output
         explanation[0], explanation[2:5], explanation[0, "x"]
         explanation.select(outputs="x").plot()
         explanation.save("egret.safetensors");  Explanation.load("egret.safetensors")
@@ -138,15 +145,44 @@ class Explanation:
         """The same explanation with a name for its model, which pictures, differences and files then show."""
         return dataclasses.replace(self, model_name=model_name)
 
-    def heatmap(self, reduce: Reduce = "sum") -> Float[Tensor, "images outputs height width"]:
-        """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only."""
+    def heatmap(
+        self, reduce: Reduce = "sum", detail: Detail = "pixels"
+    ) -> Float[Tensor, "images outputs height width"]:
+        """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only.
+
+            explanation.heatmap()                     # single values
+            explanation.heatmap(detail="regions")     # a region's sum, spread evenly over its pixels
+            explanation.heatmap("abs")
+
+        detail: "regions" sums over 100 regions that follow the image, "smooth" under a Gaussian of 3 % of the shorter
+            side, "pixels" not at all. All keep the total of each image and output. "auto" is what plots draw: pixels
+            in images of up to 32 pixels a side and of values that are sums already (PartitionSHAP, RegionSHAP), else
+            regions, or smooth where there is no image to cut. What is not a number stays where it is and is left out
+            of the sums. A volume is cut and smoothed as the tall image it is stored as.
+        Raises `ExplainerError` for another `reduce` or `detail`, and for regions where `images` do not fit the values.
+        """
         if reduce == "sum":
-            return self.values.sum(2)
-        if reduce == "abs":
-            return self.values.abs().sum(2)
-        if reduce == "positive":
-            return self.values.clamp_min(0).sum(2)
-        raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+            heatmap = self.values.sum(2)
+        elif reduce == "abs":
+            heatmap = self.values.abs().sum(2)
+        elif reduce == "positive":
+            heatmap = self.values.clamp_min(0).sum(2)
+        else:
+            raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+        return at_detail(self, heatmap, detail)
+
+    def regions_table(self, image: int = 0, output: int | str = 0) -> pd.DataFrame:
+        """What each region of an image contributes to an output, the largest first.
+
+            explanation.regions_table(3, "x").head()
+
+        The regions are those of `heatmap(detail="regions")`. Columns: `region` (its number), `value` (the sum of its
+        pixels' values, in the unit of the output), `share` (of the regions' absolute values, 0 to 1), `pixels` (its
+        area), `left, top, right, bottom` (its first and last columns and rows) and `x, y` (its centre), in pixels from
+        the upper left. What is not a number is left out of the sums.
+        Raises `ExplainerError` for an image or output that is not there, and where `images` do not fit the values.
+        """
+        return by_region.regions_table(self, image, output)
 
     def __getitem__(self, item: Any) -> Explanation:
         """`explanation[images]` or `explanation[images, outputs]`, as in `select`; all dimensions are kept."""
@@ -223,6 +259,25 @@ class Explanation:
         from shapsight.report.plots import image_plot
 
         return image_plot(self, **options)
+
+    def overlay(
+        self,
+        image: int = 0,
+        output: int | str = 0,
+        *,
+        detail: Detail = "auto",
+        cmap: str | Colormap | None = None,
+        **options: Any,
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """One image's heatmap over a pale copy of it, as red, green and blue from 0 to 255, at the image's size.
+
+            PIL.Image.fromarray(explanation.overlay(3, "x")).save("x.png")
+
+        `detail` and `cmap` are those of `plot`. Options: see `shapsight.report.overlay.overlay`.
+        """
+        from shapsight.report.overlay import overlay
+
+        return overlay(self, image, output, detail=detail, cmap=cmap, **options)
 
     def save(
         self, path: str | os.PathLike[str], dtype: torch.dtype | Literal["float16"] | None = None
