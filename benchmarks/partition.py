@@ -136,7 +136,7 @@ def bare(model: nn.Module, image: Tensor, count: int, batch: int, layout: torch.
 
 def ours(model: nn.Module, masker: str, image: Tensor, count: int, precision: str | None = None) -> None:
     explainer = PartitionShap(
-        model, masker, max_evals=count, batch_size=BATCH, contexts="both", precision=precision
+        model, masker, "axis", count, batch_size=BATCH, contexts="both", precision=precision
     )
     explainer(image.unsqueeze(0), OUTPUTS)
 

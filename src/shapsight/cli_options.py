@@ -101,8 +101,8 @@ def _explain_options(
         int, typer.Option(help="partition, regions: masked images that the model sees.")
     ] = 500,
     tree: Annotated[
-        str, typer.Option(help="partition: axis halves rectangles, regions follows colours.")
-    ] = "axis",
+        str, typer.Option(help="partition: regions follows colours, axis halves rectangles, as shap does.")
+    ] = "regions",
     contexts: Annotated[
         str, typer.Option(help="partition: auto gets farthest, both gives shap's numbers; 0, 1.")
     ] = "auto",
@@ -139,6 +139,12 @@ def _explain_options(
         str | None,
         typer.Option(help="Figures: a colour map of matplotlib, such as coolwarm.", show_default=False),
     ] = None,
+    show_noise: Annotated[
+        bool,
+        typer.Option(
+            "--show-noise", help="Figures, partition: draw what cannot be told from the coins' noise."
+        ),
+    ] = False,
     image_size: Annotated[
         int | None, typer.Option(min=16, help="With --arch: pixels squared; by default the network's own.")
     ] = None,

@@ -36,7 +36,7 @@ class Settings:
     method: str = "partition"
     outputs: str = "top4"
     masker: str = "inpaint_telea"
-    tree: str = "axis"
+    tree: str = "regions"
     contexts: str = "auto"
     max_evals: int = 500
     regions: str = "grid(4,4)"
@@ -49,6 +49,7 @@ class Settings:
     as_probability: bool = False
     detail: str = "auto"
     cmap: str | None = None
+    show_noise: bool = False
     image_size: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -121,6 +122,7 @@ def explain_files(
                 unit=_unit(subject, settings),
                 detail=cast(Detail, settings.detail),
                 cmap=settings.cmap,
+                hide_noise=not settings.show_noise,
             )
             figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
             rows += _rows(path, name, found)

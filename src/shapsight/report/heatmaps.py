@@ -17,6 +17,7 @@ from shapsight.errors import ExplainerError
 from shapsight.report.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
 from shapsight.report.style import in_an_installed_font, see_through
 
+NOISE_NOTE = "what the coins' noise hides is averaged"
 NOTES = {"regions": "summed over regions of the image", "smooth": "smoothed over 3 % of the side"}
 
 
@@ -26,6 +27,7 @@ def image_plot(
     *,
     detail: Detail = "auto",
     cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     pixels: Tensor | Array | None = None,
     labels: Sequence[str] | Sequence[Sequence[str]] | None = None,
     true_labels: Sequence[str] | None = None,
@@ -51,6 +53,8 @@ def image_plot(
         detail: how finely values are drawn: summed over "regions" that follow the image, "smooth" (under a Gaussian),
             as "pixels", or "auto": see `Explanation.heatmap`. Sums are drawn per 1 % of the image's area, since a
             large region would otherwise stand out for its size alone: its value is its colour times its area.
+        hide_noise: draw both halves of a node of PartitionSHAP's tree at the node's mean where the coins' noise does
+            not tell them apart (`Explanation.above_noise`); False draws the values.
         cmap: another colour map, or the name of one of matplotlib's; it gets the usual opacity unless it has its own.
         pixels: images to draw instead of `explanation.images`: `(images, channels, height, width)`, channels last,
             or `(images, height, width)`; in [0, 1], in [0, 255], or in any range, which is then stretched.
@@ -73,7 +77,8 @@ def image_plot(
     pictures = pictures_of(explanation, pixels)
     names = _output_labels(explanation, labels)
     detail = _detail(explanation, detail, cell)
-    values = heats_of(explanation, detail)
+    per_area = is_per_area(explanation, detail, cell)
+    values = heats_of(explanation, detail, per_area, hide_noise)
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
     marks = _marks(len(explanation), {"target": targets, "prediction": predictions_xy})
     rows = [
@@ -85,8 +90,10 @@ def image_plot(
         )
         for image in range(len(explanation))
     ]
-    look = Look(scale_percentile, width, cell, unit, limit, kind_of(explanation, detail, cmap))
-    return draw_rows(rows, _at(detail, look), figure)
+    look = Look(scale_percentile, width, cell, unit, limit, kind_of(cmap, per_area))
+    return draw_rows(
+        rows, _noted(look, detail, per_area, hide_noise and explanation.above_noise is not None), figure
+    )
 
 
 @in_an_installed_font
@@ -98,6 +105,7 @@ def compare_plot(
     *,
     detail: Detail = "auto",
     cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     pixels: Tensor | Array | None = None,
     true_labels: Sequence[str] | None = None,
     targets: Tensor | Array | None = None,
@@ -125,7 +133,8 @@ def compare_plot(
         )
     pictures = pictures_of(first, pixels)
     detail = _detail(first, detail, cell)
-    values = [heats_of(explanation, detail) for explanation in (first, second)]
+    per_area = is_per_area(first, detail, cell)
+    values = [heats_of(explanation, detail, per_area, hide_noise) for explanation in (first, second)]
     captions = _matched("true_labels", true_labels, len(first)) or [""] * len(first)
     marks = _marks(len(first), {"target": targets})
     rows = []
@@ -136,8 +145,9 @@ def compare_plot(
         ]
         pairs = tuple(heat for pair in zip(*both, strict=True) for heat in pair)
         rows.append(Row(pictures[image], str(captions[image]), marks[image], pairs))
-    look = Look(scale_percentile, width, cell, unit, kind=kind_of(first, detail, cmap))
-    return draw_rows(rows, _at(detail, look), figure)
+    look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area))
+    hides = hide_noise and any(e.above_noise is not None for e in (first, second))
+    return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
 
 
 @in_an_installed_font
@@ -148,6 +158,7 @@ def atlas(
     output: int | str | None = None,
     detail: Detail = "auto",
     cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     pixels: Tensor | Array | None = None,
     scale_percentile: float = 99.5,
     width: float | None = None,
@@ -170,6 +181,7 @@ def atlas(
     pictures = pictures_of(explanation, pixels)
     picked = _detail(explanation, detail, cell)
     detail = "smooth" if (detail, picked) == ("auto", "regions") else picked
+    per_area = is_per_area(explanation, detail, cell)
     names = explanation.names()
     if any(row != names[0] for row in names):
         raise ExplainerError(
@@ -179,7 +191,7 @@ def atlas(
     rows = []
     for place in dict.fromkeys(places or [""]):
         chosen = [number for number in range(len(names)) if not places or places[number] == place]
-        heats = zip(_mean_sizes(explanation[chosen], detail), names[0], strict=True)
+        heats = zip(_mean_sizes(explanation[chosen], detail, per_area, hide_noise), names[0], strict=True)
         count = f"mean of {len(chosen)} image{'s' * (len(chosen) != 1)}"
         caption = f"{place}, {count}" if place else count
         rows.append(
@@ -190,38 +202,40 @@ def atlas(
                 tuple(Heat(sizes, name, np.nan) for sizes, name in heats),
             )
         )
-    look = Look(scale_percentile, width, cell, unit, kind=kind_of(explanation, detail, cmap, SIZES))
-    return draw_rows(rows, _at(detail, look), figure)
+    look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area, SIZES))
+    hides = hide_noise and per_area and explanation.above_noise is not None
+    return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
 
 
-def _mean_sizes(explanation: Explanation, detail: Detail) -> Array:
+def _mean_sizes(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
     """The mean over images of their |values|, one image at a time to spare memory; NaN where all are."""
     total = np.zeros((explanation.values.shape[1], *explanation.values.shape[3:]))
     known = np.zeros_like(total)
     for one in explanation:
-        sizes = (
-            one.heatmap("abs")[0].detach().double().cpu().numpy()
-            if detail == "pixels"
-            else np.abs(heats_of(one, detail)[0])
-        )
+        if detail == "pixels" and not per_area:
+            sizes = one.heatmap("abs")[0].detach().double().cpu().numpy()
+        else:
+            sizes = np.abs(heats_of(one, detail, per_area, hide_noise)[0])
         total += np.where(np.isfinite(sizes), sizes, 0)
         known += np.isfinite(sizes)
     return np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
 
 
-def heats_of(explanation: Explanation, detail: Detail) -> Array:
-    """What is drawn, `(images, outputs, height, width)`: sums per 1 % of the area, or single values."""
-    detail = details.chosen(explanation, detail)
-    heatmap = explanation.heatmap(detail=detail).detach().double().cpu().numpy()
-    return heatmap if detail == "pixels" else heatmap * (heatmap.shape[2] * heatmap.shape[3] / 100)
+def heats_of(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
+    """What is drawn, `(images, outputs, height, width)`: values per 1 % of the area, or of single pixels."""
+    heatmap = explanation.heatmap(detail=detail, hide_noise=hide_noise).detach().double().cpu().numpy()
+    return heatmap * (heatmap.shape[2] * heatmap.shape[3] / 100) if per_area else heatmap
 
 
-def kind_of(
-    explanation: Explanation, detail: Detail, cmap: str | Colormap | None, kind: Kind = SIGNED
-) -> Kind:
+def is_per_area(explanation: Explanation, detail: Detail, cell: int | None = None) -> bool:
+    """Whether values are sums spread over an area, as those of a tree's nodes are too, and no cells are asked for."""
+    is_sum = details.chosen(explanation, detail) != "pixels" or explanation.method in details.SUMS
+    return is_sum and cell is None
+
+
+def kind_of(cmap: str | Colormap | None, per_area: bool, kind: Kind = SIGNED) -> Kind:
     """The kind of values that `heats_of` gives, in the colours asked for."""
-    is_sum = details.chosen(explanation, detail) != "pixels"
-    name = f"{kind.name} per 1 % of area" if is_sum else kind.name
+    name = f"{kind.name} per 1 % of area" if per_area else kind.name
     return replace(kind, name=name, colours=see_through(cmap, kind.colours))
 
 
@@ -235,9 +249,11 @@ def _detail(explanation: Explanation, detail: Detail, cell: int | None) -> Detai
     return "pixels" if cell is not None else details.chosen(explanation, detail)
 
 
-def _at(detail: Detail, look: Look) -> Look:
-    """A look with the detail's note; sums are drawn as they are, without cells."""
-    return look if detail == "pixels" else replace(look, cell=1, note=NOTES[detail])
+def _noted(look: Look, detail: Detail, per_area: bool, hides_noise: bool) -> Look:
+    """A look that says what was summed or hidden. What is spread evenly is drawn as it is, without cells."""
+    notes = [NOTES[detail]] if detail in NOTES else []
+    notes += [NOISE_NOTE] if hides_noise else []
+    return replace(look, cell=1 if per_area else look.cell, notes=tuple(notes))
 
 
 def _heats(

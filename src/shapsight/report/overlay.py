@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap
 from numpy import ndarray
 
 from shapsight.attribution.explanation import Detail, Explanation
-from shapsight.report.heatmaps import heats_of, kind_of, pictures_of
+from shapsight.report.heatmaps import heats_of, is_per_area, kind_of, pictures_of
 from shapsight.report.panels import Look, paled, scale_of
 
 
@@ -20,6 +20,7 @@ def overlay(
     *,
     detail: Detail = "auto",
     cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     scale_percentile: float = 99.5,
     limit: float | None = None,
 ) -> UInt8[ndarray, "height width 3"]:
@@ -32,8 +33,9 @@ def overlay(
     """
     one = explanation.select(image, output)
     picture = pictures_of(one, None)[0]
-    values = heats_of(one, detail)[0, 0]
-    look = Look(scale_percentile, None, None, "", limit, kind_of(one, detail, cmap))
+    per_area = is_per_area(one, detail)
+    values = heats_of(one, detail, per_area, hide_noise)[0, 0]
+    look = Look(scale_percentile, None, None, "", limit, kind_of(cmap, per_area))
     scale = scale_of([values], look)
     values = cv2.resize(values, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     place = (values - scale.lowest) / (scale.limit - scale.lowest)

@@ -100,7 +100,7 @@ SIZES = Kind(style.MASS, False, "mean |SHAP value|", ("attribution, of either si
 
 @dataclass(frozen=True)
 class Look:
-    """How rows are drawn; None leaves the choice to the layout. `note` is what the reader is told beside the key."""
+    """How rows are drawn; None leaves the choice to the layout. `notes` are what the reader is told beside the key."""
 
     scale_percentile: float
     width: float | None
@@ -108,7 +108,7 @@ class Look:
     unit: str
     limit: float | None = None
     kind: Kind = SIGNED
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -301,13 +301,13 @@ def _mark(kind: Mark, at: tuple[float, float], beyond: tuple[float, float] = (0,
 
 
 def _key(rows: Sequence[Row], look: Look) -> list[tuple[Artist, str]]:
-    """What the colours and marks mean, for those that occur, and the note."""
+    """What the colours and marks mean, for those that occur, and the notes."""
     key = look.kind.key
     if any(not np.isfinite(heat.values).all() for row in rows for heat in row.heats):
         key.append((Patch(facecolor=style.NOT_A_NUMBER), "not a number"))
     kinds: tuple[Mark, ...] = ("target", "prediction")
     key += [(_mark(kind, (0, 0)), kind) for kind in kinds if any(kind in row.marks for row in rows)]
-    return [*key, (Patch(alpha=0), look.note)] if look.note else key
+    return [*key, *((Patch(alpha=0), note) for note in look.notes)]
 
 
 def _key_lines(key: list[tuple[Artist, str]], width: float) -> list[list[tuple[Artist, str]]]:

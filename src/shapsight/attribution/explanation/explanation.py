@@ -68,6 +68,9 @@ class Explanation:
         std_errors: standard error of each value over the references or samples, where the method has them.
         unresolved: how much of each pixel's value, in absolute terms, was only spread evenly over a region that the
             budget did not split further; where the method works so.
+        above_noise: what plots draw of values that coins were tossed for (PartitionSHAP): each node's value where its
+            halves cannot be told apart, summed over channels. It has the total of the values. Sums and differences of
+            explanations have none.
         method: such as "DeepSHAP"; `settings`: what it was run with.
         model_name: what people call the model, such as "all rooms"; see `named`.
 
@@ -84,6 +87,7 @@ class Explanation:
     output_names: tuple[str, ...] = ()
     std_errors: Float[Tensor, "images outputs channels height width"] | None = None
     unresolved: Float[Tensor, "images outputs height width"] | None = None
+    above_noise: Float[Tensor, "images outputs height width"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
@@ -100,7 +104,8 @@ class Explanation:
                 raise ExplainerError(f"{name} has shape {found}; values have {shape[:2]} (images, outputs)")
         if len(self.images) != len(self):
             raise ExplainerError(f"{len(self.images)} images to draw for values of {len(self)} images")
-        for name, size in (("std_errors", shape), ("unresolved", shape[:2] + shape[3:])):
+        flat = shape[:2] + shape[3:]
+        for name, size in (("std_errors", shape), ("unresolved", flat), ("above_noise", flat)):
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != size:
                 raise ExplainerError(f"{name} has shape {tuple(tensor.shape)}; values have {shape}")
@@ -146,7 +151,7 @@ class Explanation:
         return dataclasses.replace(self, model_name=model_name)
 
     def heatmap(
-        self, reduce: Reduce = "sum", detail: Detail = "pixels"
+        self, reduce: Reduce = "sum", detail: Detail = "pixels", *, hide_noise: bool = False
     ) -> Float[Tensor, "images outputs height width"]:
         """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only.
 
@@ -159,9 +164,14 @@ class Explanation:
             in images of up to 32 pixels a side and of values that are sums already (PartitionSHAP, RegionSHAP), else
             regions, or smooth where there is no image to cut. What is not a number stays where it is and is left out
             of the sums. A volume is cut and smoothed as the tall image it is stored as.
+        hide_noise: True gives `above_noise`, as plots draw it, where there is one; of the plain sum only.
         Raises `ExplainerError` for another `reduce` or `detail`, and for regions where `images` do not fit the values.
         """
-        if reduce == "sum":
+        if hide_noise and reduce != "sum":
+            raise ExplainerError(f"hide_noise goes with reduce='sum', not with {reduce!r}")
+        if hide_noise and self.above_noise is not None:
+            heatmap = self.above_noise
+        elif reduce == "sum":
             heatmap = self.values.sum(2)
         elif reduce == "abs":
             heatmap = self.values.abs().sum(2)
@@ -308,8 +318,8 @@ class Explanation:
             explanation.to_xarray().shap_values.sel(output="x").mean("image")
 
         Variables: `shap_values (image, output, channel, height, width)`, `base_values`, `predictions`,
-        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors` and
-        `unresolved` where there are any. The coordinate `output` holds names where all images have the same ones.
+        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors`, `unresolved`
+        and `above_noise` where there are any. The coordinate `output` holds names where all images have the same ones.
         Raises `MissingDependency` without xarray (`pip install 'shapsight[xarray]'`).
         """
         return with_xarray.to_xarray(self)

@@ -29,6 +29,7 @@ BY_OUTPUT = (
     "output_index",
     "std_errors",
     "unresolved",
+    "above_noise",
 )
 # Settings that are a list with one entry an image.
 BY_IMAGE = ("evaluations", "largest_open")
