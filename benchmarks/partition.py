@@ -149,7 +149,7 @@ def ours(
     model: nn.Module, masker: str, image: Tensor, count: int, precision: str | None = None, batch: int = BATCH
 ) -> None:
     explainer = PartitionShap(
-        model, masker, max_evals=count, batch_size=batch, contexts="both", precision=precision
+        model, masker, "axis", count, batch_size=batch, contexts="both", precision=precision
     )
     explainer(image.unsqueeze(0), OUTPUTS)
 

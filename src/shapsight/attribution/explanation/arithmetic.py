@@ -29,6 +29,9 @@ def concatenate(explanations: Sequence[Explanation]) -> Explanation:
     first = parts[0]
     for number, part in enumerate(parts[1:], start=1):
         _check_alike(first, part, number)
+    # What plots draw may be lacking in files that older versions wrote: then the values are drawn.
+    has_all = all(part.above_noise is not None for part in parts)
+    first = first if has_all else dataclasses.replace(first, above_noise=None)
     joined: dict[str, Tensor] = {
         name: torch.cat([getattr(part, name).to(first.values.device) for part in parts])
         for name in (*BY_OUTPUT, *BY_IMAGE_ALONE)
@@ -96,6 +99,7 @@ def combined(first: Explanation, second: Explanation, sign: int) -> Explanation:
         unresolved=unresolved,
         part_labels=labels,
         part_std_errors=of_parts,
+        above_noise=None,
         method=first.method if first.method == second.method else _joined(first.method, second.method, sign),
         model_name=_joined(_model(first), _model(second), sign),
         settings={"first": _origin(first), "second": _origin(second), "second_times": sign},
@@ -140,6 +144,8 @@ def scaled(explanation: Explanation, factor: float) -> Explanation:
     if not math.isfinite(factor):
         raise ExplainerError(f"an explanation cannot be multiplied by {factor}")
     changed: dict[str, Any] = {name: getattr(explanation, name) * factor for name in ADDED}
+    if explanation.above_noise is not None:
+        changed["above_noise"] = explanation.above_noise * factor
     for name in ("std_errors", "unresolved", "part_std_errors"):
         tensor = getattr(explanation, name)
         changed[name] = None if tensor is None else tensor * abs(factor)

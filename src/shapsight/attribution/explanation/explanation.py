@@ -16,6 +16,7 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import (
     arithmetic,
+    by_region,
     notebook,
     parts,
     selection,
@@ -24,13 +25,18 @@ from shapsight.attribution.explanation import (
     with_shap,
     with_xarray,
 )
+from shapsight.attribution.explanation.detail import Detail, at_detail
 from shapsight.attribution.explanation.selection import Images, Wanted
 from shapsight.attribution.region_values import RegionValues
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     import shap
     import xarray
+    from jaxtyping import UInt8
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 Reduce = Literal["sum", "abs", "positive"]
@@ -44,6 +50,7 @@ class Explanation:
         explanation.values               # (images, outputs, channels, height, width)
         explanation.heatmap()            # (images, outputs, height, width): summed over channels
         explanation.parts(roi.long()).values   # (images, outputs, 2): what the scene and the region contribute
+        explanation.regions_table()      # what each region of the first image contributes to the first output
         explanation[0], explanation[2:5], explanation[0, "x"]
         explanation.select(outputs="x").plot()
         explanation.save("egret.safetensors");  Explanation.load("egret.safetensors")
@@ -66,6 +73,9 @@ class Explanation:
             budget did not split further; where the method works so.
         part_labels, part_std_errors: the partition that the explainer was told of with `parts=`, and the standard
             errors of its sums over the references; see `parts`.
+        above_noise: what plots draw of values that coins were tossed for (PartitionSHAP): each node's value where its
+            halves cannot be told apart, summed over channels. It has the total of the values. Sums and differences of
+            explanations have none.
         method: such as "DeepSHAP"; `settings`: what it was run with.
         model_name: what people call the model, such as "all rooms"; see `named`.
 
@@ -84,6 +94,7 @@ class Explanation:
     unresolved: Float[Tensor, "images outputs height width"] | None = None
     part_labels: Int[Tensor, "images height width"] | None = None
     part_std_errors: Float[Tensor, "images outputs parts"] | None = None
+    above_noise: Float[Tensor, "images outputs height width"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
@@ -104,6 +115,7 @@ class Explanation:
         for name, size in (
             ("std_errors", shape),
             ("unresolved", shape[:2] + shape[3:]),
+            ("above_noise", shape[:2] + shape[3:]),
             ("part_labels", shape[:1] + shape[3:]),
             ("part_std_errors", of_parts),
         ):
@@ -153,15 +165,49 @@ class Explanation:
         """The same explanation with a name for its model, which pictures, differences and files then show."""
         return dataclasses.replace(self, model_name=model_name)
 
-    def heatmap(self, reduce: Reduce = "sum") -> Float[Tensor, "images outputs height width"]:
-        """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only."""
-        if reduce == "sum":
-            return self.values.sum(2)
-        if reduce == "abs":
-            return self.values.abs().sum(2)
-        if reduce == "positive":
-            return self.values.clamp_min(0).sum(2)
-        raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+    def heatmap(
+        self, reduce: Reduce = "sum", detail: Detail = "pixels", *, hide_noise: bool = False
+    ) -> Float[Tensor, "images outputs height width"]:
+        """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only.
+
+            explanation.heatmap()                     # single values
+            explanation.heatmap(detail="regions")     # a region's sum, spread evenly over its pixels
+            explanation.heatmap("abs")
+
+        detail: "regions" sums over 100 regions that follow the image, "smooth" under a Gaussian of 3 % of the shorter
+            side, "pixels" not at all. All keep the total of each image and output. "auto" is what plots draw: pixels
+            in images of up to 32 pixels a side and of values that are sums already (PartitionSHAP, RegionSHAP), else
+            regions, or smooth where there is no image to cut. What is not a number stays where it is and is left out
+            of the sums. A volume is cut and smoothed as the tall image it is stored as.
+        hide_noise: True gives `above_noise`, as plots draw it, where there is one; of the plain sum only.
+        Raises `ExplainerError` for another `reduce` or `detail`, and for regions where `images` do not fit the values.
+        """
+        if hide_noise and reduce != "sum":
+            raise ExplainerError(f"hide_noise goes with reduce='sum', not with {reduce!r}")
+        if hide_noise and self.above_noise is not None:
+            heatmap = self.above_noise
+        elif reduce == "sum":
+            heatmap = self.values.sum(2)
+        elif reduce == "abs":
+            heatmap = self.values.abs().sum(2)
+        elif reduce == "positive":
+            heatmap = self.values.clamp_min(0).sum(2)
+        else:
+            raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+        return at_detail(self, heatmap, detail)
+
+    def regions_table(self, image: int = 0, output: int | str = 0) -> pd.DataFrame:
+        """What each region of an image contributes to an output, the largest first.
+
+            explanation.regions_table(3, "x").head()
+
+        The regions are those of `heatmap(detail="regions")`. Columns: `region` (its number), `value` (the sum of its
+        pixels' values, in the unit of the output), `share` (of the regions' absolute values, 0 to 1), `pixels` (its
+        area), `left, top, right, bottom` (its first and last columns and rows) and `x, y` (its centre), in pixels from
+        the upper left. What is not a number is left out of the sums.
+        Raises `ExplainerError` for an image or output that is not there, and where `images` do not fit the values.
+        """
+        return by_region.regions_table(self, image, output)
 
     def parts(self, masks: Any = None) -> RegionValues:
         """What each part of the image contributes: the sums of its values, with their sign, in the output's unit.
@@ -261,6 +307,25 @@ class Explanation:
 
         return image_plot(self, **options)
 
+    def overlay(
+        self,
+        image: int = 0,
+        output: int | str = 0,
+        *,
+        detail: Detail = "auto",
+        cmap: str | Colormap | None = None,
+        **options: Any,
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """One image's heatmap over a pale copy of it, as red, green and blue from 0 to 255, at the image's size.
+
+            PIL.Image.fromarray(explanation.overlay(3, "x")).save("x.png")
+
+        `detail` and `cmap` are those of `plot`. Options: see `shapsight.report.overlay.overlay`.
+        """
+        from shapsight.report.overlay import overlay
+
+        return overlay(self, image, output, detail=detail, cmap=cmap, **options)
+
     def save(
         self, path: str | os.PathLike[str], dtype: torch.dtype | Literal["float16"] | None = None
     ) -> Path:
@@ -290,8 +355,8 @@ class Explanation:
             explanation.to_xarray().shap_values.sel(output="x").mean("image")
 
         Variables: `shap_values (image, output, channel, height, width)`, `base_values`, `predictions`,
-        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors` and
-        `unresolved` where there are any. The coordinate `output` holds names where all images have the same ones.
+        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors`, `unresolved`
+        and `above_noise` where there are any. The coordinate `output` holds names where all images have the same ones.
         Raises `MissingDependency` without xarray (`pip install 'shapsight[xarray]'`).
         """
         return with_xarray.to_xarray(self)

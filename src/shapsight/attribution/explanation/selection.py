@@ -30,6 +30,7 @@ BY_OUTPUT = (
     "std_errors",
     "unresolved",
     "part_std_errors",
+    "above_noise",
 )
 BY_IMAGE_ALONE = ("images", "part_labels")
 # Settings that are a list with one entry an image.

@@ -52,17 +52,19 @@ class PartitionShap(BlackBox):
         explainer = PartitionShap(model, "blur(128,128)")              # an nn.Module: tensors (N, C, H, W)
         explainer = PartitionShap(predict, "inpaint_telea")            # any function: numpy (N, H, W, C)
         explanation = explainer(images, outputs=TopK(4))               # four classes at the price of one
-        explainer = PartitionShap(model, 0.5, max_evals=2000, tree="regions")
+        explainer = PartitionShap(model, 0.5, max_evals=2000, tree="axis")
         explainer = PartitionShap(model, "mean", max_evals=None, tolerance=0.01)
         explanation.unresolved                                         # where it would go on
 
     The evaluations go where the model reacts most: the largest share is split first. What is left when they run out
     stays with its node and is spread over the node's pixels, so values always sum to `prediction - base value`.
+    Values are unbiased, and single ones may be noise. Plots draw `above_noise`: where a node's halves cannot be told
+    apart from the coins' noise, both have the node's mean.
 
     Arguments
         predict: the model: an `nn.Module`, or any function from a batch of images to scores.
         masker: what stands where pixels are hidden; see `shapsight.maskers`.
-        tree: "axis" halves rectangles, as shap does; "regions" keeps together what looks alike; or your own, a
+        tree: "regions" keeps together what looks alike; "axis" halves rectangles, as shap does; or your own, a
             `trees.Node` or a function from an image to one.
         max_evals: coalitions to evaluate for each image, counting the full and the empty one; at least 3. None needs
             a tolerance.
@@ -89,7 +91,7 @@ class PartitionShap(BlackBox):
         self,
         predict: nn.Module | Callable[..., Any],
         masker: Any,
-        tree: str | Tree | Node = "axis",
+        tree: str | Tree | Node = "regions",
         max_evals: int | None = DEFAULT_EVALS,
         batch_size: int = 50,
         contexts: Contexts = "auto",
@@ -183,6 +185,7 @@ class PartitionShap(BlackBox):
         gap = moved(wide(predictions) - wide(base_values) - wide(values).sum((2, 3, 4)), predictions)
         _warn_of(gap, predictions, base_values)
         errors = gathered([one.shares.squared_errors for one in results]).sqrt()
+        above_noise = gathered([one.shares.above_noise.sum(1) for one in results])
         return Explanation(
             values=values,
             base_values=base_values,
@@ -192,6 +195,7 @@ class PartitionShap(BlackBox):
             images=drawable(images if show is None else show),
             output_names=self.output_names,
             std_errors=errors if self.contexts == "auto" else None,
+            above_noise=above_noise if self.contexts == "auto" else None,
             unresolved=gathered([one.shares.unresolved.sum(1) for one in results]),
             method=self.method,
             settings=self._settings(images[0], results),

@@ -27,11 +27,13 @@ class Shares:
         values: what each number of the image got.
         unresolved: how much of it, in absolute terms, was spread evenly over a node that was not split further.
         squared_errors: of the values, where they were sampled.
+        above_noise: the values where they stand out from the noise of sampling, and what they are on average elsewhere.
     """
 
     values: Float[Tensor, "outputs channels_or_1 height width"]
     unresolved: Float[Tensor, "outputs channels_or_1 height width"]
     squared_errors: Float[Tensor, "outputs channels_or_1 height width"]
+    above_noise: Float[Tensor, "outputs channels_or_1 height width"]
 
     @classmethod
     def of(cls, root: Node, shape: Size, outputs: int) -> Shares:
@@ -43,7 +45,7 @@ class Shares:
             )
         players = 1 if root.size == height * width else channels
         values = torch.zeros(outputs, players, height, width, dtype=torch.float64)
-        return cls(values, torch.zeros_like(values), torch.zeros_like(values))
+        return cls(values, *(torch.zeros_like(values) for _ in range(3)))
 
     def spread(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
         """Give a node's share to its pixels, the same to each."""
@@ -52,6 +54,11 @@ class Shares:
             self.values[output][node.index] += amount / node.size
             if error:
                 self.squared_errors[output][node.index] += error / node.size**2
+
+    def draw(self, node: Node, share: Scores) -> None:
+        """Give a node's pixels what stands out of their share, the same to each."""
+        for output, amount in enumerate(share.tolist()):
+            self.above_noise[output][node.index] += amount / node.size
 
     def leave_open(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
         """The same for a node that could be split further: what it got is unresolved."""
