@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,9 +17,22 @@ from PIL import Image, UnidentifiedImageError
 
 from shapsight.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PHOTOGRAPHS = tuple(
+    ".jpg .jpeg .jpe .jfif .png .bmp .webp .tif .tiff .gif .avif .heic .heif .jp2 .ppm .pgm .pnm".split()
+)
 ORIENTATION_TAG = 0x0112  # EXIF; 1 means "as stored"
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # how Pillow opens 16-bit grey files
+
+
+@cache
+def image_suffixes() -> tuple[str, ...]:
+    """The suffixes of images that can be decoded here; .heic with the package pillow-heif."""
+    with suppress(ModuleNotFoundError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    known = Image.registered_extensions()
+    return tuple(suffix for suffix in PHOTOGRAPHS if known.get(suffix) in Image.OPEN)
 
 
 def decode_image(

@@ -18,12 +18,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from shapsight.data.decoded import Decoded
-from shapsight.data.decoding import SUFFIXES, Decoder, UndecodableError, decode_image, quiet_pillow
+from shapsight.data.decoding import Decoder, UndecodableError, decode_image, quiet_pillow
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 
 __all__ = [
-    "SUFFIXES",
     "ImageBatches",
     "ImageTargets",
     "Inspection",

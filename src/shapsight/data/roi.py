@@ -16,10 +16,10 @@ from jaxtyping import Bool
 from PIL import Image
 
 from shapsight.data.annotations import Shapes, box, read_shapes, shapes_of
-from shapsight.data.decoding import SUFFIXES, decode_image
+from shapsight.data.decoding import decode_image, image_suffixes
+from shapsight.data.image_files import is_image
 from shapsight.errors import DataError
 
-MASK_SUFFIXES = (".png", *(suffix for suffix in SUFFIXES if suffix != ".png"))
 WHITE = 127  # a mask's pixel above this grey level is inside
 GRAMMAR = (
     "A region of interest is one of: below:ROW (such as below:112, every pixel from that row of the stored "
@@ -121,7 +121,8 @@ def _mask_from_folder(folder: Path, row: Row) -> Mask:
     annotations = stem.with_name(f"{stem.name}.json")
     if annotations.is_file():
         return _from_shapes(annotations, read_shapes(annotations, GRAMMAR), row)
-    candidates = [stem.with_name(stem.name + suffix) for suffix in MASK_SUFFIXES]
+    suffixes = sorted(image_suffixes(), key=lambda suffix: suffix != ".png")
+    candidates = [stem.with_name(stem.name + suffix) for suffix in suffixes]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise DataError(
@@ -180,7 +181,7 @@ def _from_column(column: str, row: Row) -> Mask:
             raise DataError(f"{text!r} of {row['path']} is no box:LEFT,TOP,RIGHT,BOTTOM") from error
         return _from_shapes(Path(text), Shapes([box(left, top, right, bottom)]), row)
     path = Path(text)
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if path.is_file() and is_image(path):
         return _read_mask(path, row)
     return read_roi(text).draw(row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.outputs import Outputs, TopK
 from shapsight.attribution.short import METHODS, EightBitModel, Method, explain
-from shapsight.data.images import SUFFIXES, cropped_square, decode_image
+from shapsight.data.image_files import find_images, left_out_by_kind
+from shapsight.data.images import cropped_square, decode_image
 from shapsight.errors import DataError, ExplainerError, ModelError
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
@@ -26,6 +28,7 @@ from shapsight.models.bundle import Bundle, load_bundle, normalise
 
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
+COMPARING = ("deep", "gradient")  # the methods that need references
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,13 @@ def explain_files(
     if settings.method not in METHODS:
         raise ExplainerError(f"--method {settings.method} is not one of {', '.join(METHODS)}")
     subject, paths = _subject(paths, settings)
-    files = _files(paths)
+    files = _files(paths, narrator)
     outputs = _outputs(settings.outputs, subject.names)
     pictures, skipped = _decoded(files)
     if not pictures:
         raise DataError(f"no image can be read ({len(files)} given); the first: {skipped[0][1]}")
     images = subject.squares(list(pictures.values()))
+    references = _references(subject, settings, narrator)
     run = RunFolder.start(out, command=command, settings=asdict(settings), overwrite=overwrite)
     try:
         for path, reason in skipped:
@@ -109,7 +113,7 @@ def explain_files(
         for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
             title = f"{settings.method}: {path.name} ({number + 1} of {len(pictures)})"
             with narrator.step(title) as report:
-                found = _explain(subject, images[number : number + 1], outputs, settings, report)
+                found = _explain(subject, images[number : number + 1], outputs, settings, references, report)
             found.save(run.folder("explanations") / f"{name}.safetensors")
             figure = found.plot(true_labels=[path.name], unit=_unit(subject, settings))
             figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
@@ -166,20 +170,26 @@ def _class_names(path: Path | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
+def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:
+    """The images that paths name, those in folders by the rule that holds for datasets."""
     files: list[Path] = []
+    left_out = Counter[str]()
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside, others = find_images(path)
             if not inside:
-                raise DataError(f"{path} holds no images ({', '.join(SUFFIXES)})")
-            files += inside
+                only = f" (only {left_out_by_kind(others)})" if others else ""
+                raise DataError(f"{path} holds no images{only}")
+            files += [path / name for name in inside]
+            left_out += others
         elif path.exists():
             files.append(path)
         else:
             raise DataError(f"there is no {path}")
     if not files:
         raise DataError("name at least one image, or a folder of images")
+    if left_out:
+        narrator.note(f"Files that are no images were passed over: {left_out_by_kind(left_out)}.")
     return files
 
 
@@ -205,7 +215,12 @@ def _outputs(text: str, names: Sequence[str]) -> Outputs:
 
 
 def _explain(
-    subject: Subject, image: UInt8[Tensor, "1 3 size size"], outputs: Outputs, settings: Settings, report: Any
+    subject: Subject,
+    image: UInt8[Tensor, "1 3 size size"],
+    outputs: Outputs,
+    settings: Settings,
+    references: UInt8[Tensor, "references 3 size size"] | None,
+    report: Any,
 ) -> Explanation:
     options: dict[str, Any] = {"output_names": subject.names}
     if settings.method == "partition":
@@ -217,9 +232,8 @@ def _explain(
         options |= {"samples": settings.samples}
     if settings.method != "deep":
         options |= {"seed": settings.seed}
-    references, model, given = None, subject.model, image
-    if settings.method in ("deep", "gradient"):
-        references = _references(subject, settings)
+    model, given = subject.model, image
+    if settings.method in COMPARING:
         if not isinstance(model, Bundle):
             given = normalise(image, model.mean, model.std)
             references = None if references is None else normalise(references, model.mean, model.std)
@@ -246,8 +260,12 @@ def _method(settings: Settings) -> Method:
     return cast(Method, settings.method)
 
 
-def _references(subject: Subject, settings: Settings) -> UInt8[Tensor, "references 3 size size"] | None:
-    """The images of --references; None for a bundle's own."""
+def _references(
+    subject: Subject, settings: Settings, narrator: Narrator
+) -> UInt8[Tensor, "references 3 size size"] | None:
+    """The images of --references; None for a bundle's own, and for a method that compares with none."""
+    if settings.method not in COMPARING:
+        return None
     if settings.references is None:
         if subject.is_bundle:
             return None
@@ -255,9 +273,11 @@ def _references(subject: Subject, settings: Settings) -> UInt8[Tensor, "referenc
             f"--method {settings.method} compares with references: name a folder of images that stand for 'feature "
             "absent' with --references FOLDER, or use --method partition, which needs none"
         )
-    pictures, _ = _decoded(_files([settings.references]))
+    pictures, skipped = _decoded(_files([settings.references], narrator))
     if not pictures:
         raise DataError(f"none of the images in {settings.references} can be read")
+    for path, reason in skipped:
+        narrator.note(f"{path} is left out of the references: {reason}")
     return subject.squares(list(pictures.values()))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from shapsight.data.columns import numeric_targets
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError, MissingDependency
 
@@ -63,8 +64,8 @@ def list_saved(path: Path) -> Listing:
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
         raise DataError(f"{path} has no rows")
-    said = ("path", "label", "split", "environment", "group", "roi", "id", label)
-    numeric = tuple(c for c in table.columns if c not in said and pd.api.types.is_numeric_dtype(table[c]))
+    said = ("path", "label", "split", "environment", "group", "roi", "id", str(label))
+    numeric, counting = numeric_targets(table, said)
     return Listing(
         path,
         table,
@@ -73,6 +74,8 @@ def list_saved(path: Path) -> Listing:
         environment="column:environment" if "environment" in table.columns else "folder:1",
         split="column:split" if "split" in table.columns else None,
         numeric=numeric,
+        counting=counting,
+        targets_from="columns of numbers",
         pixels={name: side for name, side in SIDES.items() if name in numeric},
         class_names=names,
     )
