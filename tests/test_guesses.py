@@ -76,6 +76,12 @@ def test_splits_that_repeat_their_folder_or_lie_below_the_classes_are_found(tmp_
     assert read_dataset(tmp_path / "three").class_names == ("cat", "dog")
 
 
+def test_images_in_split_folders_without_classes_are_listed_with_the_reason(tmp_path):
+    write(tmp_path, "train/1.png", "test/2.png")
+    with pytest.raises(DataError, match="2 × it lies in no class folder"):
+        read_dataset(tmp_path, task="classification")
+
+
 def test_a_train_among_other_vehicles_is_a_class(tmp_path):
     write(tmp_path, *(f"{kind}/{n}.png" for kind in ("bus", "car", "train") for n in range(3)))
     assert read_dataset(tmp_path).class_names == ("bus", "car", "train")
@@ -239,6 +245,6 @@ def test_the_first_note_says_what_was_found_out(tmp_path):
     }
     pd.DataFrame(frame | {"camera": list("llrr")}).to_csv(tmp_path / "drive.csv", index=False)
     assert read_dataset(tmp_path / "drive.csv", environment="camera").notes[0] == (
-        "Read as a regression of steering (columns of numbers; the paths are in column path); 2 environments, l 2, r 2 (column "
-        "camera); splits train 2, validation 2; not used: column note."
+        "Read as a regression of steering (columns of numbers; the paths are in column path); 2 environments, l 2, "
+        "r 2 (column camera); splits train 2, validation 2; not used: column note."
     )

@@ -18,8 +18,8 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
 from shapsight.data.rules import column_by_rule
 from shapsight.data.scale import Scale
-from shapsight.data.sources.names import compile_pattern
 from shapsight.data.sources.idx import read_idx
+from shapsight.data.sources.names import compile_pattern
 from shapsight.data.splits import draw_splits
 from shapsight.errors import DataError, MissingDependency
 

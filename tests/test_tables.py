@@ -124,7 +124,7 @@ def test_a_driving_log_without_a_header_is_read(folder):
 
 def test_a_table_without_a_header_is_refused_as_such(folder):
     frame().to_csv(folder / "drive.csv", index=False, header=False)
-    with pytest.raises(DataError, match="has no header: its first line is a row already .*path,steering"):
+    with pytest.raises(DataError, match=r"has no header: its first line is a row already .*path,steering"):
         read_dataset(folder / "drive.csv")
 
 

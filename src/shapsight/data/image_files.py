@@ -47,7 +47,7 @@ def find_images(folder: Path) -> tuple[list[str], Counter[str]]:
 
 
 def left_out_by_kind(left_out: Counter[str], most: int = 8) -> str:
-    """ "3 .txt, 1 .json", the commonest first."""
+    """What was left out, the commonest first, as in 3 .txt, 1 .json."""
     listed = [f"{count} {kind}" for kind, count in left_out.most_common(most)]
     more = len(left_out) - len(listed)
     return ", ".join([*listed, f"{more} kinds more"] if more else listed)

@@ -16,8 +16,8 @@ Rule = str | Callable[[str], str]
 NOWHERE = "folder:99"  # no path is so deep: one environment, named after the dataset
 GRAMMAR = (
     "A rule is folder:N (the nth folder below the dataset, folder:-1 the innermost), column:NAME (or NAME alone), "
-    "name:REGEX (its first group, or all that it matches in the path), block:N (every N images in the order of taking), or a "
-    "Python function of the path"
+    "name:REGEX (its first group, or all that it matches in the path), block:N (every N images in the order "
+    "of taking), or a Python function of the path"
 )
 
 

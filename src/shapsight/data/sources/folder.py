@@ -18,7 +18,6 @@ from shapsight.data.sources.names import (
     IDS,
     WORDS,
     X_Y,
-    Span,
     compile_pattern,
     key_of_taking,
     likely_pattern,
@@ -86,10 +85,9 @@ def list_names(root: Path, pattern: str | None, rules: Rules = NONE_GIVEN) -> Li
         whole = str(PurePosixPath(path).with_suffix(""))
         is_whole = bool(pattern and "/" in pattern)
         match = compiled.fullmatch(whole if is_whole else PurePosixPath(path).stem)
-        reason = _unreadable_name(path) or _unsplit(path, splits) or (None if match else _reason(pattern))
-        if reason is not None or match is None:
-            printable = path.encode(errors="backslashreplace").decode()
-            skipped.append({"path": printable, "reason": reason})
+        reason = _unreadable_name(path) or _unsplit(path, splits) or _reason(pattern)
+        if _unreadable_name(path) or _unsplit(path, splits) or match is None:
+            skipped.append({"path": _printable(path), "reason": reason})
             continue
         rows.append({"path": path} | match.groupdict() | _split_column(path, splits))
         targets = [] if is_whole else [match.span(name) for name in fields if name not in (*WORDS, *IDS)]
@@ -124,25 +122,28 @@ def list_classes(root: Path, rules: Rules = NONE_GIVEN) -> Listing:
     found, left_alone = _found(root)
     splits = find_splits(found, rules)
     level = _first_level(found, splits)
-    kept, skipped = [], []
+    kept: list[str] = []
+    skipped = []
     for path in found:
         reason = _unreadable_name(path) or _unsplit(path, splits)
         if reason is None and rules.label is None and _folder(path, level) is None:
             reason = "it lies in no class folder"
         if reason is None:
-            kept.append({"path": path} | _split_column(path, splits))
+            kept.append(path)
         else:
-            skipped.append({"path": path.encode(errors="backslashreplace").decode(), "reason": reason})
+            skipped.append({"path": _printable(path), "reason": reason})
     return Listing(
         root,
-        pd.DataFrame(kept, columns=["path", *(["split"] if splits.names else [])]),
+        pd.DataFrame(
+            {"path": kept} | ({"split": [splits.of(path) for path in kept]} if splits.names else {})
+        ),
         root.resolve().name,
         label=f"folder:{level + 1}",
         environment=NOWHERE,
         split="column:split" if splits.names else None,
         skipped=tuple(skipped),
         left_alone=left_alone,
-        order=_ranks([key_of_taking(entry["path"], ()) for entry in kept]),
+        order=_ranks([key_of_taking(path, ()) for path in kept]),
         expected=EXPECTED,
         splits_from=_said(splits),
     )
@@ -202,14 +203,18 @@ def _folder(path: str, level: int) -> str | None:
     return folders[level] if level < len(folders) else None
 
 
-def _split_column(path: str, splits: SplitFolders) -> dict[str, str | None]:
-    return {"split": splits.of(path)} if splits.names else {}
+def _split_column(path: str, splits: SplitFolders) -> dict[str, str]:
+    return {"split": splits.of(path) or ""} if splits.names else {}
 
 
 def _unsplit(path: str, splits: SplitFolders) -> str | None:
     if not splits.names or splits.of(path) is not None:
         return None
     return f"it lies beside the split folders {', '.join(sorted(splits.names))}, in none of them"
+
+
+def _printable(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
 
 
 def _unreadable_name(path: str) -> str | None:
@@ -227,7 +232,7 @@ def _ranks(keys: Sequence[tuple[object, ...]]) -> tuple[int, ...]:
     return tuple(int(place) for place in np.argsort(order))
 
 
-def _percent(rows: Sequence[dict[str, str | None]]) -> tuple[str, ...]:
+def _percent(rows: Sequence[dict[str, str]]) -> tuple[str, ...]:
     is_jetbot = all(re.match("xy_", PurePosixPath(str(row["path"])).name, re.I) for row in rows)
     return (
         (PERCENT,)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import PurePosixPath
 from uuid import UUID
 
@@ -114,12 +114,18 @@ def _between(stem: str, spans: Sequence[Span]) -> list[str]:
     return [stem[start:end] for start, end in zip(ends, starts, strict=True)]
 
 
+def _shared(texts: Sequence[str]) -> str:
+    """The characters that all texts begin with."""
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*texts, strict=False))
+    return "".join(letters[0] for letters in alike)
+
+
 def _common(texts: Sequence[str], *, is_last: bool) -> str:
     """What stands there in every name; `{}` for what differs, between separators and words that do not."""
     if len(set(texts)) == 1 and not (is_last and len(texts) == 1):
         return texts[0]
     if not all(texts):
         return ""
-    before = os.path.commonprefix([re.sub(r"[^\W_].*", "", text) for text in texts])
-    after = os.path.commonprefix([text[len(before) :][::-1] for text in texts])[::-1].lstrip("0123456789")
+    before = _shared([re.sub(r"[^\W_].*", "", text) for text in texts])
+    after = _shared([text[len(before) :][::-1] for text in texts])[::-1].lstrip("0123456789")
     return f"{before}{{}}{'' if is_last or after in texts else after}"

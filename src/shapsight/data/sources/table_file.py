@@ -18,7 +18,7 @@ PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", 
 LABEL_COLUMNS = ("label", "class", "category")
 WORDS = ("environment", "split", "group", "roi", "width", "height", "id", "index")
 UDACITY = ["center", "left", "right", "steering", "throttle", "brake", "speed"]  # of its driving_log.csv
-EXPECTED = "Paths in a table are relative to the table's own folder, and --path-column names the column that holds them."
+EXPECTED = "Paths are relative to the table's own folder, and --path-column names the column that holds them."
 TAILS = (3, 2, 1)  # how much of a path from another computer is looked for
 
 
@@ -160,6 +160,4 @@ def _parts(given: str) -> tuple[str, ...]:
 def _on_moved(moved: list[str]) -> tuple[str, ...]:
     if not moved:
         return ()
-    return (
-        f"{len(moved)} paths are those of another computer; their files were found below the table, such as {moved[0]}.",
-    )
+    return (f"{len(moved)} paths are those of another computer; their files were found as {moved[0]}.",)
