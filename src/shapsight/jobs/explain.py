@@ -159,7 +159,7 @@ def _class_names(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except (OSError, ValueError) as error:
         raise ModelError(f"the class names {path} cannot be read: {error}") from error
@@ -204,14 +204,20 @@ def _decoded(files: Sequence[Path]) -> tuple[dict[Path, Any], list[tuple[Path, s
 
 
 def _outputs(text: str, names: Sequence[str]) -> Outputs:
-    """`top4`, `all`, or names and numbers by comma."""
-    if text == "all":
+    """Names and numbers by comma, `top4` or `all`; what is a name is never taken for anything else."""
+    if text == "all" and text not in names:
         return None
-    if text.startswith("top") and text[3:].isdigit():
+    if text.startswith("top") and text[3:].isdigit() and text not in names:
         return TopK(int(text[3:]))
-    if text in names:
-        return text
-    return [int(part) if part.lstrip("-").isdigit() else part for part in map(str.strip, text.split(","))]
+    parts = text.split(",")
+    chosen: list[int | str] = []
+    while parts:
+        # A name may hold commas itself, such as ImageNet's "tench, Tinca tinca": the longest one counts.
+        starts = [",".join(parts[:count]).strip() for count in range(len(parts), 0, -1)]
+        name = next((start for start in starts if start in names), starts[-1])
+        parts = parts[name.count(",") + 1 :]
+        chosen.append(int(name) if name not in names and name.lstrip("-").isdecimal() else name)
+    return chosen
 
 
 def _explain(
