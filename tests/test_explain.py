@@ -171,7 +171,9 @@ def test_a_probability_is_the_softmax_of_the_logits_and_a_comma_in_a_name_is_no_
         (["top2", "all", "hen"], "top2", ["top2"]),
     ],
 )
-def test_what_is_the_name_of_an_output_is_taken_for_nothing_else(classifier, tmp_path, names, outputs, chosen):
+def test_what_is_the_name_of_an_output_is_taken_for_nothing_else(
+    classifier, tmp_path, names, outputs, chosen
+):
     (tmp_path / "names.json").write_text(json.dumps(names), encoding="utf-8-sig")
     arguments = ["--method", "regions", "--regions", "grid(1,2)", "--masker", "mean", "--outputs", outputs]
     photo = classifier["photos"] / "photo_0.png"
@@ -201,7 +203,9 @@ def test_a_folder_is_explained_without_what_is_hidden_and_says_what_else_was_the
     assert result.exit_code == 0, result.output
     said = [Path(name).name for name in pd.read_csv(tmp_path / "run" / "explanations.csv")["image"]]
     assert said == ["a.png", "d.tif"]
-    assert result.stderr.count("Files that are no images were passed over: 1 .txt.") == 2  # images and references
+    assert (
+        result.stderr.count("Files that are no images were passed over: 1 .txt.") == 2
+    )  # images and references
 
 
 @pytest.mark.parametrize("method", ["deep", "gradient"])

@@ -15,6 +15,7 @@ from shapsight.data.images import Progress, inspect_images
 from shapsight.data.manifest import COLUMNS, Manifest, no_skipped
 from shapsight.data.reading_notes import (
     counting_note,
+    darker_than_others,
     how_it_was_read,
     reading_notes,
     refuse_the_unlearnable,
@@ -99,7 +100,10 @@ def read_dataset(
         table["label"], reasons = label_column(table, label or listing.label, listing)
     else:
         scales_found, reasons = target_columns(table, targets, scales or {}, listing)
-    reasons = [i.reason or reason for i, reason in zip(inspections, reasons, strict=True)]
+    darker = darker_than_others([i.white for i in inspections])
+    reasons = [
+        i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
+    ]
     table, skipped = _usable(table, reasons, listing)
     for entry in skipped:
         decoded.take(entry["path"])
@@ -126,7 +130,7 @@ def read_dataset(
         skipped,
         listing.left_alone,
         for_training=for_training,
-        rotated=sum(i.has_orientation for i in inspections),
+        inspections=[i for i, reason in zip(inspections, reasons, strict=True) if reason is None],
         has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
     )
     return Manifest(

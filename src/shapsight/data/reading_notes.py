@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from shapsight.data.image_files import left_out_by_kind
+from shapsight.data.images import Inspection
 from shapsight.data.rules import NOWHERE, Rule, Rules, in_words
 from shapsight.data.scale import Scale
 from shapsight.data.sources.listing import Listing
@@ -109,19 +110,29 @@ def reading_notes(
     left_alone: Counter[str],
     *,
     for_training: bool,
-    rotated: int,
+    inspections: Sequence[Inspection],
     has_targets_in_pixels: bool,
 ) -> list[str]:
     """Sentences on what is unseen, left out, turned, or of several sizes."""
     notes = _on_splits(table) if for_training else []
     if skipped:
         notes.append(f"{_images(len(skipped))} left out: {tally(skipped)}.")
+    rotated = sum(i.has_orientation for i in inspections)
     if rotated:
         carry = "carries an" if rotated == 1 else "carry an"
         notes.append(
             f"{_images(rotated)} {carry} EXIF orientation, which is not applied: "
             "targets refer to the stored pixels."
         )
+    whites = Counter(i.white for i in inspections if i.white not in (None, 65535))
+    for white, number in whites.items():
+        notes.append(
+            f"{_images(number)} with more than 8 bits: {white:g} was taken for white, the least of 1, 255, 4095 and "
+            "65535 that holds them."
+        )
+    with_more = sum(i.has_more for i in inspections)
+    if with_more:
+        notes.append(f"{with_more} files hold several pictures: the first of each was taken.")
     sizes = Counter(zip(table["width"], table["height"], strict=True))
     if len(sizes) > 1:
         several = ", ".join(f"{width} × {height} ({n})" for (width, height), n in sizes.most_common(4))
@@ -130,6 +141,19 @@ def reading_notes(
     if left_alone:
         notes.append(f"Files that are no images were passed over: {left_out_by_kind(left_alone)}.")
     return notes
+
+
+def darker_than_others(whites: Sequence[float | None]) -> list[str | None]:
+    """Why an image is left out whose brightness is not known: deep pixels darker than those of the others."""
+    known = [white for white in whites if white is not None]
+    highest = max(known, default=None)
+    return [
+        None
+        if white in (None, highest)
+        else f"its pixels of more than 8 bits are {white:g} at most, where white is {highest:g} in other images: this "
+        "one is dark, or of fewer bits, and the file does not say which (save it with 8 bits)"
+        for white in whites
+    ]
 
 
 def _on_splits(table: pd.DataFrame) -> list[str]:
