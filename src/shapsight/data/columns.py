@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from shapsight.data.rules import Rule, column_by_rule
+from shapsight.data.rules import Rule, column_by_rule, refuse_lists
 from shapsight.data.scale import PIXELS, Scale
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
@@ -42,6 +42,7 @@ def target_columns(
     for name in names:
         given = scales.get(name)
         side = given if given in PIXELS else listing.pixels.get(name) if given is None else None
+        refuse_lists(table, name)
         raw = table[name].copy()
         table[name] = _numbers(name, raw)
         found[name] = _scale(given, side)

@@ -63,11 +63,22 @@ def column_by_rule(
         return (places // int(rest)).map(lambda number: f"block {number}")
     name = rest if kind == "column" and colon else rule
     if name in table.columns:
+        refuse_lists(table, name)
         return table[name].map(lambda value: "" if pd.isna(value) else _plain(value))
     if colon and kind != "column":
         raise DataError(f"{rule!r} cannot be read. {GRAMMAR}")
     near = difflib.get_close_matches(name, map(str, table.columns), n=5, cutoff=0) or ["none"]
     raise DataError(f"there is no column {name!r}; there are {', '.join(near)}. {GRAMMAR}")
+
+
+def refuse_lists(table: pd.DataFrame, name: str) -> None:
+    """Raise `DataError` for a column with more than one value in a row, such as several labels of an image."""
+    several = [value for value in table[name] if pd.api.types.is_list_like(value)]
+    if several:
+        raise DataError(
+            f"the column {name!r} holds several values in one row, such as {str(several[0])[:60]}, where one is "
+            "needed: add a column with one, or a column of 0 and 1 for each label and name these with --targets"
+        )
 
 
 def in_words(rule: Rule) -> str:

@@ -30,6 +30,7 @@ from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.trained_run import TrainedRun, open_run
 from shapsight.jobs.treated import photographs, region_masks
 from shapsight.models.bundle import library_versions
+from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 
 EVERY = "all"
@@ -74,6 +75,7 @@ def cure(
     where the first stopped. Raises a `ShapsightError` for what cannot be tried, before anything is trained.
     """
     started = time.monotonic()
+    chosen_device(settings.device)  # a wrong one is said before any work is done
     trained = open_run(run)
     turns = take_turns(trained.manifest.environments, trained.manifest.train_on)
     budget = budget_of(trained, settings, turns)

@@ -25,6 +25,7 @@ from shapsight.jobs.reading import DataOptions, read
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.summary import measures
 from shapsight.models.bundle import Bundle, Card, load_bundle
+from shapsight.models.devices import chosen_device
 from shapsight.report.page import KeyFigure, Page
 
 
@@ -34,7 +35,7 @@ def evaluate_run(
     *,
     out: str | os.PathLike[str] | None = None,
     options: DataOptions | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     seed: int = 0,
     narrator: Narrator,
     command: str = "shapsight evaluate",
@@ -50,7 +51,7 @@ def evaluate_run(
     started = time.monotonic()
     folder = Path(run)
     bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
-    bundle.model.to(device)
+    bundle.model.to(chosen_device(device))
     manifest = manifest_for(folder, data, bundle.card, options or DataOptions(), narrator, seed)
     with narrator.step(f"Decoding {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), bundle.card.input_size, progress=report)

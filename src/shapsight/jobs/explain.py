@@ -25,6 +25,7 @@ from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
+from shapsight.models.devices import chosen_device
 
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
@@ -129,7 +130,7 @@ def explain_files(
 
 
 def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequence[Path]]:
-    device = _device(settings.device)
+    device = chosen_device(settings.device)
     if settings.arch is None:
         if len(paths) < 2:
             raise ExplainerError(
@@ -144,15 +145,6 @@ def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequen
     network = nn.Sequential(built.model, nn.Softmax(1)) if settings.as_probability else built.model
     model = EightBitModel(network, built.mean, built.std).eval().to(device)
     return Subject(model, settings.image_size or built.size, names, False), paths
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"--device {name} is not to be had here: {str(error).splitlines()[0]}") from error
 
 
 def _class_names(path: Path | None) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from shapsight.models.callbacks import (
     SeededEpochs,
     WarmUp,
 )
+from shapsight.models.devices import chosen_device
 from shapsight.models.plan import Plan, Schedule
 from shapsight.models.right_reasons import gradient_penalty
 
@@ -158,11 +159,16 @@ def _warm_up(module: Regression, plan: Plan) -> Sequence[Callback]:
 
 
 def _trainer(callbacks: list[Callback], plan: Plan, *, has_checkpoints: bool) -> pl.Trainer:
-    options = {"devices": 1, "logger": False, **plan.trainer}
+    try:
+        device = chosen_device(plan.accelerator)
+    except ModelError as error:
+        raise ModelError(f"accelerator={plan.accelerator!r} cannot be used: {error}") from error
+    own = 1 if device.index is None or device.type == "cpu" else [device.index]
+    options = {"devices": own, "logger": False, **plan.trainer}
     try:
         return pl.Trainer(
             max_epochs=plan.epochs,
-            accelerator=plan.accelerator,
+            accelerator=device.type,
             callbacks=callbacks,
             enable_checkpointing=has_checkpoints,
             enable_model_summary=False,
