@@ -12,7 +12,8 @@ import pandas as pd
 from shapsight.jobs.analysis import Outcome
 from shapsight.jobs.class_pages import ACCURACY
 from shapsight.jobs.error_sections import MODEL, error_section, relevance_section, stacked
-from shapsight.jobs.findings import count, duration, gap_sentence
+from shapsight.jobs.findings import count, gap_sentence
+from shapsight.jobs.narrator import duration
 from shapsight.jobs.picture_sections import comparison_section
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table

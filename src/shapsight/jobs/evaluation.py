@@ -18,8 +18,7 @@ from shapsight.jobs.analysis import Judged, measure, save_judged
 from shapsight.jobs.class_findings import accuracies
 from shapsight.jobs.class_pages import accuracy_section, judged_predictions, mistakes_section
 from shapsight.jobs.error_sections import error_figures, error_section
-from shapsight.jobs.findings import duration
-from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.narrator import Narrator, duration
 from shapsight.jobs.pages import left_out_section, write_page
 from shapsight.jobs.reading import DataOptions, read
 from shapsight.jobs.run_folder import RunFolder

@@ -21,7 +21,7 @@ from shapsight.attribution.short import METHODS, EightBitModel, Method, explain
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import cropped_square, decode_image
 from shapsight.errors import DataError, ExplainerError, ModelError
-from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.narrator import Narrator, part_of
 from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
@@ -111,14 +111,16 @@ def explain_files(
             narrator.note(f"{path} is left out: {reason}")
         rows = []
         names = _file_names(list(pictures))
-        for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
-            title = f"{settings.method}: {path.name} ({number + 1} of {len(pictures)})"
-            with narrator.step(title) as report:
-                found = _explain(subject, images[number : number + 1], outputs, settings, references, report)
-            found.save(run.folder("explanations") / f"{name}.safetensors")
-            figure = found.plot(true_labels=[path.name], unit=_unit(subject, settings))
-            figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
-            rows += _rows(path, name, found)
+        what = names[0] if len(names) == 1 else f"{len(names)} images"
+        with narrator.step(f"Explaining {what}, {settings.method}") as report:
+            for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
+                image, own = images[number : number + 1], part_of(report, number, len(names))
+                found = _explain(subject, image, outputs, settings, references, own)
+                found.save(run.folder("explanations") / f"{name}.safetensors")
+                figure = found.plot(true_labels=[path.name], unit=_unit(subject, settings))
+                figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
+                rows += _rows(path, name, found)
+                report(number + 1, len(names))
         pd.DataFrame(rows).to_csv(run.path / TABLE, index=False)
         if skipped:
             _write_skipped(run.path / SKIPPED, skipped)

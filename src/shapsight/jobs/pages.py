@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.error_sections import error_figures, error_section, relevance_section
-from shapsight.jobs.findings import count, duration, error_sentence, errors_of, relevance_sentence
+from shapsight.jobs.findings import count, error_sentence, errors_of, relevance_sentence
+from shapsight.jobs.narrator import duration
 from shapsight.jobs.picture_sections import comparison_section, picture_section
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import completed

@@ -9,12 +9,12 @@ from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.class_findings import accuracies, accuracy_sentence
 from shapsight.jobs.findings import (
     count,
-    duration,
     error_sentence,
     errors_of,
     gap_sentence,
     relevance_sentence,
 )
+from shapsight.jobs.narrator import duration
 
 
 def summarise(outcome: Outcome, run: Path, seconds: float) -> list[str]:
