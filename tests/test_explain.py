@@ -173,6 +173,54 @@ def test_a_probability_is_the_softmax_of_the_logits_and_a_comma_in_a_name_is_no_
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "outputs", "chosen"),
+    [
+        (["10", "2", "5"], "2,10", ["2", "10"]),
+        (["10", "2", "5"], "2", ["2"]),
+        (["10", "2", "5"], "5, 0, 10", ["5", "10", "10"]),
+        (["tench, Tinca tinca", "2", "hen"], "hen,tench, Tinca tinca,2", ["hen", "tench, Tinca tinca", "2"]),
+        (["top2", "all", "hen"], "all", ["all"]),
+        (["top2", "all", "hen"], "top2", ["top2"]),
+    ],
+)
+def test_what_is_the_name_of_an_output_is_taken_for_nothing_else(
+    classifier, tmp_path, names, outputs, chosen
+):
+    (tmp_path / "names.json").write_text(json.dumps(names), encoding="utf-8-sig")
+    arguments = ["--method", "regions", "--regions", "grid(1,2)", "--masker", "mean", "--outputs", outputs]
+    photo = classifier["photos"] / "photo_0.png"
+    given = [*options(classifier), "--classes", tmp_path / "names.json"]
+    result = shapsight("explain", photo, *given, *arguments, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "run" / "explanations.csv", dtype={"output": str})
+    assert table["output"].tolist() == chosen
+
+
+def test_a_name_that_two_outputs_bear_is_refused_with_both_columns(classifier, tmp_path):
+    (tmp_path / "names.txt").write_text("cat\ncat\nhen")
+    given = [*options(classifier), "--classes", tmp_path / "names.txt", "--outputs", "hen,cat"]
+    result = shapsight("explain", classifier["photos"] / "photo_0.png", *given, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "2 outputs are called 'cat', columns 0, 1" in " ".join(result.stderr.split())
+
+
+def test_a_folder_is_explained_without_what_is_hidden_and_says_what_else_was_there(classifier, tmp_path):
+    photos = tmp_path / "photos"
+    for name in ("a.png", "._a.png", ".thumbnails/b.png", "more/.ipynb_checkpoints/c.png", "more/d.tif"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 30), (90, 20, 20)).save(photos / name)
+    (photos / "notes.txt").write_text("")
+    arguments = ["--method", "deep", "--references", photos, "--outputs", "hen", "--out", tmp_path / "run"]
+    result = shapsight("explain", photos, *options(classifier), *arguments)
+    assert result.exit_code == 0, result.output
+    said = [Path(name).name for name in pd.read_csv(tmp_path / "run" / "explanations.csv")["image"]]
+    assert said == ["a.png", "d.tif"]
+    assert (
+        result.stderr.count("Files that are no images were passed over: 1 .txt.") == 2
+    )  # images and references
+
+
 @pytest.mark.parametrize("method", ["deep", "gradient"])
 def test_methods_with_references_take_a_folder_of_them_or_say_so(classifier, tmp_path, method):
     photo = classifier["photos"] / "photo_0.png"

@@ -21,6 +21,7 @@ from shapsight.errors import DataError
 from shapsight.jobs.diagnosis.case import Case
 from shapsight.jobs.diagnosis.look import look
 from shapsight.jobs.diagnosis.look_sentences import sentences
+from shapsight.jobs.diagnosis.part_tables import COLUMNS
 from shapsight.jobs.diagnosis.strategies import strategies
 from shapsight.models.bundle import Bundle, Card
 from shapsight.report.relevance_plots import Place, measures_plot, objects_plot, places_plot
@@ -226,6 +227,9 @@ def test_objects_get_their_share_and_the_one_with_most_is_named():
     assert shares["away", "bench"] == 0
     assert shares["away", "window"] == pytest.approx(0.5, abs=0.05)
     assert "Attribution on kinds of objects" in found.figures
+    for shown in COLUMNS["look"]:
+        table = found.tables[shown.name]
+        assert [column.name for column in shown.columns] == [column.name for column in shown.present(table)]
     assert found.facts["object_chance"] == pytest.approx(
         {"window": 0.25, "everything else": 2 / 3}[found.facts["object"]], abs=0.01
     )

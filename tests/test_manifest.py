@@ -1,12 +1,18 @@
 """The manifest: a table that can be written, read again, and asked for its splits."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from discs import write_discs
+from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
+from shapsight.data.readers import read_dataset
 from shapsight.errors import DataError
 
 
@@ -69,6 +75,19 @@ def test_a_failing_write_leaves_the_manifest_that_was_there(tmp_path, manifest, 
         manifest.save(tmp_path)
     assert (tmp_path / "manifest.parquet").read_bytes() == before
     assert Manifest.load(tmp_path).environments == ("a", "b")
+
+
+def test_a_manifest_that_was_just_read_can_be_copied_and_sent_to_another_process(tmp_path):
+    write_discs(tmp_path / "red", 4)
+    manifest = read_dataset(tmp_path)
+    assert len(manifest.decoded) == 4
+    paths = list(manifest.table["path"])
+    expected = load_images(tmp_path, paths, 8)
+    for copied in (copy.deepcopy(manifest), copy.copy(manifest), pickle.loads(pickle.dumps(manifest))):
+        pd.testing.assert_frame_equal(copied.table, manifest.table)
+        assert copied.scales == manifest.scales
+        assert torch.equal(load_images(copied, paths, 8), expected)
+    assert len(pickle.dumps(manifest)) < 20_000  # without the pixels
 
 
 def test_splits_give_rows_and_positions_that_agree(manifest):

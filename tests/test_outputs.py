@@ -26,6 +26,13 @@ def test_several_outputs_of_each_image_are_those_of_one_after_another(explainer)
         assert torch.allclose(together.values[:, column], alone.values[:, 0], atol=1e-6)
 
 
+def test_a_name_of_digits_is_a_name_and_one_that_two_columns_bear_is_refused():
+    names = ("10", "2", "cat", "cat", "5")
+    assert choose_outputs(["2", "10", 2], torch.zeros(1, 5), names).tolist() == [[1, 0, 2]]
+    with pytest.raises(ExplainerError, match="2 outputs are called 'cat', columns 2, 3"):
+        choose_outputs(["2", "cat"], torch.zeros(1, 5), names)
+
+
 @pytest.mark.parametrize(
     "outputs", [torch.zeros(2, 1, 1).long(), torch.zeros(3).long(), torch.zeros(2, 0).long(), torch.zeros(2)]
 )

@@ -71,9 +71,7 @@ def test_a_missing_mask_is_named(tmp_path):
 def test_a_mask_of_another_size_is_refused_naming_both(tmp_path):
     (tmp_path / "room_1").mkdir()
     Image.new("L", (8, 7), 255).save(tmp_path / "room_1" / "3_4_a.png")
-    with pytest.raises(
-        DataError, match=r"3_4_a\.png is 8 × 7 pixels, but its image room_1/3_4_a\.jpg is 8 × 6"
-    ):
+    with pytest.raises(DataError, match=r"3_4_a\.png is 8 × 7 pixels, but room_1/3_4_a\.jpg is 8 × 6"):
         read_roi(tmp_path).mask(ROW)
 
 
@@ -191,8 +189,9 @@ def test_coco_polygons_run_lengths_and_boxes_are_drawn_on_their_own_images(tmp_p
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"segmentation": {"counts": "abc"}}, "compressed or damaged run lengths"),
-        ({"segmentation": {"counts": [1, 2]}}, "compressed or damaged run lengths"),
+        ({"segmentation": {"counts": "abc"}}, "damaged run lengths"),
+        ({"segmentation": {"counts": "é"}}, "damaged run lengths"),
+        ({"segmentation": {"counts": [1, 2]}}, "do not fill 8 × 6 pixels"),
         ({"category_id": 1}, "damaged as a COCO file"),
     ],
 )

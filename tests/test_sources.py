@@ -18,8 +18,8 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
 from shapsight.data.rules import column_by_rule
 from shapsight.data.scale import Scale
-from shapsight.data.sources.folder import compile_pattern
 from shapsight.data.sources.idx import read_idx
+from shapsight.data.sources.names import compile_pattern
 from shapsight.data.splits import draw_splits
 from shapsight.errors import DataError, MissingDependency
 
@@ -406,6 +406,25 @@ def test_a_hugging_face_folder_gives_pictures_labels_and_splits(tmp_path, monkey
     assert len(manifest.split("test")) == 4
     row = manifest.table.index[manifest.table["path"] == "train#7"][0]
     assert (load_images(manifest, list(manifest.table["path"]), 6)[row] == 140).all()
+
+
+def test_several_labels_of_an_image_are_refused_with_their_column(tmp_path, monkeypatch, drives):
+    """In a folder of Hugging Face's, and in any table that holds lists."""
+    rows = [{"picture": Image.new("L", (8, 6), 20 * n), "answer": [n % 2, 1]} for n in range(10)]
+    saved = SavedImages(rows)
+    saved.features = saved.features | {"answer": type("List", (), {"feature": saved.features["answer"]})()}
+    fake = type(sys)("datasets")
+    fake.load_from_disk = lambda _: {"train": saved}
+    monkeypatch.setitem(sys.modules, "datasets", fake)
+    (tmp_path / "dataset_dict.json").write_text("{}")
+    with pytest.raises(DataError, match=r"'answer' holds several values in one row.* column of 0 and 1"):
+        read_dataset(tmp_path)
+    folder, table = drives
+    path = written(folder, table.assign(tags=[["wet", "dark"]] * 12), "jsonl")
+    for options in ({"label": "tags"}, {"environment": "tags"}, {"targets": ["tags"]}, {"group": "tags"}):
+        with pytest.raises(DataError, match="'tags' holds several values in one row"):
+            read_dataset(path, **options)
+    assert read_dataset(path).targets == ("steering", "speed")
 
 
 @settings(max_examples=60, deadline=None)

@@ -44,7 +44,7 @@ RoiSpec = Annotated[
     typer.Option("--roi", help="What the model should use: below:ROW, a folder of masks, a polygon file."),
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same splits, weights and draws.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 
 

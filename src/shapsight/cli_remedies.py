@@ -47,7 +47,7 @@ def diagnose(
         typer.Option(help="A COCO file with several categories; by default the ROI's if it is one."),
     ] = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    device: Device = "auto",
     overwrite: Overwrite = False,
     *,
     how: dict[str, Any],

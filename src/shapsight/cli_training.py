@@ -141,7 +141,7 @@ def evaluate(
         typer.Option("--out", "-o", help="Folder for tables and report; by default RUN/evaluation."),
     ] = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    device: Device = "auto",
     *,
     how: dict[str, Any],
 ) -> None:

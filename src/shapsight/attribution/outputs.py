@@ -79,7 +79,13 @@ def _column(output: int | str | Tensor, columns: int, names: Sequence[str]) -> i
         if output not in names:
             known = ", ".join(map(repr, names[:8])) or "none (pass output_names=)"
             raise ExplainerError(f"no output is called {output!r}; names: {known}")
-        return list(names).index(output)
+        bearing = [column for column, name in enumerate(names) if name == output]
+        if len(bearing) > 1:
+            raise ExplainerError(
+                f"{len(bearing)} outputs are called {output!r}, columns {', '.join(map(str, bearing))}: name one by "
+                "its number"
+            )
+        return bearing[0]
     if not is_whole(output.item() if isinstance(output, Tensor) and output.dim() == 0 else output):
         raise ExplainerError(
             f"outputs={output!r}: an output is a whole number or a name; several are a list, the highest TopK(4)"

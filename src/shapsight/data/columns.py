@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from shapsight.data.rules import Rule, column_by_rule
+from shapsight.data.rules import Rule, column_by_rule, refuse_lists
 from shapsight.data.scale import PIXELS, Scale
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
+COUNTING = re.compile(
+    r"unnamed: ?\d+|level_\d+|_.*|(.*_)?(index|idx|id|timestamp|time|date|frame|frame_number|row|seconds|ms|ns)"
+    r"(_(s|ms|us|ns|utc))?",
+    re.IGNORECASE,
+)
+YEAR_2001 = 1e9  # in seconds since 1970
 PIXEL_SIDES = {"width": "wide", "height": "high"}
 
 
@@ -35,6 +42,7 @@ def target_columns(
     for name in names:
         given = scales.get(name)
         side = given if given in PIXELS else listing.pixels.get(name) if given is None else None
+        refuse_lists(table, name)
         raw = table[name].copy()
         table[name] = _numbers(name, raw)
         found[name] = _scale(given, side)
@@ -43,6 +51,22 @@ def target_columns(
             _note_outside(name, raw, table, side, reasons)
             table[name] = 2 * table[name] / table[side].where(table[side] > 0) - 1
     return found, reasons
+
+
+def numeric_targets(table: pd.DataFrame, but: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns of numbers that may be targets, and those that only count the rows or tell the time.
+
+    numeric_targets(table, but=["path"])        # (("steering", "speed"), ("Unnamed: 0", "timestamp"))
+    """
+    numeric = [str(n) for n in table.columns if n not in but and pd.api.types.is_numeric_dtype(table[n])]
+    counting = tuple(name for name in numeric if COUNTING.fullmatch(name) or _is_time(table[name]))
+    return tuple(name for name in numeric if name not in counting), counting
+
+
+def _is_time(values: pd.Series) -> bool:
+    """Seconds, milliseconds or nanoseconds since 1970 that never go back."""
+    known = values.dropna().astype(float)
+    return len(known) > 1 and bool(known.is_monotonic_increasing and known.min() > YEAR_2001)
 
 
 def range_scales(found: Mapping[str, Scale | None], training: pd.DataFrame) -> dict[str, Scale]:

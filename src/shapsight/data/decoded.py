@@ -25,6 +25,11 @@ class Decoded:
     def __len__(self) -> int:
         return len(self._pixels)
 
+    def __reduce__(self) -> tuple[type[Decoded], tuple[int]]:
+        """A copy, or what another process gets, starts empty: its pixels are decoded again."""
+        with self._lock:
+            return Decoded, (self.room + sum(pixels.nbytes for pixels in self._pixels.values()),)
+
     def put(self, path: str, image: Image.Image) -> None:
         """Keep an RGB image, if it fits."""
         pixels = np.asarray(image)

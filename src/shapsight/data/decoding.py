@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,11 +16,26 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from shapsight.data.depth import deep_colours, said_white, to_eight_bits, unopened_tiff
 from shapsight.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PHOTOGRAPHS = tuple(
+    ".jpg .jpeg .jpe .jfif .png .bmp .webp .tif .tiff .gif .avif .heic .heif .jp2 .ppm .pgm .pnm".split()
+)
 ORIENTATION_TAG = 0x0112  # EXIF; 1 means "as stored"
-SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # how Pillow opens 16-bit grey files
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # how Pillow opens grey files of more than 8 bits
+HOLDS_SEVERAL = ("GIF", "TIFF")
+
+
+@cache
+def image_suffixes() -> tuple[str, ...]:
+    """The suffixes of images that can be decoded here; .heic with the package pillow-heif."""
+    with suppress(ModuleNotFoundError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    known = Image.registered_extensions()
+    return tuple(suffix for suffix in PHOTOGRAPHS if known.get(suffix) in Image.OPEN)
 
 
 def decode_image(
@@ -28,12 +45,29 @@ def decode_image(
 
         pixels = decode_image("data/room_1/112_98_a.jpg")      # (height, width, 3), uint8
 
-    Greyscale, palette and CMYK files become RGB, 16 bits are scaled down to 8, transparency is laid on
-    `matte` (a colour name), and an EXIF orientation is not applied: targets refer to the stored pixels.
+    Greyscale, palette and CMYK files become RGB; deeper pixels are scaled to 8 bits by what the file says is white,
+    otherwise by the least of 255, 4095 and 65535 (fractions: 1 or 255) that holds them; transparency is laid on
+    `matte` (a colour name); and an EXIF orientation is not applied: targets refer to the stored pixels.
     Raises `DataError` with the path and the reason if the file cannot be decoded.
     """
     with quiet_pillow():
-        return np.array(_decode(Path(path), matte)[0])
+        return np.array(_decode(Path(path), matte).image)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image, in RGB, and what a reader should know of it.
+
+    Attributes
+        white: of deeper pixels that do not say it, what was taken for white.
+        has_orientation: its EXIF data ask for another orientation than the stored one.
+        has_more: the file holds further pictures, of which this is the first.
+    """
+
+    image: Image.Image
+    white: float | None = None
+    has_orientation: bool = False
+    has_more: bool = False
 
 
 class UndecodableError(DataError):
@@ -48,8 +82,8 @@ class Decoder:
     """Decodes the images of a dataset's paths: files, and `FILE#NUMBER` inside a file that holds many.
 
     decoder = Decoder(manifest.root)
-    image, has_orientation = decoder.decode("room_1/112_98_a.jpg")      # a PIL image in RGB
-    image, _ = decoder.decode("train-images-idx3-ubyte.gz#17")
+    decoder.decode("room_1/112_98_a.jpg").image      # a PIL image in RGB
+    decoder.decode("train-images-idx3-ubyte.gz#17").image
     """
 
     def __init__(self, root: Path) -> None:
@@ -57,15 +91,17 @@ class Decoder:
         self._opened: dict[str, Any] = {}
         self._lock = Lock()
 
-    def decode(self, path: str) -> tuple[Image.Image, bool]:
-        """The image in RGB, and whether its EXIF data ask for another orientation than the stored one."""
+    def decode(self, path: str) -> Picture:
+        """The image in RGB. Raises `UndecodableError`."""
         name, hash_sign, number = path.rpartition("#")
         if not hash_sign or not number.isdigit() or (self.root / path).is_file():
             return _decode(self.root / path)
         try:
-            return _to_rgb(self._picture(name, int(number)), "white"), False
+            return Picture(*_to_rgb(self._picture(name, int(number)), "white"))
         except IndexError as error:
             raise UndecodableError(path, "there is no image of this number") from error
+        except ValueError as error:
+            raise UndecodableError(path, str(error)) from error
 
     def _picture(self, name: str, number: int) -> Image.Image:
         with self._lock:
@@ -105,24 +141,52 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _decode(path: Path, matte: str = "white") -> tuple[Image.Image, bool]:
+def _decode(path: Path, matte: str = "white") -> Picture:
+    image_suffixes()  # registers what decodes .heic
     try:
         with Image.open(path) as image:
             image.load()
             has_orientation = image.getexif().get(ORIENTATION_TAG, 1) != 1
-            return _to_rgb(image, matte), has_orientation
+            rgb, white = _to_rgb(image, matte, path)
+            has_more = image.format in HOLDS_SEVERAL and getattr(image, "n_frames", 1) > 1
+            return Picture(rgb, white, has_orientation, has_more)
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
+        if isinstance(error, UnidentifiedImageError) and (colours := unopened_tiff(path)) is not None:
+            return _picture_of(path, colours)
         raise UndecodableError(path, _reason(path, error)) from error
 
 
-def _to_rgb(image: Image.Image, matte: str) -> Image.Image:
-    if image.mode in SIXTEEN_BIT_MODES:
-        values = np.asarray(image).clip(0, 65535)
-        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
+def _picture_of(path: Path, colours: np.ndarray) -> Picture:
+    """What OpenCV read of a TIFF that Pillow does not know, such as one of fractions in colour."""
+    try:
+        return Picture(*_eight_bits_in_colour(colours, None))
+    except ValueError as error:
+        raise UndecodableError(path, str(error)) from error
+
+
+def _to_rgb(image: Image.Image, matte: str, path: Path | None = None) -> tuple[Image.Image, float | None]:
+    """The image in 8 bits, and what was taken for white of deeper pixels that do not say it."""
+    white = None
+    colours = None if path is None else deep_colours(image, path)
+    if colours is not None:
+        given = said_white(image, path)
+        image, white = _eight_bits_in_colour(colours, given)
+    elif image.mode in DEEP_MODES:
+        levels, white = to_eight_bits(np.asarray(image), said_white(image, path))
+        image = Image.fromarray(levels)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, matte), rgba).convert("RGB")
-    return image.convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, matte), rgba).convert("RGB"), white
+    return image.convert("RGB"), white
+
+
+def _eight_bits_in_colour(colours: np.ndarray, given: float | None) -> tuple[Image.Image, float | None]:
+    """A deep colour picture; its opacity runs over the whole range of its numbers."""
+    levels, white = to_eight_bits(colours[..., :3] if colours.ndim == 3 else colours, given)
+    if levels.shape == colours.shape:
+        return Image.fromarray(levels).convert("RGB"), white
+    opacity, _ = to_eight_bits(colours[..., 3:], 1.0 if colours.dtype.kind == "f" else 65535)
+    return Image.fromarray(np.concatenate([levels, opacity], axis=2)), white
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -18,12 +18,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from shapsight.data.decoded import Decoded
-from shapsight.data.decoding import SUFFIXES, Decoder, UndecodableError, decode_image, quiet_pillow
+from shapsight.data.decoding import Decoder, UndecodableError, decode_image, quiet_pillow
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 
 __all__ = [
-    "SUFFIXES",
     "ImageBatches",
     "ImageTargets",
     "Inspection",
@@ -46,6 +45,8 @@ class Inspection:
     width: int = 0
     height: int = 0
     has_orientation: bool = False  # its EXIF data ask for a rotation or a mirror image
+    white: float | None = None  # of deeper pixels that do not say it, what was taken for white
+    has_more: bool = False  # the file holds further pictures
     reason: str | None = None
 
 
@@ -76,7 +77,7 @@ def load_images(
 
     def load(path: str) -> UInt8[np.ndarray, "size size 3"]:
         pixels = decoded.take(path) if decoded is not None else None
-        image = decoder.decode(path)[0] if pixels is None else Image.fromarray(pixels)
+        image = decoder.decode(path).image if pixels is None else Image.fromarray(pixels)
         if image.size == (size, size):
             return np.asarray(image)
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
@@ -107,12 +108,13 @@ def inspect_images(
 
     def inspect(path: str) -> Inspection:
         try:
-            image, has_orientation = decoder.decode(path)
+            picture = decoder.decode(path)
         except UndecodableError as error:
             return Inspection(reason=error.reason)
         if keep is not None:
-            keep.put(path, image)
-        return Inspection(image.width, image.height, has_orientation)
+            keep.put(path, picture.image)
+        width, height = picture.image.size
+        return Inspection(width, height, picture.has_orientation, picture.white, picture.has_more)
 
     with quiet_pillow():
         return list(_in_threads(inspect, paths, progress))

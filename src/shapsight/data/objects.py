@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 from numpy import ndarray
 
-from shapsight.data.annotations import Shapes, read_categories, shapes_of
+from shapsight.data.annotations import Shapes, read_categories, refuse_another_size, shapes_of
 from shapsight.data.roi import resized
 from shapsight.errors import DataError
 
@@ -39,7 +41,7 @@ def object_masks(
     for number, row in enumerate(rows.to_dict("records")):
         kinds = _of_image(path, str(row["path"])) if shared is None else shared
         for kind, shapes in kinds.items():
-            mask = _drawn(path, shapes, str(row["path"]), (int(row["width"]), int(row["height"])))
+            mask = _drawn(path, shapes, row)
             masks = found.setdefault(kind, np.zeros((len(rows), size, size), bool))
             masks[number] = resized(mask, size)
     return dict(sorted(found.items()))
@@ -53,12 +55,9 @@ def _of_image(folder: Path, name: str) -> dict[str, Shapes | dict[str, Shapes]]:
 
 
 def _drawn(
-    path: Path, shapes: Shapes | dict[str, Shapes], name: str, size: tuple[int, int]
+    path: Path, shapes: Shapes | dict[str, Shapes], row: Mapping[Any, Any]
 ) -> Bool[ndarray, "height width"]:
-    found = shapes if isinstance(shapes, Shapes) else shapes_of(shapes, name, path)
-    if found.size is not None and found.size != size:
-        raise DataError(
-            f"{path} was drawn on an image of {found.size[0]} × {found.size[1]} pixels, but {name} is "
-            f"{size[0]} × {size[1]}"
-        )
-    return found.draw(*size)
+    found = shapes if isinstance(shapes, Shapes) else shapes_of(shapes, str(row["path"]), path)
+    if found.size is not None:
+        refuse_another_size(f"{path} was drawn on an image of", found.size, row)
+    return found.draw(int(row["width"]), int(row["height"]))

@@ -13,15 +13,24 @@ from shapsight.data.columns import label_column, range_scales, target_columns
 from shapsight.data.decoded import Decoded
 from shapsight.data.images import Progress, inspect_images
 from shapsight.data.manifest import COLUMNS, Manifest, no_skipped
-from shapsight.data.reading_notes import reading_notes, refuse_the_unlearnable, scale_notes, tally
-from shapsight.data.rules import Rule, column_by_rule
+from shapsight.data.reading_notes import (
+    counting_note,
+    darker_than_others,
+    how_it_was_read,
+    reading_notes,
+    refuse_the_unlearnable,
+    scale_notes,
+    tally,
+)
+from shapsight.data.rules import Rule, Rules, column_by_rule
 from shapsight.data.scale import PIXELS, Scale
-from shapsight.data.sources.folder import EXPECTED, are_classes, list_classes, list_names
+from shapsight.data.sources.folder import are_classes, list_classes, list_names
 from shapsight.data.sources.huggingface import is_saved_dataset, list_saved
 from shapsight.data.sources.idx import is_idx, list_idx
 from shapsight.data.sources.listing import Listing
 from shapsight.data.sources.table_file import SUFFIXES as TABLES
 from shapsight.data.sources.table_file import list_table
+from shapsight.data.sources.tub import is_tub, list_tubs
 from shapsight.data.splits import draw_splits, environments_to_train_on, known_splits
 from shapsight.errors import DataError
 
@@ -78,7 +87,8 @@ def read_dataset(
     for name, share in {"validation_share": validation_share, "test_share": test_share}.items():
         if not 0 <= share < 1:
             raise DataError(f"{name}={share} is not a share: it must be 0 or more and below 1")
-    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), label is not None)
+    rules = Rules(label, environment, split, group)
+    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), rules)
     task = task or _task(listing, targets, label)
     table = _with_columns(listing, environment, split, group)
     known = set(table["environment"])
@@ -90,7 +100,10 @@ def read_dataset(
         table["label"], reasons = label_column(table, label or listing.label, listing)
     else:
         scales_found, reasons = target_columns(table, targets, scales or {}, listing)
-    reasons = [i.reason or reason for i, reason in zip(inspections, reasons, strict=True)]
+    darker = darker_than_others([i.white for i in inspections])
+    reasons = [
+        i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
+    ]
     table, skipped = _usable(table, reasons, listing)
     for entry in skipped:
         decoded.take(entry["path"])
@@ -104,7 +117,9 @@ def read_dataset(
     elif "split" not in table.columns:
         table["split"] = "unseen"
     classes = _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
-    notes = list(listing.notes)
+    notes = [how_it_was_read(table, listing, rules, tuple(scales_found), classes), *listing.notes]
+    if task == "regression" and targets is None:
+        notes += counting_note(listing.counting)
     if for_training:
         notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
     final = range_scales(scales_found, table[table["split"] == "train"])
@@ -115,7 +130,7 @@ def read_dataset(
         skipped,
         listing.left_alone,
         for_training=for_training,
-        rotated=sum(i.has_orientation for i in inspections),
+        inspections=[i for i, reason in zip(inspections, reasons, strict=True) if reason is None],
         has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
     )
     return Manifest(
@@ -139,7 +154,7 @@ def _usable(
     table = table[[reason is None for reason in reasons]].reset_index(drop=True)
     if table.empty:
         raise DataError(
-            f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {EXPECTED}"
+            f"none of the {len(skipped)} images in {listing.root} can be used: {tally(skipped)}. {listing.expected}"
         )
     return table, skipped
 
@@ -151,24 +166,27 @@ def _list(
     path_column: str | None,
     allow_outside: bool,
     class_names: tuple[str, ...],
-    has_label_rule: bool,
+    rules: Rules,
 ) -> Listing:
     """What the source names, by the kind of source that it is."""
     text = os.fspath(source)
     path = Path(text.removeprefix("idx:"))
     if text.startswith("idx:") or (path.exists() and is_idx(path)):
         return list_idx(path, class_names)
-    if path.suffix in TABLES and not path.exists():
+    is_table = path.suffix.lower() in TABLES
+    if is_table and not path.exists():
         raise DataError(f"there is no table at {path}")
-    if path.suffix in TABLES and path.is_file():
+    if is_table and path.is_file():
         return list_table(path, path_column=path_column, allow_outside=allow_outside)
     if path.is_dir() and is_saved_dataset(path):
         return list_saved(path)
+    if pattern is None and rules.label is None and is_tub(path):
+        return list_tubs(path)
     if pattern is not None or task == "regression":
-        return list_names(path, pattern)
-    if task == "classification" or has_label_rule or (path.is_dir() and are_classes(path)):
-        return list_classes(path, has_rule=has_label_rule)
-    return list_names(path, pattern)
+        return list_names(path, pattern, rules)
+    if task == "classification" or rules.label is not None or (path.is_dir() and are_classes(path, rules)):
+        return list_classes(path, rules)
+    return list_names(path, pattern, rules)
 
 
 def _task(listing: Listing, targets: Sequence[str] | None, label: Rule | None) -> Task:
@@ -183,11 +201,15 @@ def _with_columns(
     """The listing's table with its environments, and splits and groups where there are rules for them."""
     table = listing.table.copy()
     group = group or ("column:group" if "group" in table.columns else None)
-    found = {"environment": column_by_rule(environment or listing.environment, table, listing.outermost)}
+
+    def column(rule: Rule) -> pd.Series[str]:
+        return column_by_rule(rule, table, listing.outermost, listing.order)
+
+    found = {"environment": column(environment or listing.environment)}
     if group is not None:
-        found["group"] = column_by_rule(group, table, listing.outermost)
+        found["group"] = column(group)
     if split is not None or listing.split is not None:
-        found["split"] = known_splits(column_by_rule(split or listing.split or "", table, listing.outermost))
+        found["split"] = known_splits(column(split or listing.split or ""))
     table = table.drop(columns=[name for name in ("environment", "split", "group") if name in table.columns])
     if "roi" in table.columns:
         found["roi"] = table["roi"].map(lambda spec: _whole_path(listing.root, spec))

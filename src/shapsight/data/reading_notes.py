@@ -7,8 +7,74 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from shapsight.data.image_files import left_out_by_kind
+from shapsight.data.images import Inspection
+from shapsight.data.rules import NOWHERE, Rule, Rules, in_words
 from shapsight.data.scale import Scale
+from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
+
+USED = ("path", "environment", "split", "group", "roi", "width", "height", "label", "id", "name", "time")
+
+
+def how_it_was_read(
+    table: pd.DataFrame, listing: Listing, rules: Rules, targets: Sequence[str], class_names: Sequence[str]
+) -> str:
+    """One sentence on what was found out or given: the task, and where classes, environments and splits lie.
+
+    "Read as a classification into 2 classes, cat, dog (folder level 2); one environment, pets; splits test 10, train
+    38, validation 12 (the folders Test, Train; validation drawn)."
+    """
+    if class_names:
+        what = f"classification into {len(class_names)} classes, {_some(class_names)}"
+        what += _place(rules.label, listing.label)
+    else:
+        what = f"regression of {_some(targets)}" + _brackets(listing.targets_from)
+    return f"Read as a {what}; {_environments(table, listing, rules)}; {_splits(table, listing, rules)}" + (
+        f"{_unused(listing, rules, targets, bool(class_names))}."
+    )
+
+
+def _environments(table: pd.DataFrame, listing: Listing, rules: Rules) -> str:
+    counts = table["environment"].value_counts().sort_index()
+    if len(counts) == 1:
+        return f"one environment, {counts.index[0]}"
+    named = _some([f"{name} {count}" for name, count in counts.items()])
+    return f"{len(counts)} environments, {named}" + _place(rules.environment, listing.environment)
+
+
+def _splits(table: pd.DataFrame, listing: Listing, rules: Rules) -> str:
+    counts = table["split"].value_counts().sort_index()
+    named = _some([f"{name} {count}" for name, count in counts.items()])
+    if rules.split is None and listing.split is None:
+        return f"splits {named}"
+    where = listing.splits_from if rules.split is None else ""
+    return f"splits {named}" + (_brackets(where) if where else _place(rules.split, listing.split))
+
+
+def _unused(listing: Listing, rules: Rules, targets: Sequence[str], has_classes: bool) -> str:
+    """Columns that are nothing to the manifest."""
+    own = {
+        str(rule).removeprefix("column:")
+        for rule in (listing.label if has_classes else None, listing.environment)
+    }
+    used = {*USED, *listing.counting, *targets, *rules.columns, *own}
+    idle = [str(name) for name in listing.table.columns if str(name) not in used]
+    return f"; not used: {'column' if len(idle) == 1 else 'columns'} {_some(idle)}" if idle else ""
+
+
+def _place(given: Rule | None, found: str | None) -> str:
+    rule = given if given is not None else found
+    return "" if rule is None or rule == NOWHERE else _brackets(in_words(rule))
+
+
+def _brackets(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def refuse_the_unlearnable(
@@ -44,28 +110,50 @@ def reading_notes(
     left_alone: Counter[str],
     *,
     for_training: bool,
-    rotated: int,
+    inspections: Sequence[Inspection],
     has_targets_in_pixels: bool,
 ) -> list[str]:
     """Sentences on what is unseen, left out, turned, or of several sizes."""
     notes = _on_splits(table) if for_training else []
     if skipped:
         notes.append(f"{_images(len(skipped))} left out: {tally(skipped)}.")
+    rotated = sum(i.has_orientation for i in inspections)
     if rotated:
         carry = "carries an" if rotated == 1 else "carry an"
         notes.append(
             f"{_images(rotated)} {carry} EXIF orientation, which is not applied: "
             "targets refer to the stored pixels."
         )
+    whites = Counter(i.white for i in inspections if i.white not in (None, 65535))
+    for white, number in whites.items():
+        notes.append(
+            f"{_images(number)} with more than 8 bits: {white:g} was taken for white, the least of 1, 255, 4095 and "
+            "65535 that holds them."
+        )
+    with_more = sum(i.has_more for i in inspections)
+    if with_more:
+        notes.append(f"{with_more} files hold several pictures: the first of each was taken.")
     sizes = Counter(zip(table["width"], table["height"], strict=True))
     if len(sizes) > 1:
         several = ", ".join(f"{width} × {height} ({n})" for (width, height), n in sizes.most_common(4))
         scaled = ": each target is scaled by its own image" if has_targets_in_pixels else ""
         notes.append(f"The images have {len(sizes)} sizes, {several}{scaled}.")
     if left_alone:
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in left_alone.most_common(4))
-        notes.append(f"Files that are no images were passed over: {listed}.")
+        notes.append(f"Files that are no images were passed over: {left_out_by_kind(left_alone)}.")
     return notes
+
+
+def darker_than_others(whites: Sequence[float | None]) -> list[str | None]:
+    """Why an image is left out whose brightness is not known: deep pixels darker than those of the others."""
+    known = [white for white in whites if white is not None]
+    highest = max(known, default=None)
+    return [
+        None
+        if white in (None, highest)
+        else f"its pixels of more than 8 bits are {white:g} at most, where white is {highest:g} in other images: this "
+        "one is dark, or of fewer bits, and the file does not say which (save it with 8 bits)"
+        for white in whites
+    ]
 
 
 def _on_splits(table: pd.DataFrame) -> list[str]:
@@ -86,6 +174,14 @@ def tally(skipped: list[dict[str, str]]) -> str:
     reasons = Counter(entry["reason"] for entry in skipped).most_common()
     shown = "; ".join(f"{count} × {reason}" for reason, count in reasons[:3])
     return shown if len(reasons) <= 3 else f"{shown}; and {len(reasons) - 3} reasons more, see skipped.csv"
+
+
+def counting_note(names: Sequence[str]) -> list[str]:
+    """Which columns of numbers were not taken for targets."""
+    if not names:
+        return []
+    are, them = ("is no target", "it") if len(names) == 1 else ("are no targets", "them")
+    return [f"Rows or time: {', '.join(names)} {are}; --targets takes {them} all the same."]
 
 
 def scale_notes(scales: Mapping[str, Scale], ranged: Sequence[str]) -> list[str]:

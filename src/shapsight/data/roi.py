@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from shapsight.data.annotations import Shapes, box, read_shapes, shapes_of
-from shapsight.data.decoding import SUFFIXES, decode_image
+from shapsight.data.annotations import Shapes, box, read_shapes, refuse_another_size, shapes_of
+from shapsight.data.decoding import decode_image, image_suffixes
+from shapsight.data.image_files import is_image
 from shapsight.errors import DataError
 
-MASK_SUFFIXES = (".png", *(suffix for suffix in SUFFIXES if suffix != ".png"))
 WHITE = 127  # a mask's pixel above this grey level is inside
 GRAMMAR = (
     "A region of interest is one of: below:ROW (such as below:112, every pixel from that row of the stored "
@@ -121,7 +121,8 @@ def _mask_from_folder(folder: Path, row: Row) -> Mask:
     annotations = stem.with_name(f"{stem.name}.json")
     if annotations.is_file():
         return _from_shapes(annotations, read_shapes(annotations, GRAMMAR), row)
-    candidates = [stem.with_name(stem.name + suffix) for suffix in MASK_SUFFIXES]
+    suffixes = sorted(image_suffixes(), key=lambda suffix: suffix != ".png")
+    candidates = [stem.with_name(stem.name + suffix) for suffix in suffixes]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise DataError(
@@ -132,11 +133,7 @@ def _mask_from_folder(folder: Path, row: Row) -> Mask:
 
 def _read_mask(path: Path, row: Row) -> Mask:
     grey = np.asarray(Image.fromarray(decode_image(path, matte="black")).convert("L"))
-    if grey.shape != (row["height"], row["width"]):
-        raise DataError(
-            f"the mask {path} is {grey.shape[1]} × {grey.shape[0]} pixels, but its image {row['path']} is "
-            f"{row['width']} × {row['height']}: a mask needs the size of its image"
-        )
+    refuse_another_size(f"the mask {path} is", (grey.shape[1], grey.shape[0]), row)
     if 0 < grey.max() <= WHITE:
         raise DataError(
             f"the mask {path} is nearly black, its brightest pixel is {grey.max()} of 255: the inside must be white"
@@ -147,11 +144,8 @@ def _read_mask(path: Path, row: Row) -> Mask:
 def _from_shapes(path: Path, shapes: Shapes | dict[str, Shapes], row: Row) -> Mask:
     width, height = row["width"], row["height"]
     found = shapes if isinstance(shapes, Shapes) else shapes_of(shapes, row["path"], path)
-    if found.size is not None and found.size != (width, height):
-        raise DataError(
-            f"{path} was drawn on an image of {found.size[0]} × {found.size[1]} pixels, but {row['path']} is "
-            f"{width} × {height}"
-        )
+    if found.size is not None:
+        refuse_another_size(f"{path} was drawn on an image of", found.size, row)
     mask = found.draw(width, height)
     if not mask.any():
         raise DataError(f"the polygons of {path} hold no pixel of {row['path']}, which is {width} × {height}")
@@ -180,7 +174,7 @@ def _from_column(column: str, row: Row) -> Mask:
             raise DataError(f"{text!r} of {row['path']} is no box:LEFT,TOP,RIGHT,BOTTOM") from error
         return _from_shapes(Path(text), Shapes([box(left, top, right, bottom)]), row)
     path = Path(text)
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if path.is_file() and is_image(path):
         return _read_mask(path, row)
     return read_roi(text).draw(row)
 

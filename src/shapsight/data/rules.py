@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -12,22 +13,42 @@ import pandas as pd
 from shapsight.errors import DataError
 
 Rule = str | Callable[[str], str]
+NOWHERE = "folder:99"  # no path is so deep: one environment, named after the dataset
 GRAMMAR = (
     "A rule is folder:N (the nth folder below the dataset, folder:-1 the innermost), column:NAME (or NAME alone), "
-    "name:REGEX (its first group, or all that it matches in the path), block:N (every N images in order), or a "
-    "Python function of the path"
+    "name:REGEX (its first group, or all that it matches in the path), block:N (every N images in the order "
+    "of taking), or a Python function of the path"
 )
 
 
-def column_by_rule(rule: Rule, table: pd.DataFrame, outermost: str) -> pd.Series[str]:
+@dataclass(frozen=True)
+class Rules:
+    """The user's own rules; what is None is found out from the source."""
+
+    label: Rule | None = None
+    environment: Rule | None = None
+    split: Rule | None = None
+    group: Rule | None = None
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns of a table that they may be about."""
+        given = (self.label, self.environment, self.split, self.group)
+        return {rule.removeprefix("column:") for rule in given if isinstance(rule, str)}
+
+
+def column_by_rule(
+    rule: Rule, table: pd.DataFrame, outermost: str, order: Sequence[int] = ()
+) -> pd.Series[str]:
     """A column of text for every row of a table with a column `path`.
 
         column_by_rule("folder:1", table, "photos")            # "room_1" of "room_1/a/112_98.jpg"
         column_by_rule("name:_(day|night)_", table, "photos")  # "day" of "112_98_day_3.jpg"
         column_by_rule("column:camera", table, "photos")
-        column_by_rule("block:50", table, "photos")            # "0" for the first fifty images, by path
+        column_by_rule("block:50", table, "photos")            # "block 0" for the first fifty images
 
-    `outermost` stands for a folder level that a path does not have. Raises `DataError`, with the grammar, for a rule
+    `outermost` stands for a folder level that a path does not have; `order` holds each row's place for block:N, by
+    default the table's own order. Raises `DataError`, with the grammar, for a rule
     that cannot be read, a column that is not there, or a name that the expression does not match.
     """
     if callable(rule):
@@ -38,15 +59,35 @@ def column_by_rule(rule: Rule, table: pd.DataFrame, outermost: str) -> pd.Series
     if kind == "name" and rest:
         return _by_name(rest, table)
     if kind == "block" and rest.isdigit() and int(rest) > 0:
-        order = table["path"].rank(method="first").astype(int) - 1
-        return (order // int(rest)).map(lambda number: f"block {number}")
+        places = pd.Series(order if len(order) else range(len(table)), index=table.index, dtype=int)
+        return (places // int(rest)).map(lambda number: f"block {number}")
     name = rest if kind == "column" and colon else rule
     if name in table.columns:
+        refuse_lists(table, name)
         return table[name].map(lambda value: "" if pd.isna(value) else _plain(value))
     if colon and kind != "column":
         raise DataError(f"{rule!r} cannot be read. {GRAMMAR}")
     near = difflib.get_close_matches(name, map(str, table.columns), n=5, cutoff=0) or ["none"]
     raise DataError(f"there is no column {name!r}; there are {', '.join(near)}. {GRAMMAR}")
+
+
+def refuse_lists(table: pd.DataFrame, name: str) -> None:
+    """Raise `DataError` for a column with more than one value in a row, such as several labels of an image."""
+    several = [value for value in table[name] if pd.api.types.is_list_like(value)]
+    if several:
+        raise DataError(
+            f"the column {name!r} holds several values in one row, such as {str(several[0])[:60]}, where one is "
+            "needed: add a column with one, or a column of 0 and 1 for each label and name these with --targets"
+        )
+
+
+def in_words(rule: Rule) -> str:
+    """Where a rule looks: "column camera", "folder level 1"."""
+    if callable(rule):
+        return "your function"
+    kind, colon, rest = rule.partition(":")
+    words = {"folder": f"folder level {rest}", "column": f"column {rest}", "": f"column {rule}"}
+    return words.get(kind if colon else "", rule)
 
 
 def _plain(value: object) -> str:

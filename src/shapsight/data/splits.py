@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,24 +16,69 @@ SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "validation": "validation",
+    "validate": "validation",
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
     "unseen": "unseen",
 }
+FILLERS = ("dataset", "set", "data", "images", "imgs", "split")  # of training_set, testdata, train-images
+
+
+def split_of(name: str) -> str | None:
+    """The split that a word stands for, in any case and spelling: "train" of TRAIN, training_set, train2017."""
+    split, rest = _read_word(name)
+    return None if rest else split
+
+
+def split_names(names: Iterable[str]) -> dict[str, str]:
+    """Which of some neighbouring folders are splits, and which ones.
+
+        split_names(["seg_train", "seg_test", "seg_pred"])      # {"seg_train": "train", "seg_test": "test"}
+        split_names(["bus", "train"])                           # {}: a train is a class here
+
+    They are where they name two splits or more, or where there is nothing else.
+    """
+    alike: dict[tuple[str, ...], dict[str, str]] = {}
+    names = set(names)
+    for name in names:
+        split, rest = _read_word(name)
+        if split is not None:
+            alike.setdefault(rest, {})[name] = split
+    several = [found for found in alike.values() if len(set(found.values())) > 1]
+    if len(several) == 1:
+        return several[0]
+    return alike[()] if alike.get((), {}).keys() == names and names else {}
 
 
 def known_splits(given: pd.Series[str]) -> pd.Series[str]:
     """The words of a split column as our own. Raises `DataError` for one that is no split."""
-    words = given.str.strip().str.lower()
-    unknown = sorted(set(words) - set(SPLIT_WORDS))
+    known = {word: split_of(word) for word in sorted(given.unique())}
+    unknown = [word for word, split in known.items() if split is None]
     if unknown:
         raise DataError(
             f"{unknown[0]!r} is not a split that can be read: there are {', '.join(sorted(SPLIT_WORDS))}"
         )
-    return words.map(SPLIT_WORDS)
+    return given.map(known)
+
+
+def _read_word(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The split that a name tells, if it tells one, and what else it says."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    found, rest = set(), []
+    for word in words:
+        bare = next((word.removesuffix(f) for f in FILLERS if word.endswith(f)), word)
+        split = SPLIT_WORDS.get(word) or SPLIT_WORDS.get(bare)
+        if split is not None:
+            found.add(split)
+        elif bare:
+            rest.append(word)
+    return (found.pop() if len(found) == 1 else None), tuple(rest)
 
 
 def environments_to_train_on(

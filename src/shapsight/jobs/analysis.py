@@ -99,7 +99,7 @@ def train(
     built = build_model(settings.arch, outputs, weights=settings.weights, seed=settings.seed)
     rows = manifest.rows("train")
     title = f"Training {settings.arch} on {len(rows)} images of {', '.join(manifest.train_on)}"
-    narrator.say(f"{title} …")  # the bar is Lightning's own
+    progress = narrator.start(title)
     training = fit(
         built,
         manifest,
@@ -118,7 +118,7 @@ def train(
         class_weights=settings.class_weights,
         trainer=settings.trainer | logger_option(settings.logger, checkpoints),
         checkpoints=checkpoints,
-        progress=narrator.console.is_terminal and not narrator.quiet,
+        progress=progress,
     )
     for sentence in training.notes:
         narrator.note(sentence)

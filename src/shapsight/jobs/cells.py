@@ -28,6 +28,7 @@ from shapsight.data.remedies.treatment import STRENGTH, Treatment
 from shapsight.data.turns import in_turn
 from shapsight.diagnosis.accuracy import error_per_image, predict_table
 from shapsight.diagnosis.relevance import relevance_mass_accuracy
+from shapsight.jobs.narrator import Report
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
 from shapsight.models.plan import Schedule
@@ -93,7 +94,9 @@ class Material:
     scenes: UInt8[Tensor, "scenes 3 size size"] | None = None
 
 
-def run_cell(cell: Cell, budget: Budget, material: Material) -> pd.DataFrame:
+def run_cell(
+    cell: Cell, budget: Budget, material: Material, *, progress: Report | bool = False
+) -> pd.DataFrame:
     """Train, and judge every image of the environments that were not trained on: a row each.
 
     Columns: `recipe, trained_on, seed, environment, path`, the predictions, `error` (the squared error, mean over
@@ -119,7 +122,7 @@ def run_cell(cell: Cell, budget: Budget, material: Material) -> pd.DataFrame:
         references=budget.references,
         seed=cell.seed,
         accelerator=budget.device,
-        progress=False,
+        progress=progress,
     )
     if result.stopped == "interrupted":
         raise KeyboardInterrupt

@@ -12,7 +12,8 @@ import pandas as pd
 from shapsight.jobs.analysis import Outcome
 from shapsight.jobs.class_pages import ACCURACY
 from shapsight.jobs.error_sections import MODEL, contribution_section, error_section, stacked
-from shapsight.jobs.findings import count, duration, gap_sentence
+from shapsight.jobs.findings import count, gap_sentence
+from shapsight.jobs.narrator import duration
 from shapsight.jobs.pages import contribution_words
 from shapsight.jobs.picture_sections import comparison_section
 from shapsight.models.bundle import library_versions

@@ -24,12 +24,13 @@ from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, RunError
 from shapsight.jobs.cells import Budget, Cell, Material, load_cell, run_cell, save_cell
 from shapsight.jobs.cure_page import Cured, cure_page, summarise_cure
-from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.narrator import Narrator, part_of
 from shapsight.jobs.pages import write_page
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.trained_run import TrainedRun, open_run
 from shapsight.jobs.treated import photographs, region_masks
 from shapsight.models.bundle import library_versions
+from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 
 EVERY = "all"
@@ -74,6 +75,7 @@ def cure(
     where the first stopped. Raises a `ShapsightError` for what cannot be tried, before anything is trained.
     """
     started = time.monotonic()
+    chosen_device(settings.device)  # a wrong one is said before any work is done
     trained = open_run(run)
     turns = take_turns(trained.manifest.environments, trained.manifest.train_on)
     budget = budget_of(trained, settings, turns)
@@ -194,16 +196,19 @@ def _run(
     done = {path: table for path in paths if (table := load_cell(path)) is not None}
     if done:
         narrator.say(f"{len(done)} of {len(cells)} trainings are done already; going on with the others")
-    tables = []
-    with narrator.step(f"Training {len(cells) - len(done)} of {len(cells)} models") as report:
-        for number, (cell, path) in enumerate(zip(cells, paths, strict=True), start=1):
+    tables: list[pd.DataFrame] = []
+    left = len(cells) - len(done)
+    trained = 0
+    with narrator.step(f"Training {left} of {len(cells)} models") as report:
+        for cell, path in zip(cells, paths, strict=True):
             table = done.get(path)
             if table is None:
-                table = run_cell(cell, budget, material)
+                table = run_cell(cell, budget, material, progress=part_of(report, trained, left))
                 save_cell(table, path)
+                trained += 1
+                report(trained, left)
                 gc.collect()  # a trained network and its optimiser hang in a ring of references, 0.1 GB for a ResNet-18
             tables.append(table)
-            report(number, len(cells))
     return pd.concat(tables, ignore_index=True)
 
 

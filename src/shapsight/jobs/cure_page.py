@@ -16,7 +16,8 @@ from shapsight.data.remedies.recipes import BASELINE, Recipe
 from shapsight.data.turns import Turns, in_turn
 from shapsight.diagnosis.ranking import Recommendation
 from shapsight.jobs.cells import Budget, Material, treatment_of
-from shapsight.jobs.findings import count, duration
+from shapsight.jobs.findings import count
+from shapsight.jobs.narrator import duration
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
 from shapsight.report.remedy_plots import Shown, augmentation_plot, error_share_plot

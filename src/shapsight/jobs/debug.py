@@ -18,6 +18,7 @@ from shapsight.jobs.reading import read
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import Settings, completed
 from shapsight.jobs.summary import summarise
+from shapsight.models.devices import chosen_device
 
 
 def debug(
@@ -37,6 +38,7 @@ def debug(
     Raises `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
     """
     started = time.monotonic()
+    chosen_device(settings.device)  # a wrong one is said before any work is done
     run = RunFolder.start(
         out, command=command, settings={"data": os.fspath(data), **settings.as_dict()}, overwrite=overwrite
     )

@@ -22,6 +22,7 @@ from shapsight.jobs.pages import demo_page, write_page
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import Settings
 from shapsight.jobs.summary import summarise_comparison
+from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
 
 QUICK = Settings(
@@ -48,6 +49,7 @@ def demo(
     Both models take the same number of training steps and are tested on the same images, which neither has seen.
     """
     started = time.monotonic()
+    chosen_device(device)  # a wrong one is said before any work is done
     settings = replace(FULL if full else QUICK, train_on=ROOMS[0], seed=seed, device=device)
     run = RunFolder.start(out, command=command, settings=settings.as_dict(), overwrite=overwrite)
     try:

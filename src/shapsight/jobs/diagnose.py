@@ -20,6 +20,7 @@ from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import CARD, RunFolder
 from shapsight.jobs.trained_run import open_run
 from shapsight.models.bundle import library_versions
+from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
 
 __all__ = ["DiagnoseSettings", "diagnose"]
@@ -49,7 +50,7 @@ def diagnose(
     settings = DiagnoseSettings() if settings is None else settings
     parts = wanted_parts(settings.only)
     trained = open_run(run)
-    trained.bundle.model.to(settings.device)
+    trained.bundle.model.to(chosen_device(settings.device))
     folder = Path(out) if out is not None else trained.path / "diagnosis"
     _check(folder)
     subject = subject_of(trained, data, settings, narrator)

@@ -17,7 +17,8 @@ from shapsight.jobs.diagnosis.parts import PARTS
 from shapsight.jobs.diagnosis.settings import DiagnoseSettings
 from shapsight.jobs.diagnosis.subject import Subject
 from shapsight.jobs.error_sections import ERRORS
-from shapsight.jobs.findings import count, duration
+from shapsight.jobs.findings import count
+from shapsight.jobs.narrator import duration
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import KeyFigure, Page, Picture, Section, Table
 

@@ -18,13 +18,13 @@ from shapsight.jobs.analysis import Judged, measure, save_judged
 from shapsight.jobs.class_findings import accuracies
 from shapsight.jobs.class_pages import accuracy_section, judged_predictions, mistakes_section
 from shapsight.jobs.error_sections import error_figures, error_section
-from shapsight.jobs.findings import duration
-from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.narrator import Narrator, duration
 from shapsight.jobs.pages import left_out_section, write_page
 from shapsight.jobs.reading import DataOptions, read
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.summary import measures
 from shapsight.models.bundle import Bundle, Card, load_bundle
+from shapsight.models.devices import chosen_device
 from shapsight.report.page import KeyFigure, Page
 
 
@@ -34,7 +34,7 @@ def evaluate_run(
     *,
     out: str | os.PathLike[str] | None = None,
     options: DataOptions | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     seed: int = 0,
     narrator: Narrator,
     command: str = "shapsight evaluate",
@@ -50,7 +50,7 @@ def evaluate_run(
     started = time.monotonic()
     folder = Path(run)
     bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
-    bundle.model.to(device)
+    bundle.model.to(chosen_device(device))
     manifest = manifest_for(folder, data, bundle.card, options or DataOptions(), narrator, seed)
     with narrator.step(f"Decoding {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), bundle.card.input_size, progress=report)

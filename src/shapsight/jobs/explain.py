@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,16 +18,19 @@ from torch import Tensor, nn
 from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.outputs import Outputs, TopK
 from shapsight.attribution.short import METHODS, EightBitModel, Method, explain
-from shapsight.data.images import SUFFIXES, cropped_square, decode_image
+from shapsight.data.image_files import find_images, left_out_by_kind
+from shapsight.data.images import cropped_square, decode_image
 from shapsight.errors import DataError, ExplainerError, ModelError
-from shapsight.jobs.narrator import Narrator
+from shapsight.jobs.narrator import Narrator, part_of
 from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
+from shapsight.models.devices import chosen_device
 from shapsight.report.style import HEAT, see_through
 
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
+COMPARING = ("deep", "gradient")  # the methods that need references
 
 
 @dataclass(frozen=True)
@@ -100,32 +104,35 @@ def explain_files(
     detail.check(settings.detail)
     see_through(settings.cmap, HEAT)
     subject, paths = _subject(paths, settings)
-    files = _files(paths)
+    files = _files(paths, narrator)
     outputs = _outputs(settings.outputs, subject.names)
     pictures, skipped = _decoded(files)
     if not pictures:
         raise DataError(f"no image can be read ({len(files)} given); the first: {skipped[0][1]}")
     images = subject.squares(list(pictures.values()))
+    references = _references(subject, settings, narrator)
     run = RunFolder.start(out, command=command, settings=asdict(settings), overwrite=overwrite)
     try:
         for path, reason in skipped:
             narrator.note(f"{path} is left out: {reason}")
         rows = []
         names = _file_names(list(pictures))
-        for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
-            title = f"{settings.method}: {path.name} ({number + 1} of {len(pictures)})"
-            with narrator.step(title) as report:
-                found = _explain(subject, images[number : number + 1], outputs, settings, report)
-            found.save(run.folder("explanations") / f"{name}.safetensors")
-            figure = found.plot(
-                true_labels=[path.name],
-                unit=_unit(subject, settings),
-                detail=cast(Detail, settings.detail),
-                cmap=settings.cmap,
-                hide_noise=not settings.show_noise,
-            )
-            figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
-            rows += _rows(path, name, found)
+        what = names[0] if len(names) == 1 else f"{len(names)} images"
+        with narrator.step(f"Explaining {what}, {settings.method}") as report:
+            for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
+                image, own = images[number : number + 1], part_of(report, number, len(names))
+                found = _explain(subject, image, outputs, settings, references, own)
+                found.save(run.folder("explanations") / f"{name}.safetensors")
+                figure = found.plot(
+                    true_labels=[path.name],
+                    unit=_unit(subject, settings),
+                    detail=cast(Detail, settings.detail),
+                    cmap=settings.cmap,
+                    hide_noise=not settings.show_noise,
+                )
+                figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
+                rows += _rows(path, name, found)
+                report(number + 1, len(names))
         pd.DataFrame(rows).to_csv(run.path / TABLE, index=False)
         if skipped:
             _write_skipped(run.path / SKIPPED, skipped)
@@ -137,7 +144,7 @@ def explain_files(
 
 
 def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequence[Path]]:
-    device = _device(settings.device)
+    device = chosen_device(settings.device)
     if settings.arch is None:
         if len(paths) < 2:
             raise ExplainerError(
@@ -154,20 +161,11 @@ def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequen
     return Subject(model, settings.image_size or built.size, names, False), paths
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"--device {name} is not to be had here: {str(error).splitlines()[0]}") from error
-
-
 def _class_names(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if path.suffix == ".json" else text.splitlines()
     except (OSError, ValueError) as error:
         raise ModelError(f"the class names {path} cannot be read: {error}") from error
@@ -178,20 +176,26 @@ def _class_names(path: Path | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
+def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:
+    """The images that paths name, those in folders by the rule that holds for datasets."""
     files: list[Path] = []
+    left_out = Counter[str]()
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside, others = find_images(path)
             if not inside:
-                raise DataError(f"{path} holds no images ({', '.join(SUFFIXES)})")
-            files += inside
+                only = f" (only {left_out_by_kind(others)})" if others else ""
+                raise DataError(f"{path} holds no images{only}")
+            files += [path / name for name in inside]
+            left_out += others
         elif path.exists():
             files.append(path)
         else:
             raise DataError(f"there is no {path}")
     if not files:
         raise DataError("name at least one image, or a folder of images")
+    if left_out:
+        narrator.note(f"Files that are no images were passed over: {left_out_by_kind(left_out)}.")
     return files
 
 
@@ -206,18 +210,29 @@ def _decoded(files: Sequence[Path]) -> tuple[dict[Path, Any], list[tuple[Path, s
 
 
 def _outputs(text: str, names: Sequence[str]) -> Outputs:
-    """`top4`, `all`, or names and numbers by comma."""
-    if text == "all":
+    """Names and numbers by comma, `top4` or `all`; what is a name is never taken for anything else."""
+    if text == "all" and text not in names:
         return None
-    if text.startswith("top") and text[3:].isdigit():
+    if text.startswith("top") and text[3:].isdigit() and text not in names:
         return TopK(int(text[3:]))
-    if text in names:
-        return text
-    return [int(part) if part.lstrip("-").isdigit() else part for part in map(str.strip, text.split(","))]
+    parts = text.split(",")
+    chosen: list[int | str] = []
+    while parts:
+        # A name may hold commas itself, such as ImageNet's "tench, Tinca tinca": the longest one counts.
+        starts = [",".join(parts[:count]).strip() for count in range(len(parts), 0, -1)]
+        name = next((start for start in starts if start in names), starts[-1])
+        parts = parts[name.count(",") + 1 :]
+        chosen.append(int(name) if name not in names and name.lstrip("-").isdecimal() else name)
+    return chosen
 
 
 def _explain(
-    subject: Subject, image: UInt8[Tensor, "1 3 size size"], outputs: Outputs, settings: Settings, report: Any
+    subject: Subject,
+    image: UInt8[Tensor, "1 3 size size"],
+    outputs: Outputs,
+    settings: Settings,
+    references: UInt8[Tensor, "references 3 size size"] | None,
+    report: Any,
 ) -> Explanation:
     options: dict[str, Any] = {"output_names": subject.names}
     if settings.method == "partition":
@@ -229,9 +244,8 @@ def _explain(
         options |= {"samples": settings.samples}
     if settings.method != "deep":
         options |= {"seed": settings.seed}
-    references, model, given = None, subject.model, image
-    if settings.method in ("deep", "gradient"):
-        references = _references(subject, settings)
+    model, given = subject.model, image
+    if settings.method in COMPARING:
         if not isinstance(model, Bundle):
             given = normalise(image, model.mean, model.std)
             references = None if references is None else normalise(references, model.mean, model.std)
@@ -258,8 +272,12 @@ def _method(settings: Settings) -> Method:
     return cast(Method, settings.method)
 
 
-def _references(subject: Subject, settings: Settings) -> UInt8[Tensor, "references 3 size size"] | None:
-    """The images of --references; None for a bundle's own."""
+def _references(
+    subject: Subject, settings: Settings, narrator: Narrator
+) -> UInt8[Tensor, "references 3 size size"] | None:
+    """The images of --references; None for a bundle's own, and for a method that compares with none."""
+    if settings.method not in COMPARING:
+        return None
     if settings.references is None:
         if subject.is_bundle:
             return None
@@ -267,9 +285,11 @@ def _references(subject: Subject, settings: Settings) -> UInt8[Tensor, "referenc
             f"--method {settings.method} compares with references: name a folder of images that stand for 'feature "
             "absent' with --references FOLDER, or use --method partition, which needs none"
         )
-    pictures, _ = _decoded(_files([settings.references]))
+    pictures, skipped = _decoded(_files([settings.references], narrator))
     if not pictures:
         raise DataError(f"none of the images in {settings.references} can be read")
+    for path, reason in skipped:
+        narrator.note(f"{path} is left out of the references: {reason}")
     return subject.squares(list(pictures.values()))
 
 

@@ -101,9 +101,3 @@ def gap_sentence(outcome: Outcome) -> str:
 def count(number: int, noun: str) -> str:
     """`"1 image"`, `"12 images"`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """`"3 min 20 s"`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

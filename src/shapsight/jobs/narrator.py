@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,11 +16,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-Report = Callable[[int, int], None]
+Report = Callable[[float, float], None]
+SOON = 10.0  # seconds: no two lines are closer
+LATE = 120.0  # a tenth that takes longer than this gets a line on its way
 
 
 class Narrator:
-    """Tells what a job does: a progress bar per step on a terminal, a line per step elsewhere.
+    """Tells what a job does: a progress bar per step on a terminal, elsewhere a line at its start and each tenth.
 
     narrator = Narrator()
     with narrator.step("Explaining 24 images") as report:
@@ -27,9 +30,16 @@ class Narrator:
     narrator.note("2 files were left out")
     """
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        *,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.console = console or Console(stderr=True)
         self.quiet = quiet
+        self.clock = clock
 
     @contextmanager
     def step(self, title: str) -> Iterator[Report]:
@@ -46,12 +56,19 @@ class Narrator:
             TimeRemainingColumn(),
         )
         if not self.console.is_terminal:
-            self.console.print(f"{title} …", highlight=False)
-            yield lambda _done, _total: None
+            self.say(f"{title} …")
+            yield _Lines(self)
             return
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total or None)
+
+    def start(self, title: str) -> Report | bool:
+        """For work that draws a bar of its own: True on a terminal; elsewhere what it reports to, as in `step`."""
+        self.say(f"{title} …")
+        if self.quiet:
+            return False
+        return True if self.console.is_terminal else _Lines(self)
 
     def say(self, sentence: str) -> None:
         """A step that shows its own progress."""
@@ -62,3 +79,39 @@ class Narrator:
         """A sentence that the user should read."""
         if not self.quiet:
             self.console.print(f"  {sentence}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """`"3 min 20 s"`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def part_of(report: Report, number: int, count: int) -> Report:
+    """For the piece `number`, from 0, of `count` equal ones: its own progress as a part of the whole."""
+    if count == 1:
+        return report
+    return lambda done, total: report(number + (done / total if total else 0), count)
+
+
+class _Lines:
+    """What `step` gives where there is no terminal: now and then a line with the time left."""
+
+    def __init__(self, narrator: Narrator) -> None:
+        self.narrator = narrator
+        self.started = self.said = narrator.clock()
+        self.tenth = 0
+
+    def __call__(self, done: float, total: float) -> None:
+        now = self.narrator.clock()
+        tenth = int(10 * done / total) if total else 0
+        is_due = now - self.said >= (SOON if tenth > self.tenth else LATE)
+        if not is_due or (total and done >= total):
+            return
+        self.said, self.tenth = now, tenth
+        taken = now - self.started
+        if total and done:
+            left = duration(taken * (total - done) / done)
+            self.narrator.say(f"  {done / total:.0%} after {duration(taken)}, about {left} left")
+        else:
+            self.narrator.say(f"  {done:g} steps after {duration(taken)}")

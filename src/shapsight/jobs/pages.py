@@ -10,7 +10,8 @@ from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.contribution_words import contribution_sentences
 from shapsight.jobs.contributions import value_of
 from shapsight.jobs.error_sections import contribution_section, error_figures, error_section
-from shapsight.jobs.findings import count, duration, error_sentence, errors_of
+from shapsight.jobs.findings import count, error_sentence, errors_of
+from shapsight.jobs.narrator import duration
 from shapsight.jobs.picture_sections import comparison_section, picture_section
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import completed

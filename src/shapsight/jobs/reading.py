@@ -91,4 +91,4 @@ def _class_names(text: str) -> list[str]:
     path = Path(text)
     if not path.is_file():
         return _by_comma(text)
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

@@ -10,11 +10,11 @@ from shapsight.jobs.class_findings import accuracies, accuracy_sentence
 from shapsight.jobs.contribution_words import contribution_sentences
 from shapsight.jobs.findings import (
     count,
-    duration,
     error_sentence,
     errors_of,
     gap_sentence,
 )
+from shapsight.jobs.narrator import duration
 
 
 def summarise(outcome: Outcome, run: Path, seconds: float) -> list[str]:

@@ -31,6 +31,7 @@ from shapsight.jobs.reading import read
 from shapsight.jobs.run_folder import CHECKPOINTS, RunFolder, part_of
 from shapsight.jobs.settings import Settings, completed
 from shapsight.jobs.summary import answer, summarise_training
+from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
 from shapsight.report.page import Page
 
@@ -55,6 +56,7 @@ def train_run(
     if _is_helper():
         return _help(data, Path(out), settings)
     started = time.monotonic()
+    chosen_device(settings.device)  # a wrong one is said before any work is done
     card = {"data": os.fspath(data), **settings.as_dict()}
     run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite, resume=resume)
     try:

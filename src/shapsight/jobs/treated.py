@@ -11,7 +11,8 @@ from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from shapsight.data.decoding import SUFFIXES, decode_image
+from shapsight.data.decoding import decode_image
+from shapsight.data.image_files import find_images
 from shapsight.data.images import cropped_square
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
@@ -47,7 +48,7 @@ def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "imag
 
 def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
     """The middle square of every picture in a folder, sub-folders included. Raises `DataError` for none."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths, _ = find_images(folder)
     if not paths:
         raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
-    return torch.stack([cropped_square(decode_image(path), size) for path in paths])
+    return torch.stack([cropped_square(decode_image(folder / path), size) for path in paths])

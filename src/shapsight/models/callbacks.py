@@ -157,6 +157,22 @@ class Checkpoints(Checkpoint):
         self.resumed = state_dict["resumed"] + 1
 
 
+class StepCount(Callback):
+    """Tells the steps done, and how many there are in the whole training, after each."""
+
+    def __init__(self, keeper: KeepBest, report: Callable[[float, float], None]) -> None:
+        self.keeper = keeper
+        self.report = report
+        self.done = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.done = trainer.current_epoch * int(trainer.num_training_batches)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.done += 1
+        self.report(self.done, self.keeper.epochs * int(trainer.num_training_batches))
+
+
 class ProgressBar(Callback):
     """One bar on stderr for the whole training, with the time left; gone when training ends."""
 

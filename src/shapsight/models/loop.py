@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from shapsight.models.callbacks import (
     NotFiniteError,
     ProgressBar,
     SeededEpochs,
+    StepCount,
     WarmUp,
 )
+from shapsight.models.devices import chosen_device
 from shapsight.models.plan import Plan, Schedule
 from shapsight.models.right_reasons import gradient_penalty
 
@@ -119,12 +121,14 @@ def run(
     plan: Plan,
     *,
     checkpoints: Checkpoints | None = None,
-    show_progress: bool,
+    progress: bool | Callable[[float, float], None],
 ) -> str | None:
     """Train until the last epoch, early stop, Ctrl-C ("interrupted") or a loss that is not finite ("nan")."""
     module.train()  # Lightning keeps the mode it finds
-    bar = ProgressBar(keeper, is_shown=show_progress)
+    bar = ProgressBar(keeper, is_shown=progress is True)
     callbacks: list[Callback] = [SeededEpochs(plan.seed), keeper, EvenStatistics(), bar]
+    if callable(progress):
+        callbacks.append(StepCount(keeper, progress))
     callbacks += _warm_up(module, plan)
     if plan.patience is not None:
         judged = "train_loss" if validation is None else "validation_loss"
@@ -158,11 +162,16 @@ def _warm_up(module: Regression, plan: Plan) -> Sequence[Callback]:
 
 
 def _trainer(callbacks: list[Callback], plan: Plan, *, has_checkpoints: bool) -> pl.Trainer:
-    options = {"devices": 1, "logger": False, **plan.trainer}
+    try:
+        device = chosen_device(plan.accelerator)
+    except ModelError as error:
+        raise ModelError(f"accelerator={plan.accelerator!r} cannot be used: {error}") from error
+    own = 1 if device.index is None or device.type == "cpu" else [device.index]
+    options = {"devices": own, "logger": False, **plan.trainer}
     try:
         return pl.Trainer(
             max_epochs=plan.epochs,
-            accelerator=plan.accelerator,
+            accelerator=device.type,
             callbacks=callbacks,
             enable_checkpointing=has_checkpoints,
             enable_model_summary=False,

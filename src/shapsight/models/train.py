@@ -74,7 +74,7 @@ def fit(
     trainer: Mapping[str, Any] | None = None,
     checkpoints: Path | None = None,
     on_epoch: OnEpoch | None = None,
-    progress: bool | None = None,
+    progress: bool | Callable[[float, float], None] | None = None,
 ) -> TrainingResult:
     """Train a network on a manifest's training split and keep the epoch with the lowest validation loss.
 
@@ -91,7 +91,8 @@ def fit(
     logger). In the folder `checkpoints` every epoch leaves a file from which the next call goes on, to the same
     weights as without the interruption. `references` images are drawn from the training split for the bundle (fewer
     if there are fewer). `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch;
-    `progress` shows a bar, by default when stderr is a terminal. `built.model` stays as it is. The same seed on the
+    `progress` shows a bar, by default when stderr is a terminal, or is itself called with the steps
+    done and their number. `built.model` stays as it is. The same seed on the
     same machine gives the same weights.
 
     Ctrl-C, or a loss that is no number, ends training with the best epoch so far; a Ctrl-C before the first
@@ -132,7 +133,7 @@ def fit(
             right_reasons=0.0 if treatment is None else treatment.strength,
         )
         bar = sys.stderr.isatty() if progress is None else progress
-        stopped = loop.run(module, keeper, training, validation, plan, checkpoints=saved, show_progress=bar)
+        stopped = loop.run(module, keeper, training, validation, plan, checkpoints=saved, progress=bar)
     if not keeper.best_epoch:
         _raise_without_epoch(stopped, learning_rate)
     model.cpu().load_state_dict(keeper.best_state)

@@ -18,7 +18,8 @@ from jaxtyping import Float
 
 from shapsight.compat.shap.not_offered import not_offered
 from shapsight.compat.shap.sampling import sample
-from shapsight.data.images import SUFFIXES, load_images
+from shapsight.data.image_files import is_image
+from shapsight.data.images import load_images
 from shapsight.errors import DataError
 
 VARIABLE = "SHAPSIGHT_DATA"
@@ -106,7 +107,7 @@ def _found_folder(folder: str | os.PathLike[str] | None) -> Path | None:
 
 
 def _image_names(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+    return sorted(file.name for file in folder.iterdir() if is_image(file))
 
 
 def _photographs(

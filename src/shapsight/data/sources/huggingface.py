@@ -7,9 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from shapsight.data.columns import numeric_targets
+from shapsight.data.rules import refuse_lists
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError, MissingDependency
 
+LISTS = ("Sequence", "List", "LargeList")  # what several versions of the library call them
 SIDES = {"x": "width", "y": "height"}
 
 
@@ -49,10 +52,13 @@ def list_saved(path: Path) -> Listing:
     parts = []
     names: tuple[str, ...] = ()
     label = None
+    several: list[str] = []
     for split, dataset in open_saved(path).items():
         image = image_column(dataset, path)
         frame = pd.DataFrame(dataset.remove_columns([image]).to_dict())
         for column, feature in dataset.features.items():
+            if type(feature).__name__ in LISTS and type(feature.feature).__name__ == "ClassLabel":
+                several.append(str(column))
             if type(feature).__name__ == "ClassLabel" and label in (None, column):
                 label, names = str(column), tuple(feature.names)
                 frame["label"] = [None if n is None or n < 0 else names[n] for n in frame[column]]
@@ -63,8 +69,10 @@ def list_saved(path: Path) -> Listing:
     table = pd.concat(parts, ignore_index=True)
     if table.empty:
         raise DataError(f"{path} has no rows")
-    said = ("path", "label", "split", "environment", "group", "roi", "id", label)
-    numeric = tuple(c for c in table.columns if c not in said and pd.api.types.is_numeric_dtype(table[c]))
+    said = ("path", "label", "split", "environment", "group", "roi", "id", str(label))
+    numeric, counting = numeric_targets(table, said)
+    if several and label is None and not numeric:
+        refuse_lists(table, several[0])
     return Listing(
         path,
         table,
@@ -73,6 +81,8 @@ def list_saved(path: Path) -> Listing:
         environment="column:environment" if "environment" in table.columns else "folder:1",
         split="column:split" if "split" in table.columns else None,
         numeric=numeric,
+        counting=counting,
+        targets_from="columns of numbers",
         pixels={name: side for name, side in SIDES.items() if name in numeric},
         class_names=names,
     )

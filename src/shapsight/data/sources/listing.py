@@ -21,11 +21,15 @@ class Listing:
         environment: the rule that gives the environment.
         split: the rule that gives the split, where the source has one.
         numeric: columns that are targets unless the user says otherwise.
+        counting: columns of numbers that count the rows or tell the time, and are no targets.
         pixels: targets in pixels, and the side that they run along, "width" or "height".
         class_names: in order, where the source knows them.
         skipped: `path` and `reason` of what is left out already.
         left_alone: files that are no images, by suffix.
         notes: sentences for the user.
+        order: each row's place in the order of taking; empty where the rows are in that order already.
+        expected: how the source should look, for the message where nothing in it can be used.
+        targets_from, splits_from: in words, where these were found.
     """
 
     root: Path
@@ -35,8 +39,13 @@ class Listing:
     environment: str = "folder:1"
     split: str | None = None
     numeric: tuple[str, ...] = ()
+    counting: tuple[str, ...] = ()
     pixels: dict[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     skipped: tuple[dict[str, str], ...] = ()
     left_alone: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
+    expected: str = ""
+    targets_from: str = ""
+    splits_from: str = ""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 import pyarrow as pa
 
+from shapsight.data.columns import numeric_targets
+from shapsight.data.decoding import PHOTOGRAPHS
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
-PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
+PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path", "center")
 LABEL_COLUMNS = ("label", "class", "category")
 WORDS = ("environment", "split", "group", "roi", "width", "height", "id", "index")
+UDACITY = ["center", "left", "right", "steering", "throttle", "brake", "speed"]  # of its driving_log.csv
+EXPECTED = "Paths are relative to the table's own folder, and --path-column names the column that holds them."
+TAILS = (3, 2, 1)  # how much of a path from another computer is looked for
 
 
 def list_table(path: Path, *, path_column: str | None, allow_outside: bool) -> Listing:
@@ -26,23 +32,21 @@ def list_table(path: Path, *, path_column: str | None, allow_outside: bool) -> L
         raise DataError(f"{path} has no rows ({len(table.columns)} columns)")
     column = _path_column(path, table, path_column)
     root = path.parent
-    rows, skipped = [], []
+    rows, skipped, moved = [], [], []
     for row, given in enumerate(table[column]):
         where, reason = _inside(root, given, allow_outside)
         if reason:
             skipped.append({"path": str(given), "reason": f"{reason} (row {row + 1})"})
-        else:
-            rows.append((row, where))
+            continue
+        rows.append((row, where))
+        if len(PurePosixPath(where).parts) < len(_parts(str(given))):
+            moved.append(where)
     kept = table.iloc[[row for row, _ in rows]].reset_index(drop=True)
     if column != "path" and "path" in kept.columns:
         kept = kept.drop(columns="path")
     kept = kept.drop(columns=column).assign(path=[where for _, where in rows])
     label = next((name for name in LABEL_COLUMNS if name in kept.columns), None)
-    numeric = tuple(
-        str(name)
-        for name in kept.columns
-        if name not in (*WORDS, "path", label) and pd.api.types.is_numeric_dtype(table[name])
-    )
+    numeric, counting = numeric_targets(kept, (*WORDS, "path", str(label)))
     sides = {"x": "width", "y": "height"}
     return Listing(
         root,
@@ -52,8 +56,12 @@ def list_table(path: Path, *, path_column: str | None, allow_outside: bool) -> L
         environment="column:environment" if "environment" in kept.columns else "folder:1",
         split="column:split" if "split" in kept.columns else None,
         numeric=numeric,
+        counting=counting,
         pixels={name: side for name, side in sides.items() if name in numeric and not _is_scaled(kept[name])},
         skipped=tuple(skipped),
+        notes=_on_moved(moved),
+        expected=EXPECTED,
+        targets_from=f"columns of numbers; the paths are in column {column}",
     )
 
 
@@ -64,27 +72,57 @@ def _is_scaled(values: pd.Series[float]) -> bool:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    kind = path.suffix.lower()
     try:
-        if path.suffix == ".parquet":
+        if kind == ".parquet":
             return pd.read_parquet(path)
-        if path.suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(path, lines=True)
-        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", skipinitialspace=True)
+        if kind in (".jsonl", ".ndjson"):
+            return pd.read_json(path, lines=True, encoding="utf-8-sig")
+        return _read_text(path, "\t" if kind == ".tsv" else ",")
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path} has no rows: the file is empty") from error
     except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}"
-        ) from error
+        raise DataError(f"{path} cannot be read as {kind[1:]}: {str(error).splitlines()[0]}") from error
+
+
+def _read_text(path: Path, separator: str) -> pd.DataFrame:
+    """A table with its header; a spreadsheet's semicolons and decimal commas are read, too."""
+    table = pd.read_csv(path, sep=separator, skipinitialspace=True, encoding="utf-8-sig")
+    other = next((mark for mark in ";\t," if mark != separator and mark in str(table.columns[0])), None)
+    if len(table.columns) == 1 and other is not None:
+        text = path.read_text(encoding="utf-8-sig")
+        decimal = (
+            "," if other != "," and re.search(rf"{other}\s*-?\d+,\d+\s*({other}|$)", text, re.M) else "."
+        )
+        table = pd.read_csv(path, sep=other, decimal=decimal, skipinitialspace=True, encoding="utf-8-sig")
+        separator = other
+    pictures = [_is_picture(name) for name in table.columns]
+    if not any(pictures):
+        return table.rename(columns=lambda name: str(name).strip())
+    if pictures == [True] * 3 + [False] * 4:
+        return pd.read_csv(
+            path, sep=separator, header=None, names=UDACITY, skipinitialspace=True, encoding="utf-8-sig"
+        )
+    raise DataError(
+        f"{path} has no header: its first line is a row already ({', '.join(map(str, table.columns[:4]))}). Put a line "
+        "with the names of the columns above it, such as path,steering"
+    )
+
+
+def _is_picture(value: object) -> bool:
+    return isinstance(value, str) and PureWindowsPath(value.strip()).suffix.lower() in PHOTOGRAPHS
 
 
 def _path_column(path: Path, table: pd.DataFrame, wanted: str | None) -> str:
     names = PATH_COLUMNS if wanted is None else (wanted,)
     found = next((name for name in names if name in table.columns), None)
+    looking = [str(name) for name in table.columns if table[name].map(_is_picture).all()]
+    if found is None and wanted is None and len(looking) == 1:
+        return looking[0]
     if found is None:
         raise DataError(
             f"{path} has no column {' or '.join(names)} with the images' paths; its columns are "
-            f"{', '.join(map(str, table.columns))}. Name it with path_column="
+            f"{', '.join(map(str, table.columns))}. Name it with --path-column (path_column=)"
         )
     return found
 
@@ -93,8 +131,10 @@ def _inside(root: Path, given: object, allow_outside: bool) -> tuple[str, str]:
     """The path relative to the table's folder, or why it is not used."""
     if not isinstance(given, str) or not given.strip():
         return "", "there is no path"
-    path = Path(given.strip())
     home = root.resolve()
+    path = Path(given.strip())
+    if not (home / path).exists():
+        path = _from_elsewhere(home, given.strip()) or path
     whole = (home / path).resolve()
     if whole.is_relative_to(home):
         inside = path.relative_to(home) if path.is_absolute() and path.is_relative_to(home) else path
@@ -102,3 +142,22 @@ def _inside(root: Path, given: object, allow_outside: bool) -> tuple[str, str]:
     if allow_outside:
         return whole.as_posix(), ""
     return "", "the path leads outside the table's folder, which is followed only with --allow-outside"
+
+
+def _from_elsewhere(home: Path, given: str) -> Path | None:
+    r"""The end of a path from another computer, such as IMG\1.jpg of C:\drives\IMG\1.jpg, where that file is here."""
+    parts = _parts(given)
+    is_whole = len(parts) == len(PureWindowsPath(given).parts) and not PureWindowsPath(given).anchor
+    tails = [parts] if is_whole else [parts[-count:] for count in TAILS if count <= len(parts)]
+    return next((Path(*tail) for tail in tails if ".." not in tail and home.joinpath(*tail).is_file()), None)
+
+
+def _parts(given: str) -> tuple[str, ...]:
+    path = PureWindowsPath(given.strip())  # reads slashes as well
+    return path.parts[1:] if path.anchor else path.parts
+
+
+def _on_moved(moved: list[str]) -> tuple[str, ...]:
+    if not moved:
+        return ()
+    return (f"{len(moved)} paths are those of another computer; their files were found as {moved[0]}.",)

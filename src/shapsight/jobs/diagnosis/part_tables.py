@@ -63,7 +63,7 @@ COLUMNS: Mapping[str, Sequence[Shown]] = {
             (
                 Column("environment"),
                 Column("output"),
-                Column("object"),
+                Column("category", "object"),
                 Column("images", format="d"),
                 Column("share", "share", ".1%", low="low", high="high"),
                 Column("chance", "chance", ".1%"),

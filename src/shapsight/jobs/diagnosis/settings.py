@@ -30,5 +30,5 @@ class DiagnoseSettings:
     roi: str | None = None
     objects: str | None = None
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     reading: DataOptions = field(default_factory=DataOptions)

@@ -1,0 +1,31 @@
+"""Where a model runs: what "auto", "cpu", "cuda:1" and the like mean, everywhere."""
+
+from __future__ import annotations
+
+import torch
+
+from shapsight.errors import ModelError
+
+AUTO = "auto"
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; of "auto" the machine's accelerator, where it has one, otherwise the CPU.
+
+        chosen_device("auto")       # cuda, mps, or cpu
+        chosen_device("cuda:1")
+
+    Raises `ModelError` for a device that this machine does not have, or a name that is none.
+    """
+    if name == AUTO:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        device = torch.empty(0, device=name).device
+        if device.type == "meta":
+            raise RuntimeError("it holds shapes, but no numbers")
+        return device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ModelError(
+            f"--device {name} is not to be had here: {str(error).strip().splitlines()[0]}. There are auto, cpu, and "
+            "cuda, cuda:1 or mps where torch finds them"
+        ) from error
