@@ -112,16 +112,22 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     """
     with _for_this_thread(model):
         state = State.of(model)
+        scripted = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
+        in_training = [m for m in scripted if getattr(m, "training", False)]  # one that is frozen has no flag
         frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         try:
             for module in model.modules():
                 module.__dict__["training"] = False
                 module.__dict__.update(_backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict())
+            for module in in_training:  # their flag is not in Python
+                module.training = False
             for parameter, _ in frozen:
                 parameter.requires_grad_(False)
             yield
         finally:
             state.restore()
+            for module in in_training:
+                module.training = True
             for parameter, flag in frozen:
                 parameter.requires_grad_(flag)
 
