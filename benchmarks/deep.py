@@ -187,7 +187,7 @@ def autograd(
 def run_shap(case: Case) -> dict[str, float]:
     import shap  # noqa: F401 (what the library itself holds is no part of the peak)
 
-    return _run_theirs(case, lambda model, references, images: by_shap(model, references, images))
+    return _run_theirs(case, by_shap)
 
 
 def run_captum(case: Case) -> dict[str, float]:

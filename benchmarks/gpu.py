@@ -8,7 +8,7 @@ Sections, in this order; each line is written as soon as it is there, and what n
     speed      DeepShap with 100 references and GradientShap: beside plain autograd, shap and captum on the same device
     partition  PartitionShap with 500 evaluations: beside the bare model and shap
     waits      how often the processor waits for the device, for each image, chunk and call, and in which line
-    accuracy   20 networks: completeness, and the distance from float64, on the processor and the card, with and without TF32
+    accuracy   20 networks: completeness and distance from float64, on processor and card, with and without TF32
     sweep      how many references, points or masked images at a time are quickest, and what they take of memory
     host       what Python does meanwhile, by function
 
@@ -42,7 +42,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import deep
 import gradient
@@ -56,10 +56,9 @@ from torch import Tensor, nn
 from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, RegionShap
 from shapsight.attribution.deep import explainer as deep_explainer
 from shapsight.attribution.deep import memory
-from shapsight.attribution.game import Game, distinct
+from shapsight.attribution.game import distinct
 from shapsight.attribution.maskers import as_masker
 from shapsight.attribution.partition.shares import painted
-from shapsight.attribution.predictor import Predictor
 from shapsight.attribution.trees import as_tree
 
 NETWORKS = (
@@ -143,6 +142,10 @@ class Bench:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def about(self) -> dict[str, Any]:
+        return about(self.device)
 
     @property
     def is_quick(self) -> bool:
@@ -238,7 +241,7 @@ class Bench:
 
     def write(self) -> None:
         self.options.out.mkdir(parents=True, exist_ok=True)
-        facts = about(self.device) | {
+        facts = self.about | {
             "command": " ".join(["python", *sys.argv]),
             "seconds": round(time.monotonic() - self.start),
         }
@@ -293,6 +296,7 @@ def about(device: torch.device) -> dict[str, Any]:
     return facts
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return str(importlib.import_module(name).__version__)
@@ -355,18 +359,21 @@ def tf32(is_allowed: bool) -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-def small(case: deep.Case) -> deep.Case:
-    """The same, so small that a processor has it in a second."""
-    size = case.size if "vit" in case.arch else 64
-    return replace(case, images=1, references=6, size=size, chunk=4)
+def cases(bench: Bench) -> dict[str, deep.Case]:
+    """What DeepShap is timed on; with --quick so small that a processor has it in a second."""
+    if not bench.is_quick:
+        return SPEED
+    return {
+        name: replace(case, images=1, references=6, size=case.size if "vit" in name else 64, chunk=4)
+        for name, case in SPEED.items()
+    }
 
 
 # --- speed ---------------------------------------------------------------------------------------------------------
 
 
 def speed(bench: Bench) -> None:
-    for name, case in SPEED.items():
-        case = small(case) if bench.is_quick else case
+    for name, case in cases(bench).items():
         for precision, is_allowed in PRECISIONS.items():
             with tf32(is_allowed):
                 _deep_speed(bench, name, case, precision)
@@ -374,7 +381,7 @@ def speed(bench: Bench) -> None:
                     _others_speed(bench, name, case, precision)
     for precision, is_allowed in PRECISIONS.items():
         with tf32(is_allowed):
-            bench.attempt(f"gradient {precision}", lambda: _gradient_speed(bench, precision))
+            bench.attempt(f"gradient {precision}", functools.partial(_gradient_speed, bench, precision))
 
 
 def _loaded(bench: Bench, case: deep.Case) -> tuple[nn.Module, Tensor, Tensor]:
@@ -556,7 +563,7 @@ def partition_speed(bench: Bench) -> None:
 
 
 def _bare_seconds(bench: Bench, cells: dict[str, str], model: nn.Module, image: Tensor, count: int) -> float:
-    """The model alone, by the best of the usual ways, which its weights are left in; and by batches as large as ours."""
+    """The model alone: the best of the usual ways, in whose layout it is left; and by batches as large as ours."""
     batches = (10, 40) if bench.is_quick else (25, 50, 100, 250)
     best, layout = partition.best_way(model, image, bench.seconds, batches)
     seconds = {}
@@ -614,7 +621,7 @@ def _one_masker(
 
 
 def _mask_seconds(bench: Bench, size: int) -> None:
-    """What goes around the model's calls, for one batch of 50 coalitions: none of it should be near the model's time."""
+    """What goes around the model's calls, for one batch of 50 coalitions; it should be short beside the model's."""
     image = partition.photographs(1, size, None)[0].to(bench.device)
     node = as_tree("axis")(image)
     contexts = [()]
@@ -622,9 +629,11 @@ def _mask_seconds(bench: Bench, size: int) -> None:
         node = (node.halves() or (node, node))[0]
         contexts.append((*contexts[-1], node.halves()[1]))  # type: ignore[index]
     contexts = [context for context in contexts for _ in range(8)][:50]
-    visible = painted(contexts, image)
+    visible = painted(contexts, image.shape)
     bench.row(
-        "Around a batch of 50", what="paint masks", seconds=bench.cost(lambda: painted(contexts, image))[0]
+        "Around a batch of 50",
+        what="paint masks",
+        seconds=bench.cost(lambda: painted(contexts, image.shape))[0],
     )
     bench.row(
         "Around a batch of 50",
@@ -653,7 +662,7 @@ def _mask_seconds(bench: Bench, size: int) -> None:
 class Counted(nn.Module):
     """A model whose calls are counted, outside of what the explainers restore."""
 
-    calls: list[int] = []
+    calls: ClassVar[list[int]] = []
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -721,27 +730,14 @@ def _count_waits(
     bench: Bench, name: str, make: Callable[[int, int], Callable[[], object]], less: int, more: int
 ) -> None:
     runs = {"one image": make(1, less), "two images": make(2, less), "one image, more": make(1, more)}
-    counts, lines, calls = {}, {}, {}
+    lines, calls = {}, {}
     for what, run in runs.items():
         run()  # the first call loads libraries and allocates
         Counted.calls.clear()
         with waits.waiting_lines(bench.device) as found:
             run()
         lines[what], calls[what] = found, len(Counted.calls)
-        if bench.device.type == "cuda":
-            counts[what] = waits.counted(run, bench.device)
     base, extra = calls["one image"], max(1, calls["one image, more"] - calls["one image"])
-    for what, counted in counts.items():
-        bench.row("Waits", explainer=name, run=what, **{"model calls": calls[what]}, **counted)
-    if counts:
-        for what, other, share in (
-            ("each further image", "two images", 1),
-            ("each further call of the model", "one image, more", extra),
-        ):
-            added = {kind: (counts[other][kind] - counts["one image"][kind]) / share for kind in waits.WAITS}
-            bench.row(
-                "Waits", explainer=name, run=what, **{"model calls": (calls[other] - base) / share}, **added
-            )
     for line in sorted(lines["two images"], key=lambda key: -lines["one image, more"][key]):
         per = {what: lines[what][line] for what in runs}
         bench.row(
@@ -754,6 +750,16 @@ def _count_waits(
                 "each further model call": (per["one image, more"] - per["one image"]) / extra,
             },
         )
+    if bench.device.type != "cuda":
+        return
+    counts = {what: waits.counted(run, bench.device) for what, run in runs.items()}
+    for what, counted in counts.items():
+        bench.row("Waits", explainer=name, run=what, **{"model calls": calls[what]}, **counted)
+    shares = (("image", "two images", 1), ("call of the model", "one image, more", extra))
+    for unit, other, share in shares:
+        added = {kind: (counts[other][kind] - counts["one image"][kind]) / share for kind in waits.WAITS}
+        more_calls = (calls[other] - base) / share
+        bench.row("Waits", explainer=name, run=f"each further {unit}", **{"model calls": more_calls}, **added)
 
 
 # --- accuracy ------------------------------------------------------------------------------------------------------
@@ -860,9 +866,8 @@ def _other_explainers(bench: Bench, name: str) -> None:
 
 def sweep(bench: Bench) -> None:
     chunks = (2, 4) if bench.is_quick else (4, 8, 16, 32, 64, 100)
-    for name, case in SPEED.items():
-        case = small(case) if bench.is_quick else case
-        bench.attempt(f"sweep of {name}", lambda: _deep_sweep(bench, name, case, chunks), 60)  # noqa: B023
+    for name, case in cases(bench).items():
+        bench.attempt(f"sweep of {name}", functools.partial(_deep_sweep, bench, name, case, chunks))
     bench.attempt("sweep of GradientShap", lambda: _gradient_sweep(bench), 40)
     bench.attempt("sweep of PartitionShap", lambda: _partition_sweep(bench), 40)
     bench.note("Sweep", "In torch's default precision: TF32 in convolutions, not in products of matrices.")
@@ -929,8 +934,7 @@ def _partition_sweep(bench: Bench) -> None:
 
 def host(bench: Bench) -> None:
     """The functions that take the processor's time in the thread that asks; the backward pass has its own thread."""
-    case = small(SPEED["steering"]) if bench.is_quick else SPEED["steering"]
-    model, references, images = _loaded(bench, case)
+    model, references, images = _loaded(bench, cases(bench)["steering"])
     explain: dict[str, Callable[[], object]] = {
         "DeepShap": lambda: DeepShap(model, references)(images, [0, 1], on_gap="ignore"),
         "GradientShap": lambda: GradientShap(model, references, 40)(images, [0, 1], on_gap="ignore"),
