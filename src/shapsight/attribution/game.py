@@ -106,7 +106,12 @@ class Game:
         """
         if self.predictor.precision is None:
             return 0.0
-        exact = Game(Predictor(self.predictor.predict), self.masker, self.image, batch_size=self.batch_size)
+        exact = Game(
+            Predictor(self.predictor.predict, output=self.predictor.output),
+            self.masker,
+            self.image,
+            batch_size=self.batch_size,
+        )
         rough, fine = self.values(visible), exact.values(visible)
         spread = (fine.amax(0) - fine.amin(0)).max()
         return float((rough - fine).abs().max() / spread.clamp_min(torch.finfo(fine.dtype).tiny))

@@ -59,6 +59,7 @@ class RegionShap(BlackBox):
             each with its reverse.
         max_evals: the budget of the estimators that sample, for each image.
         output_names: a name for every column of the output.
+        output: which part of a dict or tuple that the model returns is explained: a key or a position.
         batch_size: the most masked images that the model gets at a time.
         precision: "bfloat16" to run a module under autocast, with what that changes in
             `settings["precision_difference"]`; None as it is.
@@ -79,6 +80,7 @@ class RegionShap(BlackBox):
         *,
         max_evals: int = 1000,
         output_names: Sequence[str] | None = None,
+        output: str | int | None = None,
         batch_size: int = 50,
         precision: str | None = None,
         seed: int = 0,
@@ -86,7 +88,13 @@ class RegionShap(BlackBox):
         if estimator not in ("exact", "kernel", "permutation"):
             raise ExplainerError(f"estimator={estimator!r} is not one of 'exact', 'kernel' and 'permutation'")
         super().__init__(
-            predict, masker, batch_size=batch_size, output_names=output_names, precision=precision, seed=seed
+            predict,
+            masker,
+            batch_size=batch_size,
+            output_names=output_names,
+            precision=precision,
+            output=output,
+            seed=seed,
         )
         self.regions = regions
         self.estimator = estimator

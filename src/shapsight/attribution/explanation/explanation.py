@@ -48,7 +48,8 @@ class Explanation:
         explanation.to_xarray(), explanation.to_shap()
 
     It cannot be changed: attributes cannot be set, and every method returns a new one. Its tensors are torch's own and
-    are shared, not copied, so treat them as read-only: clone one before you write into it.
+    are shared, not copied, so treat them as read-only: clone one before you write into it. All of them are on
+    the device of the images that were explained, wherever the model is.
 
     Attributes
         values: in the unit of the output; `values.sum((2, 3, 4)) = predictions - base_values - completeness_gap`.

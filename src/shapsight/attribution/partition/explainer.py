@@ -75,6 +75,7 @@ class PartitionShap(BlackBox):
             where much depends on it and elsewhere lets a fair coin choose, which gets farther with the same budget
             and has the same mean; its `std_errors` say what the coins bring in.
         output_names: a name for every column of the model's output.
+        output: which part of a dict or tuple that the model returns is explained: a key or a position.
         seed: of the coins, and of ties.
         precision: "bfloat16" runs a module under autocast; `settings["precision_difference"]` then says how far that
             moves the model's answers about some masked images, as a share of their spread.
@@ -96,12 +97,19 @@ class PartitionShap(BlackBox):
         *,
         tolerance: float | None = None,
         output_names: Sequence[str] | None = None,
+        output: str | int | None = None,
         seed: int = 0,
         precision: str | None = None,
     ) -> None:
         _check(max_evals, contexts, tolerance)
         super().__init__(
-            predict, masker, batch_size=batch_size, output_names=output_names, precision=precision, seed=seed
+            predict,
+            masker,
+            batch_size=batch_size,
+            output_names=output_names,
+            precision=precision,
+            output=output,
+            seed=seed,
         )
         self.tree = as_tree(tree)
         self.max_evals = max_evals
