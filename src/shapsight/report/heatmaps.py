@@ -17,7 +17,7 @@ from shapsight.errors import ExplainerError
 from shapsight.report.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
 from shapsight.report.style import in_an_installed_font, see_through
 
-NOISE_NOTE = "what the coins' noise hides is averaged"
+NOISE_NOTE = "what sampling noise hides is averaged"
 NOTES = {"regions": "summed over regions of the image", "smooth": "smoothed over 3 % of the side"}
 
 
