@@ -206,7 +206,9 @@ def test_a_finished_run_says_how_its_model_is_trained_further_and_that_works(dis
     assert refused.exit_code == 1
     weights = tmp_path / "run" / "model" / "model.safetensors"
     assert f"--weights {weights} and another --out, without --resume" in " ".join(refused.stderr.split())
-    further = shapsight(*command, "--weights", weights, "--learning-rate", "1e-9", "--out", tmp_path / "further")
+    further = shapsight(
+        *command, "--weights", weights, "--learning-rate", "1e-9", "--out", tmp_path / "further"
+    )
     assert further.exit_code == 0, further.output
     one, two = (load_bundle(tmp_path / name / "model").model.state_dict() for name in ("run", "further"))
     for name, value in one.items():
