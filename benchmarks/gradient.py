@@ -66,10 +66,12 @@ def theirs(model: nn.Module, references: Tensor, images: Tensor, samples: int, s
     return torch.as_tensor(values).movedim(-1, 1)
 
 
-def autograd(model: nn.Module, images: Tensor, samples: int, layout: torch.memory_format) -> None:
+def autograd(
+    model: nn.Module, images: Tensor, samples: int, layout: torch.memory_format, size: int = 8
+) -> None:
     for image in images:
-        for start in range(0, samples, 8):
-            points = image.expand(min(8, samples - start), -1, -1, -1)
+        for start in range(0, samples, size):
+            points = image.expand(min(size, samples - start), -1, -1, -1)
             leaf = points.clone(memory_format=layout).requires_grad_()
             predictions = model(leaf)
             for column in range(predictions.shape[1]):

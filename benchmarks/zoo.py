@@ -197,10 +197,11 @@ def calibrate(model: nn.Module, size: int, generator: torch.Generator) -> nn.Mod
     for module in model.modules():
         if re.search("Drop|Stochastic", type(module).__name__):
             module.eval()
+    device = next(model.parameters()).device
     with torch.no_grad():
         try:
             for _ in range(2):
-                model(pictures(4, size, generator))
+                model(pictures(4, size, generator).to(device))
         except Exception as error:  # some networks have losses or checks in training mode
             print(f"keeps its own statistics: it does not run in training mode ({error})", file=sys.stderr)
     return model.eval()

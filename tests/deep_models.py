@@ -27,6 +27,11 @@ def case(name: str, **parts: Callable[[], nn.Module]) -> Callable[[Body], Body]:
     return enter
 
 
+def square(x: Tensor, size: int = 8) -> Tensor:
+    """A mask of ones, where the activations are."""
+    return torch.ones(size, size, dtype=torch.bool, device=x.device)
+
+
 ACTIVATIONS = """relu relu6 leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh softplus softsign
 logsigmoid tanhshrink hardshrink softshrink""".split()
 FUNCTIONS = "sigmoid tanh exp expm1 square abs erf sin cos atan sinh asinh sinc nan_to_num sign round".split()
@@ -65,9 +70,7 @@ case("addcmul addcdiv lerp")(
 case("addmm baddbmm")(
     lambda m, x: (
         torch.baddbmm(x[:, 0], x[:, 1], x[:, 2], beta=0.5, alpha=2.0)
-        + torch.addmm(x[:, 0].reshape(-1, 8), x[:, 1].reshape(-1, 8), torch.eye(8, dtype=x.dtype)).view(
-            -1, 8, 8
-        )
+        + torch.addmm(x[:, 0].reshape(-1, 8), x[:, 1].reshape(-1, 8), torch.eye(8).to(x)).view(-1, 8, 8)
     )
 )
 case("bilinear", b=lambda: nn.Bilinear(8, 8, 8))(lambda m, x: m.b(x, x.tanh()))
@@ -135,7 +138,7 @@ case("max over a dimension")(lambda m, x: x.max(2)[0] + torch.max(x, dim=3).valu
 case("amin")(lambda m, x: x.amin((1, 2)).repeat(1, 2))
 case("maximum and minimum of two")(lambda m, x: torch.maximum(x, x.flip(1)) * torch.min(x, x.flip(2)))
 case("maximum with a constant")(
-    lambda m, x: torch.maximum(x, torch.tensor(0.2)) + torch.max(x, torch.zeros(8))
+    lambda m, x: torch.maximum(x, torch.tensor(0.2)) + torch.max(x, torch.zeros(8, device=x.device))
 )
 case("lp pooling")(lambda m, x: F.lp_pool2d(x, 2.0, 2))
 case("generalised mean pooling")(lambda m, x: F.avg_pool2d(x.clamp(min=1e-6).pow(3), 2).pow(1 / 3))
@@ -180,9 +183,7 @@ case("norm by hand: one over")(lambda m, x: x * (1 / (x.var((2, 3), keepdim=True
 
 case("attention")(lambda m, x: F.scaled_dot_product_attention(x, x.tanh(), x))
 case("attention, causal")(lambda m, x: F.scaled_dot_product_attention(x, x, x, is_causal=True, scale=0.7))
-case("attention with a mask")(
-    lambda m, x: F.scaled_dot_product_attention(x, x, x, torch.ones(8, 8, dtype=torch.bool).tril(2))
-)
+case("attention with a mask")(lambda m, x: F.scaled_dot_product_attention(x, x, x, square(x).tril(2)))
 case("attention with a bias")(lambda m, x: F.scaled_dot_product_attention(x, x, x, x.tanh()))
 case("attention in groups")(
     lambda m, x: F.scaled_dot_product_attention(x.repeat(1, 2, 1, 1), x, x, enable_gqa=True)
@@ -197,24 +198,21 @@ case("MultiheadAttention, sequence first", a=lambda: nn.MultiheadAttention(64, 4
     lambda m, x: m.a(*[x.flatten(2).transpose(0, 1)] * 3)[0].transpose(0, 1)
 )
 case("attention where some see nothing")(
-    lambda m, x: F.scaled_dot_product_attention(x, x, x, torch.ones(8, 8, dtype=torch.bool).tril(-1))
+    lambda m, x: F.scaled_dot_product_attention(x, x, x, square(x).tril(-1))
 )
 case("attention where some see nothing, by a bias")(
     lambda m, x: F.scaled_dot_product_attention(
-        x, x, x, x.new_zeros(8, 8).masked_fill(torch.ones(8, 8, dtype=torch.bool).triu(), -torch.inf)
+        x, x, x, x.new_zeros(8, 8).masked_fill(square(x).triu(), -torch.inf)
     )
 )
 case("attention by hand where some see nothing")(
-    lambda m, x: (
-        (x @ x.mT).masked_fill(torch.ones(8, 8, dtype=torch.bool).triu(), -torch.inf).softmax(-1).nan_to_num()
-        @ x
-    )
+    lambda m, x: (x @ x.mT).masked_fill(square(x).triu(), -torch.inf).softmax(-1).nan_to_num() @ x
 )
 
 
 def last_hidden(x: Tensor) -> Tensor:
     """A key-padding mask that hides the last of three positions."""
-    return torch.tensor([[False, False, True]]).expand(len(x), 3)
+    return torch.tensor([[False, False, True]], device=x.device).expand(len(x), 3)
 
 
 for needs_weights in (False, True):
@@ -230,7 +228,7 @@ case("MultiheadAttention with key-padding and causal masks", a=lambda: nn.Multih
     lambda m, x: m.a(
         *[x.flatten(2).transpose(0, 1)] * 3,
         key_padding_mask=last_hidden(x),
-        attn_mask=torch.ones(3, 3, dtype=torch.bool).triu(1),
+        attn_mask=square(x, 3).triu(1),
     )[0].transpose(0, 1)
 )
 case(
@@ -261,7 +259,7 @@ case(
     lambda m, x: m.a(
         x.flatten(2),
         x.flatten(2).tanh(),
-        tgt_mask=nn.Transformer.generate_square_subsequent_mask(3, dtype=x.dtype),
+        tgt_mask=nn.Transformer.generate_square_subsequent_mask(3).to(x),
         memory_key_padding_mask=last_hidden(x),
     )
 )
@@ -293,8 +291,8 @@ case("masked_fill on x, in place", c=conv)(lambda m, x: (lambda y: y.masked_fill
 case("smooth absolute value by hand")(lambda m, x: torch.where(x.abs() < 1, x * x / 2, x.abs() - 0.5))
 case("combined masks")(lambda m, x: x * ((x > -0.5) & ~(x > 0.5)))
 case("where with a constant condition")(
-    lambda m, x: torch.where(torch.ones(8, 8, dtype=torch.bool).tril(), x.exp(), x).masked_fill(
-        torch.eye(8, dtype=torch.bool), 0.0
+    lambda m, x: torch.where(square(x).tril(), x.exp(), x).masked_fill(
+        torch.eye(8, dtype=torch.bool, device=x.device), 0.0
     )
 )
 
@@ -347,7 +345,7 @@ def on_views(m: Any, x: Tensor) -> Tensor:
 
 @case("assigning into zeros", c=conv)
 def into_zeros(m: Any, x: Tensor) -> Tensor:
-    y = torch.zeros(x.shape[0], 3, 8, 8, dtype=x.dtype)
+    y = x.new_zeros(x.shape[0], 3, 8, 8)
     y[:, :2] = m.c(x)[:, :2].tanh()
     y[:, 2] = x[:, 0].exp()
     return y.softmax(1)
@@ -355,7 +353,7 @@ def into_zeros(m: Any, x: Tensor) -> Tensor:
 
 @case("in-place on a view of zeros")
 def view_of_zeros(m: Any, x: Tensor) -> Tensor:
-    y = torch.zeros(x.shape[0], 3, 8, 8, dtype=x.dtype)
+    y = x.new_zeros(x.shape[0], 3, 8, 8)
     v = y[:, 0]
     v.copy_(x[:, 0] * x[:, 1])
     v.relu_()
@@ -450,7 +448,7 @@ case("grid_sample with a constant grid")(
     lambda m, x: F.gelu(
         F.grid_sample(
             x,
-            torch.linspace(-1, 1, 32, dtype=x.dtype).view(1, 4, 4, 2).expand(len(x), -1, -1, -1),
+            torch.linspace(-1, 1, 32).to(x).view(1, 4, 4, 2).expand(len(x), -1, -1, -1),
             align_corners=False,
         )
     )

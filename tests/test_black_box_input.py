@@ -134,7 +134,9 @@ def test_a_fraction_is_no_colour_of_whole_numbers():
 
 def test_arrays_of_few_rows_are_taken():
     assert (
-        PartitionShap(mean, 0.0, max_evals=9)(np.random.default_rng(0).random((1, 20, 3))).values.numel()
+        PartitionShap(mean, 0.0, "axis", max_evals=9)(
+            np.random.default_rng(0).random((1, 20, 3))
+        ).values.numel()
         == 60
     )
 

@@ -178,7 +178,15 @@ def test_width_is_the_most_that_the_figure_takes():
 
 
 def test_options_of_the_layout_are_accepted():
-    assert drawn(VALUES, PIXELS, aspect=0.1, hspace="auto", labelpad=3, cmap="bwr")
+    assert drawn(VALUES, PIXELS, aspect=0.1, hspace="auto", labelpad=3)
+
+
+def test_large_images_are_drawn_by_their_pixels_in_the_colours_asked_for():
+    pixels, values = RANDOM.random((1, 48, 48, 3)), RANDOM.normal(size=(1, 48, 48, 3))
+    figure = drawn([values], pixels, cmap="bwr")
+    assert np.allclose(heats(figure), values.sum(-1))
+    (colours,) = {axes.images[1].cmap(1.0)[:3] for axes in figure.axes if len(axes.images) == 2}
+    assert colours == matplotlib.colormaps["bwr"](1.0)[:3]
 
 
 def test_nothing_is_shown_and_nothing_returned_without_a_display(monkeypatch):

@@ -145,6 +145,19 @@ def test_the_command_writes_explanations_figures_a_table_and_what_it_left_out(cl
     assert json.loads((out / "run.json").read_text())["status"] == "done"
 
 
+def test_figures_of_the_command_are_drawn_at_the_detail_and_in_the_colours_asked_for(
+    classifier, tmp_path, monkeypatch
+):
+    plot, drawn = Explanation.plot, []
+    monkeypatch.setattr(Explanation, "plot", lambda one, **given: drawn.append(given) or plot(one, **given))
+    photo = classifier["photos"] / "photo_0.png"
+    common = [photo, *options(classifier), "--method", "regions", "--regions", "grid(2,2)"]
+    looks = ["--detail", "smooth", "--cmap", "PiYG"]
+    result = shapsight("explain", *common, *looks, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert [(given["detail"], given["cmap"]) for given in drawn] == [("smooth", "PiYG")]
+
+
 def test_a_probability_is_the_softmax_of_the_logits_and_a_comma_in_a_name_is_no_separator(
     classifier, tmp_path
 ):
@@ -241,6 +254,8 @@ def test_methods_with_references_take_a_folder_of_them_or_say_so(classifier, tmp
         (["--max-evals", 2], "at least 3"),
         (["--arch", "resnet18"], "Do they belong to another architecture"),
         (["--device", "toaster"], "not to be had here"),
+        (["--detail", "blocks"], "detail='blocks' is not one of 'auto', 'regions', 'smooth', 'pixels'"),
+        (["--cmap", "shiny"], "cmap='shiny' is no colour map"),
     ],
 )
 def test_mistakes_end_in_one_sentence_and_leave_nothing_behind(classifier, tmp_path, change, message):

@@ -61,6 +61,11 @@ def test_completeness_holds_for_every_budget(budget, batch, contexts, tree, size
     assert explanation.completeness_gap.abs().max() < 1e-10
     assert explanation.settings["evaluations"][0] <= budget + 1
     assert (explanation.unresolved >= 0).all()
+    if contexts == "auto":
+        drawn = explanation.above_noise.sum((2, 3))
+        torch.testing.assert_close(drawn, explanation.values.sum((2, 3, 4)), rtol=1e-9, atol=1e-10)
+    else:
+        assert explanation.above_noise is None
 
 
 def test_the_budget_is_never_exceeded_by_coins():

@@ -112,10 +112,10 @@ def test_cells_keep_the_sum_of_the_shap_values_also_where_the_side_is_no_multipl
         assert axes.images[-1].get_extent() == [-0.5, 59.5, 43.5, -0.5]
 
 
-def test_small_images_are_drawn_by_their_pixels_and_large_ones_by_cells_the_bar_tells_of(monkeypatch):
+def test_pixels_of_small_images_are_drawn_and_those_of_large_ones_by_cells_the_bar_tells_of(monkeypatch):
     small = panels(image_plot(explained(1, 2, (28, 28), 1)), 3)[0]
     assert heat_of(small[1]).shape == (28, 28)
-    figure = image_plot(explained(1, 2, (512, 512)))
+    figure = image_plot(explained(1, 2, (512, 512)), detail="pixels")
     cells = heat_of(panels(figure, 3)[0][1])
     assert 40 < len(cells) < 120
     side = round(512 / len(cells))

@@ -114,8 +114,8 @@ def test_a_module_that_minds_the_strides_is_given_others():
 @pytest.mark.parametrize(
     ("predict", "message"),
     [
-        (lambda images: means(images)[:-1], "returns 3 rows for the 4 images of batch 1"),
-        (lambda images: means(images).T, "returns 3 rows for the 4 images"),
+        (lambda images: means(images)[:-1], "returns 3 rows for 4 images"),
+        (lambda images: means(images).T, "returns 3 rows for 4 images"),
         (lambda images: images.mean(), "single number"),
         (lambda images: images, r"shape \(4, 6, 5, 3\)"),
         (lambda images: means(images) * np.array([1, np.nan, 1]), r"NaN.*batch 1 \(4 of 4"),
@@ -125,7 +125,7 @@ def test_a_module_that_minds_the_strides_is_given_others():
             r"fails on batch 1 \(\(4, 3, 6, 5\), torch.float32\): ZeroDivisionError: division by zero",
         ),
         (lambda images: np.subtract(images, 0.5, out=images).mean((1, 2)), "changes the images.*copy"),
-        (lambda images: {"logits": images}, "a dict of object"),
+        (lambda images: {"logits": images}, "a dict with 'logits'; say with output="),
         (lambda images: ["a"] * 4, "an array of numbers"),
         (lambda images: [[1.0], [2.0, 3.0], [], []], "numpy cannot read"),
         (nn.Conv2d(1, 2, 3), "expected input.*to have 1 channels"),

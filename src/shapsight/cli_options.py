@@ -101,8 +101,8 @@ def _explain_options(
         int, typer.Option(help="partition, regions: masked images that the model sees.")
     ] = 500,
     tree: Annotated[
-        str, typer.Option(help="partition: axis halves rectangles, regions follows colours.")
-    ] = "axis",
+        str, typer.Option(help="partition: regions follows colours, axis halves rectangles, as shap does.")
+    ] = "regions",
     contexts: Annotated[
         str, typer.Option(help="partition: auto gets farthest, both gives shap's numbers; 0, 1.")
     ] = "auto",
@@ -127,6 +127,23 @@ def _explain_options(
     ] = None,
     as_probability: Annotated[
         bool, typer.Option("--probability", help="With --arch: explain softmax probabilities, not logits.")
+    ] = False,
+    detail: Annotated[
+        str,
+        typer.Option(
+            help="Figures: sums over regions of the image (regions) or under a Gaussian (smooth), or pixels. "
+            "auto: pixels in images of up to 32 a side and of --method partition and regions, else regions."
+        ),
+    ] = "auto",
+    cmap: Annotated[
+        str | None,
+        typer.Option(help="Figures: a colour map of matplotlib, such as coolwarm.", show_default=False),
+    ] = None,
+    show_noise: Annotated[
+        bool,
+        typer.Option(
+            "--show-noise", help="Figures, partition: draw what cannot be told from the coins' noise."
+        ),
     ] = False,
     image_size: Annotated[
         int | None, typer.Option(min=16, help="With --arch: pixels squared; by default the network's own.")

@@ -29,11 +29,12 @@ class BlackBox:
         batch_size: int,
         output_names: Sequence[str] | None,
         precision: str | None,
+        output: str | int | None,
         seed: int,
     ) -> None:
         if not is_whole(batch_size) or batch_size < 1:
             raise ExplainerError(f"batch_size={batch_size!r} must be a whole number, at least 1")
-        self.predictor = Predictor(predict, precision=precision)
+        self.predictor = Predictor(predict, precision=precision, output=output)
         self.masker = as_masker(masker)
         self.batch_size = batch_size
         self.output_names = tuple(output_names or ())

@@ -83,6 +83,10 @@ class Game:
             self.evaluations += 1
         return self._empty
 
+    def starts_like(self, other: Game) -> None:
+        """Take over what the model says when nothing is visible, where that does not depend on the image."""
+        self._empty = other.empty()
+
     def values(
         self, visible: Bool[Tensor, "coalitions channels_or_1 height width"]
     ) -> Float[Tensor, "coalitions outputs"]:
@@ -106,7 +110,12 @@ class Game:
         """
         if self.predictor.precision is None:
             return 0.0
-        exact = Game(Predictor(self.predictor.predict), self.masker, self.image, batch_size=self.batch_size)
+        exact = Game(
+            Predictor(self.predictor.predict, output=self.predictor.output),
+            self.masker,
+            self.image,
+            batch_size=self.batch_size,
+        )
         rough, fine = self.values(visible), exact.values(visible)
         spread = (fine.amax(0) - fine.amin(0)).max()
         return float((rough - fine).abs().max() / spread.clamp_min(torch.finfo(fine.dtype).tiny))

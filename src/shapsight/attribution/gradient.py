@@ -24,13 +24,14 @@ from shapsight.attribution.integrand import Integrand, as_python
 from shapsight.attribution.numbers import is_real, is_whole
 from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.paths import Paths, PathSums
+from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.positions import Samples, gauss, spread
 from shapsight.attribution.predictor import Predictor
 from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError
 
 BATCH_ON_PROCESSOR = 8  # more points at a time leave a processor's caches
-BATCH_ON_DEVICE = 50
+BATCH_ON_DEVICE = 200
 # What a sampled sum may miss unremarked: shares of the largest |prediction - base value|, and of all absolute values,
 # which may cancel in the sum.
 OF_CHANGE, OF_VALUES = 0.05, 0.01
@@ -70,7 +71,7 @@ class GradientShap:
             values then sum to the mean prediction over noisy images, which is not quite the prediction.
         positions: "spread" for evenly spread random positions, with standard errors; "gauss" for equally many
             Gauss-Legendre points for each reference, which suit smooth models and have no standard errors.
-        batch_size: points at a time; by default 8 on a processor and 50 elsewhere. Halved if memory runs out.
+        batch_size: points at a time; by default 8 on a processor and 200 elsewhere. Halved if memory runs out.
         precision: "bfloat16" takes the gradients under autocast, where the processor has it: on a ResNet-18 in little
             more than half the time, with gradients that are off by a fifth and in part cancel in the mean, so look
             at `completeness_gap`. Predictions stay in full precision. None: as the model is.
@@ -200,7 +201,7 @@ class GradientShap:
             self._explain_image(integrand, paths, chosen[paths.number], steps)
             for paths in self._paths(integrand, images)
         ]
-        return _Result(predictions, of_references.double().mean(0), chosen, sums)
+        return _Result(predictions, wide(of_references).mean(0), chosen, sums)
 
     def _paths(self, integrand: Integrand, images: Parts) -> Iterator[Paths]:
         """Each image's ways from the references, of what is explained."""
@@ -256,11 +257,11 @@ class GradientShap:
         """What every input of the model got, on the device of the images."""
         device = given[0].device
         predicted = result.predictions.cpu().gather(1, result.chosen).to(device)
-        base_values = result.base_values.cpu()[result.chosen].to(device, predicted.dtype)
+        base_values = moved(result.base_values.cpu()[result.chosen], predicted)
         explained = range(1 if self.layer else len(given))
         parts = [torch.stack([s.values[p] for s in result.sums]).to(device) for p in explained]
-        attributed = sum(values.double().flatten(2).sum(2) for values in parts)
-        gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
+        attributed = sum(wide(values).flatten(2).sum(2) for values in parts)
+        gap = moved(wide(predicted) - wide(base_values) - attributed, predicted)
         settings = {
             "samples": self.samples,
             "references": len(self.references[0]),

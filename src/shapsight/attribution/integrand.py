@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.modules import left_as_found
-from shapsight.attribution.deep.runs import farthest, pick, refuse_mixing
+from shapsight.attribution.deep.runs import farthest, refuse_mixing, scores
 from shapsight.attribution.deep.strided import convolve
 from shapsight.attribution.deep.suitability import first_non_finite
 from shapsight.errors import ExplainerError
@@ -48,17 +48,10 @@ class QuickConvolutions(TorchFunctionMode):
 def as_python(model: nn.Module) -> Iterator[None]:
     """A model in eval mode, frozen, in its own precision and not compiled; afterwards as it was found."""
     device = next((p.device.type for p in model.parameters()), "cpu")
-    scripted = [(m, m.training) for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
     has_compiled = "torch._dynamo" in sys.modules  # otherwise nothing has been compiled
     eager = torch.compiler.set_stance("force_eager") if has_compiled else nullcontext()
     with torch.inference_mode(False), torch.autocast(device, enabled=False), eager, left_as_found(model):
-        try:
-            for module, _ in scripted:  # their flag is not in Python
-                module.training = False
-            yield
-        finally:
-            for module, training in scripted:
-                module.training = training
+        yield
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,8 @@ class Integrand:
         if not predictions.requires_grad:
             raise ExplainerError(
                 f"the model's prediction does not depend on {'its input' if self.layer is None else self.layer} by "
-                "anything that has a gradient: there is nothing to explain"
+                "anything that has a gradient (TorchScript optimised for inference has none): there is nothing to "
+                "explain"
             )
         for number, column in enumerate(columns):
             gradients = torch.autograd.grad(
@@ -161,7 +155,7 @@ class Integrand:
         raise ExplainerError(message)
 
     def _columns(self, inputs: Parts) -> Tensor:
-        return pick(self.model(*inputs), self.output)
+        return scores(self.model(*inputs), self.output, len(inputs[0]))
 
 
 def batches(parts: Parts, size: int) -> Iterator[Parts]:

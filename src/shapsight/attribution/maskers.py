@@ -17,6 +17,7 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from shapsight.attribution.inpainting import EightBits, chosen, fill_by_pyramid, fill_with_opencv
+from shapsight.attribution.placement import moved, wide
 from shapsight.errors import ExplainerError
 
 Visible = Bool[Tensor, "coalitions channels_or_1 height width"]
@@ -255,7 +256,7 @@ class Diffuse(Masker):
 
 def mean_colour(image: Image) -> Shaped[Tensor, "channels 1 1"]:
     """The mean of each channel, in the image's dtype."""
-    return image.double().mean((1, 2), keepdim=True).to(image.dtype)
+    return moved(wide(image).mean((1, 2), keepdim=True), image)
 
 
 def as_masker(masker: Any) -> Masker:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapsight.attribution.deep.inputs import Parts
+from shapsight.attribution.placement import widest
 from shapsight.attribution.positions import Samples
 
 
@@ -71,11 +72,12 @@ class PathSums:
     def zeros(cls, outputs: int, end: Parts) -> PathSums:
         """Nothing added up yet."""
         zeros = [[part.new_zeros((outputs, *part.shape[1:])) for part in end] for _ in range(3)]
-        return cls(zeros[0], zeros[1], end[0].new_zeros(outputs, dtype=torch.float64), zeros[2])
+        return cls(zeros[0], zeros[1], end[0].new_zeros(outputs, dtype=widest(end[0].device)), zeros[2])
 
     def add(self, samples: Samples, rows: slice, shares: Sequence[Parts]) -> None:
         """Add the shares of some samples, of every output in turn, each `(samples, ...)`."""
         self.has_variance = samples.has_variance
+        kind = self.gap_variance.dtype
         weights, links = (
             w[rows].to(self.values[0].device, self.values[0].dtype) for w in (samples.weight, samples.link)
         )
@@ -85,10 +87,10 @@ class PathSums:
                 self.values[number][output] += torch.tensordot(weights, share, 1)
                 if self.has_variance:
                     steps = torch.cat([share[:1] - self.before[number][output], share.diff(dim=0)])
-                    totals = totals + steps.flatten(1).sum(1, dtype=torch.float64)
+                    totals = totals + steps.flatten(1).sum(1, dtype=kind)
                     self.variances[number][output] += torch.tensordot(links, steps.square_(), 1)
                     self.before[number][output] = share[-1]
-            self.gap_variance[output] += (links.double() * torch.as_tensor(totals).square()).sum()
+            self.gap_variance[output] += (links.to(kind) * torch.as_tensor(totals).square()).sum()
 
     @property
     def std_errors(self) -> list[Float[Tensor, "outputs ..."]]:

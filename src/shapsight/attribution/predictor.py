@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from shapsight.attribution.deep.memory import is_out_of_memory
 from shapsight.attribution.deep.modules import left_as_found
-from shapsight.attribution.deep.runs import pick
-from shapsight.attribution.deep.suitability import refuse_other_integers
+from shapsight.attribution.deep.runs import as_columns, part_of, pick
+from shapsight.attribution.deep.suitability import refuse_other_integers, refuse_uninitialised
 from shapsight.errors import ExplainerError
 
 LARGEST = 65535  # what 16 bits hold
@@ -46,11 +46,18 @@ class Predictor:
     Arguments
         predict: the model.
         precision: "bfloat16" runs a module under autocast, where the processor has it; by default it runs as it is.
+        output: which part of a dict or tuple that the model returns is meant: a key or a position.
 
     Raises `ExplainerError` for something that cannot be called, and for a precision that is not to be had.
     """
 
-    def __init__(self, predict: nn.Module | Callable[..., Any], *, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        predict: nn.Module | Callable[..., Any],
+        *,
+        precision: str | None = None,
+        output: str | int | None = None,
+    ) -> None:
         if not callable(predict):
             raise ExplainerError(
                 f"predict must be a torch.nn.Module or a function of a batch of images, not {type(predict).__name__}"
@@ -58,6 +65,7 @@ class Predictor:
         self.predict = predict
         self.is_module = isinstance(predict, nn.Module) and not is_keras(predict)
         self.precision = precision
+        self.output = output
         if precision is not None:
             self._check_precision(precision)
         self._layout = torch.channels_last
@@ -109,10 +117,6 @@ class Predictor:
             raise ExplainerError(
                 f"the model fails on {of} ({tuple(images.shape)}, {images.dtype}): {type(error).__name__}: {error}"
             ) from error
-        if len(rows) != len(images):
-            raise ExplainerError(
-                f"the model returns {len(rows)} rows for the {len(images)} images of {of}; it must return one row each"
-            )
         if rows.shape[1] != (self._columns or rows.shape[1]) or not rows.shape[1]:
             raise ExplainerError(
                 f"the model returns {rows.shape[1]} outputs for {of}; {self._columns or 'at least one'} are expected"
@@ -133,14 +137,17 @@ class Predictor:
         given = images.to(weight.device, weight.dtype)
         with self.held(), self._modes(weight.device):
             if self._columns == 0:  # the first answer
-                refuse_other_integers(lambda parts: pick(self.predict(parts[0]), None), (images,), (given,))
+                refuse_other_integers(lambda parts: self._columns_of(parts[0]), (images,), (given,))
             try:
-                return pick(self.predict(given.clone(memory_format=self._layout)), None)
+                return self._columns_of(given.clone(memory_format=self._layout))
             except RuntimeError as error:  # a .view() that only contiguous memory allows
                 if self._layout == torch.contiguous_format or "view" not in str(error):
                     raise
             self._layout = torch.contiguous_format
-            return pick(self.predict(given.clone(memory_format=self._layout)), None)
+            return self._columns_of(given.clone(memory_format=self._layout))
+
+    def _columns_of(self, given: Tensor) -> Tensor:
+        return pick(self.predict(given), self.output, len(given))
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -152,15 +159,13 @@ class Predictor:
             yield
             return
         assert isinstance(self.predict, nn.Module)
-        scripted = [m for m in self.predict.modules() if isinstance(m, torch.jit.ScriptModule) and m.training]
-        with ExitStack() as stack:
-            for module in scripted:  # their training flag is not an attribute in Python
-                module.training = False
-                stack.callback(setattr, module, "training", True)
-            stack.enter_context(left_as_found(self.predict))
+        refuse_uninitialised(self.predict)
+        with left_as_found(self.predict):
             self._is_held = True
-            stack.callback(setattr, self, "_is_held", False)
-            yield
+            try:
+                yield
+            finally:
+                self._is_held = False
 
     @contextmanager
     def _modes(self, device: torch.device) -> Iterator[None]:
@@ -173,7 +178,7 @@ class Predictor:
         array = given.numpy().copy(order="C")
         with torch.no_grad():
             result = self.predict(array, training=False) if is_keras(self.predict) else self.predict(array)
-        rows = _as_rows(result)
+        rows = _as_rows(part_of(result, self.output), len(images))
         if not np.array_equal(array, given.numpy(), equal_nan=given.is_floating_point()):
             raise ExplainerError(
                 f"the function changes the images that it is given (seen on {of}); let it begin with a copy, such as "
@@ -199,10 +204,12 @@ def is_keras(model: object) -> bool:
     return any(base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in type(model).__mro__)
 
 
-def _as_rows(result: Any) -> Tensor:
+def _as_rows(result: Any, images: int) -> Tensor:
     """What a function returned, as a tensor of one row per image."""
     if isinstance(result, Tensor):
-        return pick(result.detach(), None)
+        return as_columns(result.detach(), images)
+    if isinstance(result, dict):
+        as_columns(result, images)  # which says what to do about it
     array = _read(result, f"the model returns a {type(result).__name__} that numpy cannot read")
     if array.dtype.kind not in "fiub":
         raise ExplainerError(
@@ -210,7 +217,7 @@ def _as_rows(result: Any) -> Tensor:
             "numbers, (images, outputs) or (images,)"
         )
     numbers = array.astype(np.float64 if array.dtype == np.float64 else np.float32)
-    return pick(torch.from_numpy(numbers), None)
+    return as_columns(torch.from_numpy(numbers), images)
 
 
 def _read(given: Any, complaint: str) -> np.ndarray:

@@ -14,8 +14,9 @@ from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.game import Game
 from shapsight.attribution.heap import keeping_freed_memory
-from shapsight.attribution.maskers import Masker
+from shapsight.attribution.maskers import Masker, References
 from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.placement import moved
 from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.region_values import Interactions, RegionValues
@@ -58,6 +59,7 @@ class RegionShap(BlackBox):
             each with its reverse.
         max_evals: the budget of the estimators that sample, for each image.
         output_names: a name for every column of the output.
+        output: which part of a dict or tuple that the model returns is explained: a key or a position.
         batch_size: the most masked images that the model gets at a time.
         precision: "bfloat16" to run a module under autocast, with what that changes in
             `settings["precision_difference"]`; None as it is.
@@ -78,6 +80,7 @@ class RegionShap(BlackBox):
         *,
         max_evals: int = 1000,
         output_names: Sequence[str] | None = None,
+        output: str | int | None = None,
         batch_size: int = 50,
         precision: str | None = None,
         seed: int = 0,
@@ -85,7 +88,13 @@ class RegionShap(BlackBox):
         if estimator not in ("exact", "kernel", "permutation"):
             raise ExplainerError(f"estimator={estimator!r} is not one of 'exact', 'kernel' and 'permutation'")
         super().__init__(
-            predict, masker, batch_size=batch_size, output_names=output_names, precision=precision, seed=seed
+            predict,
+            masker,
+            batch_size=batch_size,
+            output_names=output_names,
+            precision=precision,
+            output=output,
+            seed=seed,
         )
         self.regions = regions
         self.estimator = estimator
@@ -143,16 +152,16 @@ class RegionShap(BlackBox):
         tables = self._tables(images, outputs)
         with keeping_freed_memory(), reporting(progress) as report:
             shares = _every(tables, report, self._evaluations, self._estimate)
-        ends = torch.stack([torch.stack(table.ends()) for table in tables])
+        ends = torch.stack([torch.stack(table.ends()) for table in tables]).to(images.device)
         sampled = [share.std_errors.T for share in shares if share.std_errors is not None]
         return RegionValues(
-            values=_padded([share.values.T for share in shares]).to(ends),
-            std_errors=_padded(sampled).to(ends) if sampled else None,
-            labels=torch.stack([table.labels for table in tables]),
+            values=moved(_padded([share.values.T for share in shares]), ends),
+            std_errors=moved(_padded(sampled), ends) if sampled else None,
+            labels=torch.stack([table.labels for table in tables]).to(images.device),
             images=drawable(images),
             base_values=ends[:, 0],
             predictions=ends[:, 1],
-            output_index=torch.stack([table.columns for table in tables]),
+            output_index=torch.stack([table.columns for table in tables]).to(images.device),
             evaluations=sum(table.game.evaluations for table in tables),
             output_names=self.output_names,
         )
@@ -171,11 +180,12 @@ class RegionShap(BlackBox):
             found = _every(
                 tables, report, lambda players: 1 << players, lambda t, _: interactions(t, t.players)
             )
+        values, device = _padded([pairs.movedim(-1, 0) for pairs in found], 2), given.device
         return Interactions(
-            values=_padded([pairs.movedim(-1, 0) for pairs in found], 2).to(tables[0].game.full()),
-            labels=torch.stack([table.labels for table in tables]),
+            values=values.to(tables[0].game.full().dtype).to(device),
+            labels=torch.stack([table.labels for table in tables]).to(device),
             images=drawable(given),
-            output_index=torch.stack([table.columns for table in tables]),
+            output_index=torch.stack([table.columns for table in tables]).to(device),
             output_names=self.output_names,
         )
 
@@ -184,6 +194,9 @@ class RegionShap(BlackBox):
     ) -> list[_Table]:
         """The game of each image for the outputs asked for."""
         games = [self._game(image) for image in images]
+        if isinstance(self.masker, References):
+            for game in games[1:]:
+                game.starts_like(games[0])
         labels = [label_map(self.regions, image, number, len(images)) for number, image in enumerate(images)]
         predictions = torch.stack([game.full() for game in games])
         chosen = choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
@@ -232,7 +245,7 @@ class _Table:
         values[coalitions.all(1).to(values.device)] = full
         inner = (coalitions.any(1) & ~coalitions.all(1)).nonzero().flatten()
         for numbers in torch.split(inner, AT_A_TIME) if len(inner) else ():
-            visible = coalitions[numbers].to(self.labels.device)[:, self.labels]
+            visible = coalitions[numbers][:, self.labels]
             values[numbers.to(values.device)] = self.game.values(visible.unsqueeze(1))[:, self.columns]
             self.asked += len(numbers)
             self.report(self.before + self.asked, self.total)

@@ -19,7 +19,7 @@ CALL = re.compile(r"\s*(grid|slic)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*")
 def label_map(
     regions: Any, image: Shaped[Tensor, "channels height width"], number: int, images: int
 ) -> Int[Tensor, "height width"]:
-    """Each pixel's region, numbered from 0 without gaps, for image `number` of `images`.
+    """Each pixel's region, on the processor, numbered from 0 without gaps, for image `number` of `images`.
 
         label_map((4, 4), image, 0, 1)            # a grid of 4 rows and 4 columns, numbered row by row
         label_map("slic(50)", image, 0, 1)        # about 50 superpixels
@@ -42,7 +42,7 @@ def label_map(
             f"image {number} has a single region, and a value of its own needs two: ask for more segments, "
             "or a grid such as grid(3,3)"
         )
-    return torch.from_numpy(inverse.reshape(height, width)).to(image.device)
+    return torch.from_numpy(inverse.reshape(height, width))
 
 
 def _parsed(text: str, image: Tensor) -> Tensor:

@@ -79,26 +79,29 @@ def _interval(found: Mapping[str, Fact], name: str) -> str:
     return "" if low is None or high is None else f", {low:.2g} to {high:.2g}"
 
 
-def attribution(facts: Facts) -> Evidence | None:
-    """How much of the attribution lies outside the region, beside chance."""
+def contributions(facts: Facts) -> Evidence | None:
+    """How much of what moves the prediction comes from the scene, and whether that knows the target."""
     look = facts.get("look", {})
-    parts, names = [], []
-    for place in ("home", "elsewhere"):
-        inside, chance = known(look, f"inside_{place}"), known(look, f"inside_{place}_chance")
-        if inside is None or chance is None:
+    shares, knowledge, names = [], [], []
+    for place, where in (("home", "where it was trained"), ("elsewhere", "elsewhere")):
+        share, low, high = (known(look, f"scene_share_{place}{end}") for end in ("", "_low", "_high"))
+        if share is None:
             continue
-        names += [f"inside_{place}", f"inside_{place}_low", f"inside_{place}_high", f"inside_{place}_chance"]
-        low, high = known(look, f"inside_{place}_low"), known(look, f"inside_{place}_high")
-        between = "" if low is None or high is None else f"95 % {1 - high:.0%} to {1 - low:.0%}; "
-        blind = known(look, f"inside_{place}_randomised")
-        names += [] if blind is None else [f"inside_{place}_randomised"]
-        random = "" if blind is None else f", with random weights {1 - blind:.0%}"
-        where = "where it was trained" if place == "home" else "elsewhere"
-        parts.append(f"{1 - inside:.0%} {where} ({between}chance {1 - chance:.0%}{random})")
-    if not parts:
+        names += [f"scene_share_{place}{end}" for end in ("", "_low", "_high")]
+        between = "" if low is None or high is None else f" (95 % {low:.0%} to {high:.0%})"
+        shares.append(f"{share:.0%} {where}{between}")
+        knows = known(look, f"scene_knows_{place}")
+        if knows is not None:
+            names.append(f"scene_knows_{place}")
+            knowledge.append(f"{knows:.2f} {where}")
+    if not shares:
         return None
-    said = f"Of its attribution to {look.get('output')}, {' and '.join(parts)} lies outside the region of interest."
-    return Evidence(said, _named("look", look, names))
+    said = f"The scene contributes {' and '.join(shares)} of what moves {look.get('output')}"
+    if knowledge:
+        of_classes = "how often its part puts the right label first"
+        measure = of_classes if look.get("is_classes") else "its correlation with the target"
+        said += f"; {measure} is {' and '.join(knowledge)}"
+    return Evidence(f"{said}.", _named("look", look, names))
 
 
 def interventions(facts: Facts) -> Evidence | None:

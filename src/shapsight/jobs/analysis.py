@@ -19,6 +19,7 @@ from shapsight.diagnosis.accuracy import evaluate, predict_table
 from shapsight.diagnosis.classes import evaluate_classes
 from shapsight.diagnosis.relevance import relevance_per_environment, relevance_per_image
 from shapsight.jobs.choice import choose_images, choose_of_each_class
+from shapsight.jobs.contributions import Contributions, contributions_of
 from shapsight.jobs.narrator import Narrator
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import Settings, completed
@@ -70,6 +71,7 @@ class Outcome(Trained):
     explained: pd.DataFrame
     explanation: Explanation
     relevance: pd.DataFrame | None
+    contributions: Contributions | None
 
 
 class Interrupted(Exception):
@@ -149,11 +151,30 @@ def analyse(
     else:
         chosen = _choose(predictions if among is None else predictions[among], manifest, settings)
     explanation = explain_rows(training, chosen, images, narrator)
-    relevance = None
+    relevance = contributions = None
     if roi is not None:
-        per_image = relevance_per_image(explanation, chosen, region_masks(roi, chosen, images.shape[-1]))
+        masks = region_masks(roi, chosen, images.shape[-1])
+        per_image = relevance_per_image(explanation, chosen, masks)
         relevance = relevance_per_environment(per_image, seed=settings.seed)
-    return Outcome(**vars(trained), explained=chosen, explanation=explanation, relevance=relevance)
+        pixels = images[chosen.index.tolist()]
+        with narrator.step(f"Exact Shapley values of scene and region of {len(chosen)} images") as report:
+            contributions = contributions_of(
+                explanation,
+                training.bundle,
+                manifest,
+                chosen,
+                pixels,
+                masks,
+                progress=report,
+                seed=settings.seed,
+            )
+    return Outcome(
+        **vars(trained),
+        explained=chosen,
+        explanation=explanation,
+        relevance=relevance,
+        contributions=contributions,
+    )
 
 
 def judge(
@@ -215,7 +236,10 @@ def on_held_out(outcome: Outcome, held_out: pd.Series[bool]) -> Outcome:
     predictions = outcome.predictions[held_out].assign(split="held out")
     errors = measure(predictions, outcome.manifest, seed=outcome.settings.seed)
     relevance = None if outcome.relevance is None else outcome.relevance.assign(split="held out")
-    return replace(outcome, predictions=predictions, errors=errors, relevance=relevance)
+    found = outcome.contributions
+    if found is not None:
+        found = replace(found, measures=found.measures.assign(split="held out"))
+    return replace(outcome, predictions=predictions, errors=errors, relevance=relevance, contributions=found)
 
 
 def save_outcome(outcome: Outcome, run: RunFolder, name: str = "") -> None:
@@ -224,6 +248,9 @@ def save_outcome(outcome: Outcome, run: RunFolder, name: str = "") -> None:
     save_judged(outcome, run, name)
     if outcome.relevance is not None:
         save_table(outcome.relevance, run.path / f"relevance{name}.parquet")
+    if outcome.contributions is not None:
+        for table, content in outcome.contributions.tables.items():
+            save_table(content, run.path / f"{table}{name}.parquet")
     folder = run.folder("explanations")
     outcome.explanation.save(folder / f"deep{name}.safetensors")
     outcome.explained[["path", "environment", "split", "why"]].to_csv(folder / f"deep{name}.csv", index=False)

@@ -7,10 +7,11 @@ import pandas as pd
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table
 from shapsight.jobs.analysis import Judged, Outcome
 from shapsight.jobs.class_findings import accuracies, accuracy_sentence, judged
-from shapsight.jobs.error_sections import relevance_section
-from shapsight.jobs.findings import gap_sentence, relevance_sentence
+from shapsight.jobs.error_sections import contribution_section
+from shapsight.jobs.findings import gap_sentence
 from shapsight.jobs.pages import (
     checks_sections,
+    contribution_words,
     left_out_section,
     settings_table,
     training_section,
@@ -47,8 +48,8 @@ def class_page(outcome: Outcome, *, command: str, seconds: float) -> Page:
     """The report of one classifier."""
     names = outcome.manifest.class_names
     answer = [accuracy_sentence(outcome)]
-    if outcome.relevance is not None:
-        answer.append(relevance_sentence(outcome.relevance, names[0]))
+    if outcome.contributions is not None:
+        answer += contribution_words(outcome)
     return Page(
         title=f"{len(names)} classes: which does it tell apart, and by which pixels?",
         answer=answer,
@@ -58,7 +59,7 @@ def class_page(outcome: Outcome, *, command: str, seconds: float) -> Page:
         sections=[
             accuracy_section(outcome.errors),
             mistakes_section(judged_predictions(outcome), names),
-            *([relevance_section([outcome])] if outcome.relevance is not None else []),
+            *([contribution_section([outcome])] if outcome.contributions is not None else []),
             _picture_section(outcome),
             training_section([outcome]),
             *checks_sections(outcome),

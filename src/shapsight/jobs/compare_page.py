@@ -11,9 +11,10 @@ import pandas as pd
 
 from shapsight.jobs.analysis import Outcome
 from shapsight.jobs.class_pages import ACCURACY
-from shapsight.jobs.error_sections import MODEL, error_section, relevance_section, stacked
+from shapsight.jobs.error_sections import MODEL, contribution_section, error_section, stacked
 from shapsight.jobs.findings import count, gap_sentence
 from shapsight.jobs.narrator import duration
+from shapsight.jobs.pages import contribution_words
 from shapsight.jobs.picture_sections import comparison_section
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
@@ -43,7 +44,7 @@ def compare_page(compared: Compared, *, command: str, seconds: float) -> Page:
     """The report."""
     first, second = compared.first, compared.second
     is_classes = bool(first.manifest.class_names)
-    has_regions = first.relevance is not None and second.relevance is not None
+    has_regions = first.contributions is not None and second.contributions is not None
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     return Page(
         title=f"{first.name} and {second.name} on the same images",
@@ -52,7 +53,7 @@ def compare_page(compared: Compared, *, command: str, seconds: float) -> Page:
         sections=[
             _change_section(compared),
             _accuracy_section(compared) if is_classes else error_section([first, second]),
-            *([relevance_section([first, second])] if has_regions else []),
+            *([contribution_section([first, second])] if has_regions else []),
             _class_pictures(compared) if is_classes else comparison_section(first, second),
         ],
         settings={"command": command, **compared.settings, "versions": versions, "took": duration(seconds)},
@@ -74,17 +75,11 @@ def change_sentence(compared: Compared) -> str:
 
 
 def shares_sentences(compared: Compared) -> list[str]:
-    """How much of the attribution lies inside the region, for both."""
-    one, two = compared.first.relevance, compared.second.relevance
-    if one is None or two is None:
-        return [
-            "No region of interest was given (--roi), so it is not known how much of the attribution it gets."
-        ]
-    first, second = (float(np.average(t["share"], weights=t["images"])) for t in (one, two))
-    chance = float(np.average(one["chance"], weights=one["images"]))
+    """How much the scene contributes to the first output, for both."""
     return [
-        f"Attribution inside the region of interest, over all outputs and explained images: {first:.0%} for "
-        f"{compared.first.name}, {second:.0%} for {compared.second.name}; chance is {chance:.0%}."
+        f"{outcome.name}: {sentence}"
+        for outcome in (compared.first, compared.second)
+        for sentence in contribution_words(outcome)
     ]
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from shapsight.diagnosis.contributions import MEASURES, SCENE
 from shapsight.jobs.analysis import Judged, Outcome
+from shapsight.jobs.contribution_words import BLUNT
 from shapsight.jobs.findings import errors_of
 from shapsight.report.page import Column, KeyFigure, Picture, Section, Table
-from shapsight.report.plots import error_bars, relevance_bars, scatter_panels
+from shapsight.report.plots import error_bars, scatter_panels, share_bars
 
 ERRORS = (
     Column("environment"),
@@ -31,6 +33,24 @@ SHARES = (
     Column("images", format="d"),
     Column("share", "share inside the ROI", ".1%", low="low", high="high"),
     Column("chance", "chance", ".1%"),
+)
+CONTRIBUTIONS = (
+    Column("environment"),
+    Column("split"),
+    Column("output"),
+    Column("part"),
+    Column("measure"),
+    Column("images", format="d"),
+    Column("value", format=".3g", low="low", high="high"),
+)
+AGREEMENT = (
+    Column("output"),
+    Column("images", format="d"),
+    Column("correlation_scene", "correlation, scene", ".2f"),
+    Column("correlation_region", "correlation, region", ".2f"),
+    Column("difference", "typical difference", ".3g"),
+    Column("relative", "of prediction - base value", ".0%"),
+    Column("quoted", "given here"),
 )
 MODEL = Column("model", "trained on")
 
@@ -109,19 +129,43 @@ def error_section(outcomes: Sequence[Judged]) -> Section:
     )
 
 
-def relevance_section(outcomes: Sequence[Outcome]) -> Section:
-    """Shares of attribution inside the region of interest."""
-    tables = [outcome.relevance for outcome in outcomes if outcome.relevance is not None]
-    shares = stacked(outcomes, tables)
+def contribution_section(outcomes: Sequence[Outcome]) -> Section:
+    """What scene and region contribute, beside the exact values, and the shares of absolute attribution as a detail."""
+    found = [outcome.contributions for outcome in outcomes if outcome.contributions is not None]
+    measures = stacked(outcomes, [each.measures for each in found])
+    agreement = stacked(outcomes, [each.agreement for each in found])
+    shares = stacked(outcomes, [outcome.relevance for outcome in outcomes if outcome.relevance is not None])
+    scene = measures[(measures["measure"] == "share") & (measures["part"] == SCENE)]
+    meanings = "; ".join(f"{measure.said}: {measure.meaning}" for measure in MEASURES)
     return Section(
-        "Where does it look?",
-        "The share of absolute attribution inside the region of interest. Chance is the region's share of the "
-        "image: what a model would score that looks everywhere alike. A high error together with a low share is a "
-        "hint, not a proof, that the model uses the scene. Shares are computed from single pixels; the heatmaps below "
-        "sum over small cells, so that they can be read.",
-        tables=[Table(shares, "Relevance mass accuracy by environment", columns(outcomes, SHARES))],
-        pictures=[Picture(relevance_bars(shares), "Share of attribution inside the region of interest")],
+        "How much comes from the scene?",
+        "SHAP values keep their sign and add up: those of the scene and those of the region of interest together are "
+        "the prediction less the base value, image by image, in the output's unit. The scene's share is its mean "
+        "absolute contribution over that of both. A scene that contributes much where the model was trained, and knows "
+        "the target there but not elsewhere, is a shortcut.",
+        tables=[
+            Table(measures, "Contributions by environment", columns(outcomes, CONTRIBUTIONS)),
+            Table(
+                agreement,
+                "Sums of the attributions beside exact Shapley values",
+                _of_models(outcomes, AGREEMENT),
+            ),
+            Table(shares, "Share of absolute attribution by environment", columns(outcomes, SHARES)),
+        ],
+        pictures=[
+            Picture(
+                share_bars(scene[scene["environment"] != "all"], "scene's share of what moves {}"),
+                "How much of what moves the prediction comes from the scene, by environment",
+                "Lines are 95 % bootstrap intervals over images.",
+            )
+        ],
         notes=[
-            "Half of the explained images were chosen as extremes (see below), the others drawn at random."
+            f"{meanings}.",
+            BLUNT,
+            "Half of the explained images were chosen as extremes (see below), the others drawn at random.",
         ],
     )
+
+
+def _of_models(outcomes: Sequence[Judged], columns: Sequence[Column]) -> Sequence[Column]:
+    return columns if len(outcomes) == 1 else (MODEL, *columns)

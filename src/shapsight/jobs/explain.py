@@ -15,7 +15,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.outputs import Outputs, TopK
 from shapsight.attribution.short import METHODS, EightBitModel, Method, explain
 from shapsight.data.image_files import find_images, left_out_by_kind
@@ -26,6 +26,7 @@ from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
 from shapsight.models.devices import chosen_device
+from shapsight.report.style import HEAT, see_through
 
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
@@ -39,7 +40,7 @@ class Settings:
     method: str = "partition"
     outputs: str = "top4"
     masker: str = "inpaint_telea"
-    tree: str = "axis"
+    tree: str = "regions"
     contexts: str = "auto"
     max_evals: int = 500
     regions: str = "grid(4,4)"
@@ -50,6 +51,9 @@ class Settings:
     weights: str = "imagenet"
     classes: Path | None = None
     as_probability: bool = False
+    detail: str = "auto"
+    cmap: str | None = None
+    show_noise: bool = False
     image_size: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -97,6 +101,8 @@ def explain_files(
     refuse_to_overwrite(out, overwrite)
     if settings.method not in METHODS:
         raise ExplainerError(f"--method {settings.method} is not one of {', '.join(METHODS)}")
+    detail.check(settings.detail)
+    see_through(settings.cmap, HEAT)
     subject, paths = _subject(paths, settings, narrator)
     files = _files(paths, narrator)
     outputs = _outputs(settings.outputs, subject.names)
@@ -117,7 +123,13 @@ def explain_files(
                 image, own = images[number : number + 1], part_of(report, number, len(names))
                 found = _explain(subject, image, outputs, settings, references, own)
                 found.save(run.folder("explanations") / f"{name}.safetensors")
-                figure = found.plot(true_labels=[path.name], unit=_unit(subject, settings))
+                figure = found.plot(
+                    true_labels=[path.name],
+                    unit=_unit(subject, settings),
+                    detail=cast(Detail, settings.detail),
+                    cmap=settings.cmap,
+                    hide_noise=not settings.show_noise,
+                )
                 figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
                 rows += _rows(path, name, found)
                 report(number + 1, len(names))

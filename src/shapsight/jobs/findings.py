@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
 
 from shapsight.jobs.analysis import Judged, Outcome
 
@@ -72,25 +69,6 @@ def error_sentence(outcome: Judged) -> str:
         f"Trained on {', '.join(trained)}, the model's error for {target} is {ratio(worst.mse, home.mse)} in "
         f"{worst.environment}: MSE {worst} against {home} on held-out images of {home.environment}."
     )
-
-
-def relevance_sentence(relevance: pd.DataFrame | None, output: str) -> str:
-    """How much of the attribution lies outside the region of interest, beside chance."""
-    if relevance is None:
-        return (
-            "No region of interest was given (--roi), so it is not known how much of the attribution it gets."
-        )
-    parts = [
-        f"{row['environment']} {1 - row['share']:.0%}{_outside_interval(row)}, chance {1 - row['chance']:.0%}"
-        for _, row in relevance[relevance["output"] == output].iterrows()
-    ]
-    return f"Share of {output}'s absolute attribution outside the region of interest: {'; '.join(parts)}."
-
-
-def _outside_interval(row: pd.Series[Any]) -> str:
-    if row["low"] != row["low"]:  # NaN: one image has no interval
-        return ""
-    return f" (95 % {1 - row['high']:.0%} to {1 - row['low']:.0%})"
 
 
 def interval(low: float, high: float, form: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from shapsight.jobs.analysis import Judged, Outcome, Trained
-from shapsight.jobs.error_sections import error_figures, error_section, relevance_section
-from shapsight.jobs.findings import count, error_sentence, errors_of, relevance_sentence
+from shapsight.jobs.contribution_words import contribution_sentences
+from shapsight.jobs.contributions import value_of
+from shapsight.jobs.error_sections import contribution_section, error_figures, error_section
+from shapsight.jobs.findings import count, error_sentence, errors_of
 from shapsight.jobs.narrator import duration
 from shapsight.jobs.picture_sections import comparison_section, picture_section
 from shapsight.jobs.run_folder import RunFolder
@@ -26,11 +27,11 @@ def debug_page(outcome: Outcome, *, command: str, seconds: float) -> Page:
     name = ", ".join(manifest.train_on)
     return Page(
         title=f"Trained on {name}: where does it fail, and where does it look?",
-        answer=[error_sentence(outcome), relevance_sentence(outcome.relevance, manifest.targets[0])],
+        answer=[error_sentence(outcome), *contribution_words(outcome)],
         key_figures=_key_figures(outcome),
         sections=[
             error_section([outcome]),
-            *([relevance_section([outcome])] if outcome.relevance is not None else []),
+            *([contribution_section([outcome])] if outcome.contributions is not None else []),
             picture_section(outcome),
             training_section([outcome]),
             *checks_sections(outcome),
@@ -47,20 +48,30 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
         title="The same track in three rooms: what a model learned, and what more rooms change",
         answer=[
             error_sentence(before),
-            relevance_sentence(before.relevance, target),
+            *contribution_words(before),
             f"After training on {after.name}: "
             + "; ".join(f"{entry.environment} MSE {entry}" for entry in errors_of(after, target))
             + ".",
-            relevance_sentence(after.relevance, target),
+            *contribution_words(after),
         ],
         key_figures=_comparison_figures(before, after),
         sections=[
             error_section([before, after]),
-            *([relevance_section([before, after])] if before.relevance is not None else []),
+            *([contribution_section([before, after])] if before.contributions is not None else []),
             comparison_section(before, after),
             training_section([before, after]),
         ],
         settings=settings_table(before, command, seconds),
+    )
+
+
+def contribution_words(outcome: Outcome) -> list[str]:
+    """What scene and region contribute to the first output."""
+    return contribution_sentences(
+        outcome.contributions,
+        outcome.manifest.output_names[0],
+        home=outcome.manifest.train_on,
+        is_classes=bool(outcome.manifest.class_names),
     )
 
 
@@ -82,12 +93,15 @@ def _slug(text: str) -> str:
 def _key_figures(outcome: Outcome) -> list[KeyFigure]:
     figures = error_figures(outcome)
     target = outcome.manifest.targets[0]
-    if outcome.relevance is not None:
-        rows = outcome.relevance[outcome.relevance["output"] == target]
-        inside, chance = (
-            float(np.average(rows[name], weights=rows["images"])) for name in ("share", "chance")
-        )
-        figures.append(KeyFigure("attribution inside the ROI", f"{inside:.0%}", f"chance {chance:.0%}"))
+    if outcome.contributions is not None:
+        measures, home = outcome.contributions.measures, outcome.manifest.train_on
+        for environment in dict.fromkeys(measures["environment"]):
+            share = value_of(measures, target, "share", environment=environment)
+            if share is not None and environment != "all":
+                where = "trained there" if environment in home else "never trained there"
+                figures.append(
+                    KeyFigure(f"scene's share of {target}, {environment}", f"{share['value']:.0%}", where)
+                )
     return figures
 
 

@@ -7,27 +7,26 @@ from pathlib import Path
 
 from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.class_findings import accuracies, accuracy_sentence
+from shapsight.jobs.contribution_words import contribution_sentences
 from shapsight.jobs.findings import (
     count,
     error_sentence,
     errors_of,
     gap_sentence,
-    relevance_sentence,
 )
 from shapsight.jobs.narrator import duration
 
 
 def summarise(outcome: Outcome, run: Path, seconds: float) -> list[str]:
     """What one model's run came to."""
-    manifest, training = outcome.manifest, outcome.training
-    relevance = relevance_sentence(outcome.relevance, manifest.output_names[0])
+    training = outcome.training
     return [
         _data(outcome),
         f"Model      {training.bundle.card.arch}, weights {training.bundle.card.training.get('weights', 'unknown')}, "
         f"best epoch {training.best_epoch} of {outcome.settings.epochs}",
         *measures(outcome),
         f"Answer     {answer(outcome)}",
-        f"           {relevance}",
+        *_contributions(outcome),
         f"Explained  {gap_sentence(outcome)}",
         f"Left out   {_skipped(outcome)}",
         f"Report     {run / 'report.html'}   ({duration(seconds)})",
@@ -68,15 +67,15 @@ def _data(judged: Judged) -> str:
 
 def summarise_comparison(before: Outcome, after: Outcome, run: Path, seconds: float) -> list[str]:
     """What two models' run came to, side by side."""
-    target = before.manifest.targets[0]
     return [
         f"World      {count(len(before.manifest), 'image')} of {count(len(before.manifest.environments), 'room')}, "
         "rendered, the same track in each",
         f"Models     {before.training.bundle.card.arch} trained on {before.name}; the same trained on {after.name}",
         *_errors([before, after]),
         f"Before     {error_sentence(before)}",
-        f"           {relevance_sentence(before.relevance, target)}",
-        f"After      {relevance_sentence(after.relevance, target)}",
+        *_contributions(before),
+        f"After      {error_sentence(after)}",
+        *_contributions(after),
         f"Explained  {gap_sentence(after)}",
         f"Report     {run / 'report.html'}   ({duration(seconds)})",
     ]
@@ -97,6 +96,16 @@ def _errors(outcomes: Sequence[Judged]) -> list[str]:
 
 def _accuracies(outcome: Judged) -> list[str]:
     return [f"Accuracy   {place} {accuracy}" for place, accuracy in accuracies(outcome)]
+
+
+def _contributions(outcome: Outcome) -> list[str]:
+    sentences = contribution_sentences(
+        outcome.contributions,
+        outcome.manifest.output_names[0],
+        home=outcome.manifest.train_on,
+        is_classes=bool(outcome.manifest.class_names),
+    )
+    return [f"           {sentence}" for sentence in sentences]
 
 
 def _skipped(outcome: Judged) -> str:

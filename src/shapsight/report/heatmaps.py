@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation import Detail, Explanation
+from shapsight.attribution.explanation import detail as details
 from shapsight.errors import ExplainerError
-from shapsight.report.panels import SIZES, Array, Heat, Look, Mark, Row, draw_rows
-from shapsight.report.style import in_an_installed_font
+from shapsight.report.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
+from shapsight.report.style import in_an_installed_font, see_through
+
+NOISE_NOTE = "what the coins' noise hides is averaged"
+NOTES = {"regions": "summed over regions of the image", "smooth": "smoothed over 3 % of the side"}
 
 
 @in_an_installed_font
 def image_plot(
     explanation: Explanation,
     *,
+    detail: Detail = "auto",
+    cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     pixels: Tensor | Array | None = None,
     labels: Sequence[str] | Sequence[Sequence[str]] | None = None,
     true_labels: Sequence[str] | None = None,
@@ -41,6 +50,12 @@ def image_plot(
     A model that has a name (`Explanation.named`) is named over each heatmap.
 
     Args
+        detail: how finely values are drawn: summed over "regions" that follow the image, "smooth" (under a Gaussian),
+            as "pixels", or "auto": see `Explanation.heatmap`. Sums are drawn per 1 % of the image's area, since a
+            large region would otherwise stand out for its size alone: its value is its colour times its area.
+        hide_noise: draw both halves of a node of PartitionSHAP's tree at the node's mean where the coins' noise does
+            not tell them apart (`Explanation.above_noise`); False draws the values.
+        cmap: another colour map, or the name of one of matplotlib's; it gets the usual opacity unless it has its own.
         pixels: images to draw instead of `explanation.images`: `(images, channels, height, width)`, channels last,
             or `(images, height, width)`; in [0, 1], in [0, 255], or in any range, which is then stretched.
         labels: names of the outputs, one each, or one list for each image.
@@ -49,18 +64,21 @@ def image_plot(
             the upper left; NaN for none. The target is a ring, the prediction a cross; a prediction outside the
             image is an arrowhead at the border.
         width: of the figure in inches.
-        cell: SHAP values are summed over cells of this many pixels a side, so that the eye can tell red from blue
-            in a fine pattern; by default as small as the print allows, 1 for the pixels themselves.
+        cell: "pixels" are summed over cells of this many pixels a side, so that the eye can tell red from blue in a
+            fine pattern; by default as small as the print allows, 1 for the pixels themselves.
         unit: what the colour bar says the values are in.
-        limit: the end of the scale of all rows, instead of each row's own percentile.
+        limit: the end of the scale of all rows, in what the colour bar shows, instead of each row's own percentile.
         figure: an empty figure to draw on, which takes the size that the rows need.
 
     Raises `ExplainerError` where the lengths or shapes of these do not fit the explanation.
     """
     if limit is not None and not 0 < limit < float("inf"):
         raise ExplainerError(f"limit={limit} must be a number above 0, the end of the colour scale")
-    pictures = _pictures(explanation, pixels)
+    pictures = pictures_of(explanation, pixels)
     names = _output_labels(explanation, labels)
+    detail = _detail(explanation, detail, cell)
+    per_area = is_per_area(explanation, detail, cell)
+    values = heats_of(explanation, detail, per_area, hide_noise)
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
     marks = _marks(len(explanation), {"target": targets, "prediction": predictions_xy})
     rows = [
@@ -68,11 +86,14 @@ def image_plot(
             pictures[image],
             str(captions[image]),
             marks[image],
-            _heats(explanation, image, names[image], explanation.model_name),
+            _heats(explanation, image, values[image], names[image], explanation.model_name),
         )
         for image in range(len(explanation))
     ]
-    return draw_rows(rows, Look(scale_percentile, width, cell, unit, limit), figure)
+    look = Look(scale_percentile, width, cell, unit, limit, kind_of(cmap, per_area))
+    return draw_rows(
+        rows, _noted(look, detail, per_area, hide_noise and explanation.above_noise is not None), figure
+    )
 
 
 @in_an_installed_font
@@ -82,6 +103,9 @@ def compare_plot(
     names: tuple[str, str] | None = None,
     output: int | str | None = None,
     *,
+    detail: Detail = "auto",
+    cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     pixels: Tensor | Array | None = None,
     true_labels: Sequence[str] | None = None,
     targets: Tensor | Array | None = None,
@@ -107,18 +131,23 @@ def compare_plot(
         raise ExplainerError(
             f"the two explanations differ in (images, outputs, height, width): {tuple(one)} and {tuple(two)}"
         )
-    pictures = _pictures(first, pixels)
+    pictures = pictures_of(first, pixels)
+    detail = _detail(first, detail, cell)
+    per_area = is_per_area(first, detail, cell)
+    values = [heats_of(explanation, detail, per_area, hide_noise) for explanation in (first, second)]
     captions = _matched("true_labels", true_labels, len(first)) or [""] * len(first)
     marks = _marks(len(first), {"target": targets})
     rows = []
     for image in range(len(first)):
         both = [
-            _heats(explanation, image, _output_labels(explanation, None)[image], name)
-            for explanation, name in zip((first, second), names, strict=True)
+            _heats(explanation, image, heats[image], _output_labels(explanation, None)[image], name)
+            for explanation, heats, name in zip((first, second), values, names, strict=True)
         ]
         pairs = tuple(heat for pair in zip(*both, strict=True) for heat in pair)
         rows.append(Row(pictures[image], str(captions[image]), marks[image], pairs))
-    return draw_rows(rows, Look(scale_percentile, width, cell, unit), figure)
+    look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area))
+    hides = hide_noise and any(e.above_noise is not None for e in (first, second))
+    return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
 
 
 @in_an_installed_font
@@ -127,6 +156,9 @@ def atlas(
     *,
     environments: Sequence[str] | None = None,
     output: int | str | None = None,
+    detail: Detail = "auto",
+    cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
     pixels: Tensor | Array | None = None,
     scale_percentile: float = 99.5,
     width: float | None = None,
@@ -138,13 +170,18 @@ def atlas(
 
         atlas(explanation, environments=["room_1", "room_1", "room_2"], output="x")
 
-    Absolute values are summed over channels and averaged over images; what is not a number is left out of the mean.
+    Absolute values are averaged over images; what is not a number is left out of the mean. With `detail` "regions" or
+    "smooth" each image's values are summed first, so noise does not add up; "auto" is smooth here, since the images'
+    regions differ, and pixels in small images.
     `environments` names the place of each image, and there is a row for each; otherwise one row for all.
     The other options are those of `image_plot`. Raises `ExplainerError` where images explain different outputs.
     """
     if output is not None:
         explanation = explanation.select(outputs=output)
-    pictures = _pictures(explanation, pixels)
+    pictures = pictures_of(explanation, pixels)
+    picked = _detail(explanation, detail, cell)
+    detail = "smooth" if (detail, picked) == ("auto", "regions") else picked
+    per_area = is_per_area(explanation, detail, cell)
     names = explanation.names()
     if any(row != names[0] for row in names):
         raise ExplainerError(
@@ -154,7 +191,7 @@ def atlas(
     rows = []
     for place in dict.fromkeys(places or [""]):
         chosen = [number for number in range(len(names)) if not places or places[number] == place]
-        heats = zip(_mean_sizes(explanation, chosen), names[0], strict=True)
+        heats = zip(_mean_sizes(explanation[chosen], detail, per_area, hide_noise), names[0], strict=True)
         count = f"mean of {len(chosen)} image{'s' * (len(chosen) != 1)}"
         caption = f"{place}, {count}" if place else count
         rows.append(
@@ -165,22 +202,63 @@ def atlas(
                 tuple(Heat(sizes, name, np.nan) for sizes, name in heats),
             )
         )
-    return draw_rows(rows, Look(scale_percentile, width, cell, unit, kind=SIZES), figure)
+    look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area, SIZES))
+    hides = hide_noise and per_area and explanation.above_noise is not None
+    return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
 
 
-def _mean_sizes(explanation: Explanation, chosen: Sequence[int]) -> Array:
-    """The mean over images of |values| summed over channels, image by image to spare memory; NaN where all are."""
+def _mean_sizes(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
+    """The mean over images of their |values|, one image at a time to spare memory; NaN where all are."""
     total = np.zeros((explanation.values.shape[1], *explanation.values.shape[3:]))
     known = np.zeros_like(total)
-    for number in chosen:
-        sizes = explanation.values[number].detach().abs().sum(1).double().cpu().numpy()
+    for one in explanation:
+        if detail == "pixels" and not per_area:
+            sizes = one.heatmap("abs")[0].detach().double().cpu().numpy()
+        else:
+            sizes = np.abs(heats_of(one, detail, per_area, hide_noise)[0])
         total += np.where(np.isfinite(sizes), sizes, 0)
         known += np.isfinite(sizes)
     return np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
 
 
-def _heats(explanation: Explanation, image: int, names: Sequence[str], heading: str = "") -> tuple[Heat, ...]:
-    values = explanation.values[image].detach().sum(1).double().cpu().numpy()
+def heats_of(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
+    """What is drawn, `(images, outputs, height, width)`: values per 1 % of the area, or of single pixels."""
+    heatmap = explanation.heatmap(detail=detail, hide_noise=hide_noise).detach().double().cpu().numpy()
+    return heatmap * (heatmap.shape[2] * heatmap.shape[3] / 100) if per_area else heatmap
+
+
+def is_per_area(explanation: Explanation, detail: Detail, cell: int | None = None) -> bool:
+    """Whether values are sums spread over an area, as those of a tree's nodes are too, and no cells are asked for."""
+    is_sum = details.chosen(explanation, detail) != "pixels" or explanation.method in details.SUMS
+    return is_sum and cell is None
+
+
+def kind_of(cmap: str | Colormap | None, per_area: bool, kind: Kind = SIGNED) -> Kind:
+    """The kind of values that `heats_of` gives, in the colours asked for."""
+    name = f"{kind.name} per 1 % of area" if per_area else kind.name
+    return replace(kind, name=name, colours=see_through(cmap, kind.colours))
+
+
+def _detail(explanation: Explanation, detail: Detail, cell: int | None) -> Detail:
+    """What "auto" picks; cells are of pixels."""
+    details.check(detail)
+    if cell is not None and detail in ("regions", "smooth"):
+        raise ExplainerError(
+            f'cell={cell} sums pixels: leave it out with detail={detail!r}, or ask for "pixels"'
+        )
+    return "pixels" if cell is not None else details.chosen(explanation, detail)
+
+
+def _noted(look: Look, detail: Detail, per_area: bool, hides_noise: bool) -> Look:
+    """A look that says what was summed or hidden. What is spread evenly is drawn as it is, without cells."""
+    notes = [NOTES[detail]] if detail in NOTES else []
+    notes += [NOISE_NOTE] if hides_noise else []
+    return replace(look, cell=1 if per_area else look.cell, notes=tuple(notes))
+
+
+def _heats(
+    explanation: Explanation, image: int, values: Array, names: Sequence[str], heading: str = ""
+) -> tuple[Heat, ...]:
     predictions = explanation.predictions[image].tolist()
     return tuple(Heat(v, n, p, heading) for v, n, p in zip(values, names, predictions, strict=True))
 
@@ -221,7 +299,7 @@ def _array(given: Tensor | Array) -> Array:
     return np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=float)
 
 
-def _pictures(explanation: Explanation, pixels: Tensor | Array | None) -> Array:
+def pictures_of(explanation: Explanation, pixels: Tensor | Array | None) -> Array:
     """Images to draw as `(images, height, width)` or `(images, height, width, 3)` in [0, 1]."""
     count, height, width = len(explanation), *explanation.values.shape[3:]
     if not count or not explanation.values.shape[1]:

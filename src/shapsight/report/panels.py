@@ -72,26 +72,35 @@ class Row:
 
 @dataclass(frozen=True)
 class Kind:
-    """What the values of all heatmaps are: their colours, whether they have a sign, and their name."""
+    """What the values of all heatmaps are: their colours, whether they have a sign, their name, and the key.
+
+    `said` is what the colours at the lower and the upper end mean, of values without a sign at the upper end.
+    """
 
     colours: Colormap
     has_sign: bool
     name: str
-    key: tuple[tuple[str, str], ...]
+    said: tuple[str, ...]
+
+    @property
+    def key(self) -> list[tuple[Artist, str]]:
+        """What each colour means, the upper end first."""
+        ends = zip((1.0, 0.0), reversed(self.said), strict=False)
+        return [(Patch(facecolor=self.colours(end)), said) for end, said in ends]
 
 
 SIGNED = Kind(
     style.HEAT,
     True,
     "SHAP value",
-    ((style.RAISES, "raises the output"), (style.LOWERS, "lowers the output")),
+    ("lowers the output", "raises the output"),
 )
-SIZES = Kind(style.MASS, False, "mean |SHAP value|", ((style.SIZE, "attribution, of either sign"),))
+SIZES = Kind(style.MASS, False, "mean |SHAP value|", ("attribution, of either sign",))
 
 
 @dataclass(frozen=True)
 class Look:
-    """How rows are drawn; None leaves the choice to the layout."""
+    """How rows are drawn; None leaves the choice to the layout. `notes` are what the reader is told beside the key."""
 
     scale_percentile: float
     width: float | None
@@ -99,6 +108,7 @@ class Look:
     unit: str
     limit: float | None = None
     kind: Kind = SIGNED
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ def draw_rows(rows: Sequence[Row], look: Look, figure: Figure | None) -> Figure:
 
     figure = Figure() if figure is None else figure
     total = around + columns * panel
-    key = _key(rows, look.kind)
+    key = _key(rows, look)
     lines = _key_lines(key, total - 2 * GAP)
     top = 2 * GAP + style.text_height(len(lines), style.LABEL)
     figure.set_size_inches(total, top + sum(room) + len(rows) * (max(tall, SHORTEST) + GAP))
@@ -162,7 +172,7 @@ def _draw_row(
 ) -> None:
     top, width, height = place
     cells = [_summed(heat.values, cell) for heat in row.heats]
-    scale = _scale(cells, look)
+    scale = scale_of(cells, look)
     left = GAP
     for column, lines in enumerate(titles):
         axes = _place(figure, left, top, width, height)
@@ -196,9 +206,8 @@ def _draw_picture(axes: Axes, row: Row) -> None:
 
 def _draw_heat(axes: Axes, row: Row, cells: Array, scale: Scale, cell: int) -> None:
     height, width = row.heats[0].values.shape
-    grey = row.picture if row.picture.ndim == 2 else row.picture @ np.array([0.299, 0.587, 0.114])
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(1 - PALENESS * (1 - grey), cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent)
+    axes.imshow(paled(row.picture), cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent)
     # The last cells reach beyond an image whose side is no multiple of the cell.
     extent = (-0.5, cells.shape[1] * cell - 0.5, cells.shape[0] * cell - 0.5, -0.5)
     axes.imshow(
@@ -207,6 +216,12 @@ def _draw_heat(axes: Axes, row: Row, cells: Array, scale: Scale, cell: int) -> N
     )  # fmt: skip
     _frame(axes, height, width)
     outlined(axes, row.outline)
+
+
+def paled(picture: Array) -> Array:
+    """A picture without its colours and its darkness, to lie under a heatmap: `(height, width)`, 1 is white."""
+    grey = picture if picture.ndim == 2 else picture @ np.array([0.299, 0.587, 0.114])
+    return np.asarray(1 - PALENESS * (1 - grey))
 
 
 def outlined(axes: Axes, region: Array | None) -> None:
@@ -228,7 +243,8 @@ def _summed(values: Array, cell: int) -> Array:
     return np.asarray(np.add.reduceat(np.add.reduceat(values, rows, 0), columns, 1))
 
 
-def _scale(cells: Sequence[Array], look: Look) -> Scale:
+def scale_of(cells: Sequence[Array], look: Look) -> Scale:
+    """One scale for some heatmaps."""
     values = np.abs(np.concatenate([c[np.isfinite(c)] for c in cells]))
     largest = float(values.max(initial=0.0))
     # Where nearly all values are zero, the percentile is zero too.
@@ -284,14 +300,14 @@ def _mark(kind: Mark, at: tuple[float, float], beyond: tuple[float, float] = (0,
     )  # fmt: skip
 
 
-def _key(rows: Sequence[Row], kind: Kind) -> list[tuple[Artist, str]]:
-    """What the colours and marks mean, for those that occur."""
-    key: list[tuple[Artist, str]] = [(Patch(facecolor=colour), said) for colour, said in kind.key]
+def _key(rows: Sequence[Row], look: Look) -> list[tuple[Artist, str]]:
+    """What the colours and marks mean, for those that occur, and the notes."""
+    key = look.kind.key
     if any(not np.isfinite(heat.values).all() for row in rows for heat in row.heats):
         key.append((Patch(facecolor=style.NOT_A_NUMBER), "not a number"))
     kinds: tuple[Mark, ...] = ("target", "prediction")
     key += [(_mark(kind, (0, 0)), kind) for kind in kinds if any(kind in row.marks for row in rows)]
-    return key
+    return [*key, *((Patch(alpha=0), note) for note in look.notes)]
 
 
 def _key_lines(key: list[tuple[Artist, str]], width: float) -> list[list[tuple[Artist, str]]]:

@@ -32,8 +32,8 @@ __all__ = [
     "curve",
     "error_bars",
     "image_plot",
-    "relevance_bars",
     "scatter_panels",
+    "share_bars",
     "training_curve",
 ]
 
@@ -94,18 +94,16 @@ def error_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
 
 
 @style.in_an_installed_font
-def relevance_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
-    """Draw the share of absolute attribution inside the region of interest, one panel an output.
+def share_bars(table: pd.DataFrame, said: str, *, figure: Figure | None = None) -> Figure:
+    """Draw a share of each environment and split with its interval, one panel an output.
 
-        relevance_bars(table)     # columns environment, split, output, share, low, high, chance, and model
+        share_bars(table, "scene's share of what moves {}")     # environment, split, output, value, low, high, model
 
-    `share`, `low`, `high` and `chance` are in [0, 1]. The diamond is chance: the share of the image's area that
-    the region covers, which is what an even heatmap would score.
+    `value`, `low` and `high` are in [0, 1]; `said` names the axis, with the output in it.
     Raises `DataError` for a table without these columns or without rows.
     """
-    checked(table, ("environment", "split", "output", "share", "low", "high", "chance"), "relevance_bars")
-    said = "attribution of {} inside the region of interest"
-    bars = Bars(table, "output", "share", "low", "high", "chance", said, lambda share: f"{share:.0%}")
+    checked(table, ("environment", "split", "output", "value", "low", "high"), "share_bars")
+    bars = Bars(table, "output", "value", "low", "high", None, said, lambda share: f"{share:.0%}")
     return _draw_bars(bars, figure, limit=1.0)
 
 

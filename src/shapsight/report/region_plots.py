@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy import ndarray
 
@@ -42,14 +43,17 @@ def region_bars(found: RegionValues, *, unit: str = "units of the output") -> Fi
 
 
 @style.in_an_installed_font
-def interaction_grid(found: Interactions, *, unit: str = "units of the output") -> Figure:
+def interaction_grid(
+    found: Interactions, *, unit: str = "units of the output", cmap: str | Colormap | None = None
+) -> Figure:
     """Draw each image with its regions numbered, and beside it how every two work together, one panel an output.
 
         interaction_grid(explainer.interactions(images))
 
     Red: the model needs both; blue: one does for the other. The diagonal is each region's own Shapley value. All panels
-    of an image share a scale.
+    of an image share a scale. `cmap` is that of `image_plot`.
     """
+    colours = style.see_through(cmap, style.HEAT)
     images, outputs, _, _ = found.values.shape
     figure = Figure(figsize=(SIDE * (1 + 1.25 * outputs), 1.1 * SIDE * images), layout="constrained")
     grid = figure.subplots(images, outputs + 1, squeeze=False)
@@ -59,7 +63,7 @@ def interaction_grid(found: Interactions, *, unit: str = "units of the output") 
         _draw_regions(row[0], _pixels(found, image), found.labels[image].cpu().numpy())
         limit = np.abs(values[image, :, :own, :own]).max() or 1.0
         for output, axes in enumerate(row[1:]):
-            drawn = axes.imshow(values[image, output, :own, :own], cmap=style.HEAT, vmin=-limit, vmax=limit)
+            drawn = axes.imshow(values[image, output, :own, :own], cmap=colours, vmin=-limit, vmax=limit)
             _name(axes, found, image, output)
             axes.set_xticks(range(own))
             axes.set_yticks(range(own))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy import ndarray
@@ -26,7 +27,7 @@ from shapsight.report.tables import checked, sized
 PANEL = (2.5, 0.24)  # inches: the width of a panel, the height of a line in it
 NAME = 1.9
 COLUMNS = 4
-SIZES = Kind(style.MASS, False, "|SHAP value|", ((style.SIZE, "attribution, of either sign"),))
+SIZES = Kind(style.MASS, False, "|SHAP value|", ("attribution, of either sign",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,14 @@ class Place:
 
 
 @style.in_an_installed_font
-def places_plot(places: Sequence[Place], *, unit: str = "units of the output") -> Figure:
+def places_plot(
+    places: Sequence[Place], *, unit: str = "units of the output", cmap: str | Colormap | None = None
+) -> Figure:
     """Draw mean heatmaps over mean images, a row a place, all of a row on one scale.
 
         places_plot([Place("room_2, 40 images", picture, {"mean": mean, "standard deviation": spread})])
 
-    Raises `DataError` for nothing to draw.
+    `cmap` is that of `image_plot`. Raises `DataError` for nothing to draw.
     """
     if not places or not all(place.heats for place in places):
         raise DataError("places_plot was given no heatmap")
@@ -66,7 +69,8 @@ def places_plot(places: Sequence[Place], *, unit: str = "units of the output") -
         )
         for place in places
     ]
-    return draw_rows(rows, Look(99.5, None, None, unit, kind=SIZES), None)
+    kind = replace(SIZES, colours=style.see_through(cmap, SIZES.colours))
+    return draw_rows(rows, Look(99.5, None, None, unit, kind=kind), None)
 
 
 def mean_and_spread(

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
 import numpy as np
-from matplotlib import rc_context, rcParams
+from matplotlib import colormaps, rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+
+from shapsight.errors import ExplainerError
 
 # Two hues of equal lightness that stay apart for protan, deutan and tritan eyes.
 RAISES = "#c4122f"
@@ -56,6 +58,27 @@ def _growing(colours: int = 256, power: float = 0.8) -> Colormap:
 
 
 MASS = _growing()
+
+
+def see_through(cmap: str | Colormap | None, usual: Colormap) -> Colormap:
+    """The usual colours, or those of a colour map of matplotlib with the usual opacity, so that the image shows.
+
+    A map with an opacity of its own keeps it. Raises `ExplainerError` for a name that matplotlib does not know.
+    """
+    if cmap is None:
+        return usual
+    if isinstance(cmap, str) and cmap not in colormaps:
+        raise ExplainerError(
+            f"cmap={cmap!r} is no colour map of matplotlib: 'coolwarm', 'PiYG' and 'RdBu_r' are"
+        )
+    found = colormaps[cmap] if isinstance(cmap, str) else cmap
+    position = np.linspace(0, 1, usual.N)
+    colours = found(position)
+    if (colours[:, 3] == 1).all():
+        colours[:, 3] = usual(position)[:, 3]
+    return ListedColormap(colours, name=found.name).with_extremes(bad=NOT_A_NUMBER)
+
+
 ALWAYS_THERE = "DejaVu Sans"  # matplotlib brings it
 GENERIC = frozenset({"serif", "sans-serif", "cursive", "fantasy", "monospace"})
 Given = ParamSpec("Given")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from shapsight.attribution.deep.inputs import (
@@ -18,14 +18,16 @@ from shapsight.attribution.deep.inputs import (
     prepared_weights,
 )
 from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
-from shapsight.attribution.deep.memory import Budget, budget, is_out_of_memory
+from shapsight.attribution.deep.memory import LARGEST_CHUNK, Budget, budget, is_out_of_memory
 from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.suitability import home, refuse_other_integers, runnable
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.parts import part_labels
 from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.outputs import Outputs, choose_outputs
+from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 
@@ -108,6 +110,7 @@ class DeepShap:
         on_gap: OnGap = "warn",
         progress: bool | Report = False,
         show: Tensor | None = None,
+        parts: Any = None,
     ) -> Explanation: ...
 
     @overload
@@ -131,6 +134,7 @@ class DeepShap:
         on_gap: OnGap = "warn",
         progress: bool | Callable[[int, int], None] = False,
         show: Float[Tensor, "images channels height width"] | None = None,
+        parts: Any = None,
     ) -> Explanation | tuple[Explanation, ...]:
         """Explain images; for a model with several inputs, a tuple of explanations that sum to the change together.
 
@@ -141,12 +145,15 @@ class DeepShap:
             on_gap: what happens above the completeness tolerance: "warn", "raise" or "ignore".
             progress: True for a progress bar, or a function that gets (steps done, steps in all).
             show: what to draw under the heatmaps, where `images` are normalised.
+            parts: a partition of the images, as `Explanation.parts` takes it, whose sums then have standard errors
+                over the references: `explanation.parts().std_errors`. For one input, and without `layer`.
         """
         if tolerance is not None and not tolerance > 0:
             raise ExplainerError(f"tolerance={tolerance} must be above 0, such as 0.05")
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
         explained = prepared_images(images, self.references)
+        labels, count = self._parts(parts, explained)
         given = (images,) if isinstance(images, Tensor) else tuple(images)
         model = runnable(self.model)
         layer = None if self.layer is None else LayerInput(model, self.layer)
@@ -156,12 +163,26 @@ class DeepShap:
             plan = runs.plan(explained, self.references, self.max_memory)
             amounts = budget(plan.need, self.max_memory, self.references[0].device)
             groups = [
-                self._explain_group(runs, plan, amounts, explained, start, outputs, tolerance, report)
+                self._explain_group(
+                    runs, plan, amounts, explained, start, outputs, tolerance, report, labels, count
+                )
                 for start in range(0, len(explained[0]), amounts.group)
             ]
-        explanations = self._explanations(groups, given, show, tolerance)
+        explanations = self._explanations(groups, given, show, tolerance, labels)
         _judge(explanations, on_gap, plan.unsupported)
         return explanations[0] if isinstance(images, Tensor) else explanations
+
+    def _parts(self, parts: Any, images: Parts) -> tuple[Int[Tensor, "images height width"] | None, int]:
+        """The parts whose standard errors are wanted, and how many there are."""
+        if parts is None:
+            return None, 0
+        if self.layer is not None or len(images) > 1 or images[0].dim() != 4:
+            raise ExplainerError(
+                "parts= gives the standard errors of parts of an image: it takes a model with one input "
+                "(images, channels, height, width), and no layer=. explanation.parts(masks) gives the sums alone"
+            )
+        size = (images[0].shape[2], images[0].shape[3])
+        return part_labels(parts, len(images[0]), size)
 
     def _explain_group(
         self,
@@ -173,6 +194,8 @@ class DeepShap:
         outputs: Outputs,
         tolerance: float | None,
         report: Report,
+        labels: Int[Tensor, "images height width"] | None,
+        parts: int,
     ) -> GroupSums:
         """Record as many images as fit, and attribute all of them to chunk after chunk of references."""
         numbers = range(start, min(start + amounts.group, len(images[0])))
@@ -186,11 +209,16 @@ class DeepShap:
         if isinstance(outputs, Tensor) and outputs.dim() > 0 and len(outputs) == len(images[0]):
             outputs = outputs[start : numbers.stop]
         chosen = choose_outputs(outputs, predictions, self.output_names)
-        result = GroupSums.empty(recorded, predictions, chosen, self.weights is not None, tolerance)
+        mine = None if labels is None else labels[start : numbers.stop]
+        result = GroupSums.empty(
+            recorded, predictions, chosen, self.weights is not None, tolerance, mine, parts
+        )
         count = len(self.references[0])
         steps = Steps(report, len(images[0]) * chosen.shape[1] * count, start * chosen.shape[1] * count)
-        for first in range(0, count, amounts.chunk):
-            rows = slice(first, min(first + amounts.chunk, count))
+        # With a tolerance it is asked often enough whether more references are needed.
+        step = amounts.chunk if tolerance is None else min(amounts.chunk, LARGEST_CHUNK)
+        for first in range(0, count, step):
+            rows = slice(first, min(first + step, count))
             self._attribute(runs, plan, recorded, result, rows, list(result.places()), steps)
             if tolerance is not None and result.is_settled(tolerance):
                 steps.skip_to((numbers.stop) * chosen.shape[1] * count)
@@ -259,16 +287,18 @@ class DeepShap:
         given: Parts,
         show: Tensor | None,
         tolerance: float | None,
+        labels: Int[Tensor, "images height width"] | None,
     ) -> tuple[Explanation, ...]:
         """What every input of the model got, on the device of the images."""
         device = given[0].device
         chosen = torch.cat([group.chosen for group in groups])
         predicted = torch.cat([group.predicted.cpu().gather(1, group.chosen) for group in groups]).to(device)
-        base_values = torch.cat([group.base_values().cpu()[group.chosen] for group in groups]).to(device)
+        base = torch.cat([group.base_values().cpu()[group.chosen] for group in groups])
+        base_values = moved(base, predicted)
         parts = range(1 if self.layer else len(given))
         values = [torch.cat([g.sums[p].mean(g.weight) for g in groups]).to(device) for p in parts]
-        attributed = sum(value.double().flatten(2).sum(2) for value in values)
-        gap = (predicted.double() - base_values.double() - attributed).to(predicted.dtype)
+        attributed = sum(wide(value).flatten(2).sum(2) for value in values)
+        gap = moved(wide(predicted) - wide(base_values) - attributed, predicted)
         settings = {
             "references": max(len(group.counted) for group in groups),
             "references_given": len(self.references[0]),
@@ -295,11 +325,19 @@ class DeepShap:
                     images=image_shaped(drawn.detach().as_subclass(Tensor).unsqueeze(1))[:, 0],
                     output_names=self.output_names,
                     std_errors=None if errors is None else image_shaped(errors),
+                    part_labels=None if labels is None else labels.to(device),
+                    part_std_errors=None if labels is None else _of_parts(groups).to(device),
                     method=self.method,
                     settings={name: setting for name, setting in settings.items() if setting is not None},
                 )
             )
         return tuple(explanations)
+
+
+def _of_parts(groups: list[GroupSums]) -> Float[Tensor, "images outputs parts"]:
+    """Standard errors of the parts' sums, over the references."""
+    known = [(group.parts, group) for group in groups]
+    return torch.cat([p.std_errors(g.weight, g.squared_weight) for p, g in known if p is not None])
 
 
 def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[str]) -> None:

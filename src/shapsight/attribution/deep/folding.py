@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from shapsight.attribution.deep.calls import tensors_in
+from shapsight.attribution.placement import moved, wide
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call
@@ -95,14 +96,13 @@ class FoldingFinder:
 
 def _fold(seen: _Seen, norm: Mapping[str, Any]) -> Folded:
     """`γ (Wx + b - μ) / √(σ² + ε) + β`, computed in double precision."""
-    mean, variance = norm["running_mean"].double(), norm["running_var"].double()
+    mean, variance = wide(norm["running_mean"]), wide(norm["running_var"])
     scale = (variance + norm.get("eps", 1e-5)).rsqrt()
     if norm.get("weight") is not None:
-        scale = scale * norm["weight"].double()
-    bias = -mean if seen.bias is None else seen.bias.double() - mean
+        scale = scale * wide(norm["weight"])
+    bias = -mean if seen.bias is None else wide(seen.bias) - mean
     bias = bias * scale
     if norm.get("bias") is not None:
-        bias = bias + norm["bias"].double()
-    weight = seen.weight.double() * scale.reshape(-1, *[1] * (seen.weight.dim() - 1))
-    dtype = seen.weight.dtype
-    return Folded(weight.to(dtype).detach(), bias.to(dtype).detach())
+        bias = bias + wide(norm["bias"])
+    weight = wide(seen.weight) * scale.reshape(-1, *[1] * (seen.weight.dim() - 1))
+    return Folded(moved(weight, seen.weight).detach(), moved(bias, seen.weight).detach())

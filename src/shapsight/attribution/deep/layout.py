@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from shapsight.attribution.placement import wide
 from shapsight.errors import ExplainerError
 
 UNMISTAKABLE = 1e-3  # of the distance between the two images: any other weaving would swap parts of them
@@ -84,5 +85,5 @@ def find_fold(first: Tensor, second: Tensor, both: Tensor) -> Fold | None:
 def _distance(a: Tensor, b: Tensor) -> float:
     """The mean absolute difference of what is finite."""
     if not (a.is_floating_point() or a.is_complex()):
-        a, b = a.double(), b.double()
+        a, b = wide(a), wide(b)
     return (a - b).abs().nan_to_num(0.0, 0.0, 0.0).mean().item()

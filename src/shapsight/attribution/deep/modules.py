@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.checkpoints import without_checkpoints
+
 _THREAD = threading.local()
 _LOCK = threading.Lock()
 _RUNS = 0
@@ -108,20 +110,26 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     Attributes of its modules (the training flag among them) with what they contain, `requires_grad` and buffers are
     restored; gradients and parameters' values are never written. Flags are set one by one: a model's own `eval()` may
     do more than that. Backward hooks, such as Grad-CAM's, are set aside: multipliers are no gradients, and nobody asked
-    to see them. Another thread that wants to run one of the same modules waits.
+    to see them. Nothing is checkpointed. Another thread that wants to run one of the same modules waits.
     """
-    with _for_this_thread(model):
+    with _for_this_thread(model), without_checkpoints():
         state = State.of(model)
+        scripted = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)]
+        in_training = [m for m in scripted if getattr(m, "training", False)]  # one that is frozen has no flag
         frozen = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
         try:
             for module in model.modules():
                 module.__dict__["training"] = False
                 module.__dict__.update(_backward_hooks=OrderedDict(), _backward_pre_hooks=OrderedDict())
+            for module in in_training:  # their flag is not in Python
+                module.training = False
             for parameter, _ in frozen:
                 parameter.requires_grad_(False)
             yield
         finally:
             state.restore()
+            for module in in_training:
+                module.training = True
             for parameter, flag in frozen:
                 parameter.requires_grad_(flag)
 
@@ -163,10 +171,7 @@ def _install(own: tuple[type[torch.autograd.Function], ...]) -> None:
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         is_ours = issubclass(cls, own) or not getattr(_THREAD, "depth", 0)
-        is_of_torch = (
-            cls.__module__.startswith(("torchvision", "torch.")) and "checkpoint" not in cls.__module__
-        )
-        if is_ours or is_of_torch:
+        if is_ours or cls.__module__.startswith(("torchvision", "torch.")):
             return _ORIGINAL.__get__(None, cls)(*args, **kwargs)
         if cls.setup_context is not simple:
             return cls.forward(*args, **kwargs)

@@ -21,6 +21,7 @@ from shapsight.attribution.deep.modules import State, functions_opened, left_as_
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.strided import StridedConvolution
 from shapsight.attribution.deep.suitability import first_non_finite, refuse_hooks_on_everything
+from shapsight.attribution.placement import full_float32
 from shapsight.errors import ExplainerError
 
 
@@ -69,10 +70,11 @@ class Runs:
     def prepared(self) -> Iterator[None]:
         """The model in eval mode, frozen and opened to the tapes; afterwards as it was found."""
         refuse_hooks_on_everything()
-        device = next((p.device.type for p in self.model.parameters()), "cpu")
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         with (
             torch.inference_mode(False),
-            torch.autocast(device, enabled=False),
+            torch.autocast(device.type, enabled=False),
+            full_float32(device),
             left_as_found(self.model),
             functions_opened((SharedOut, StridedConvolution)),
         ):
@@ -82,14 +84,14 @@ class Runs:
     def predict(self, inputs: Sequence[Tensor]) -> Tensor:
         """The columns that are explained, without gradients."""
         with torch.no_grad():
-            return pick(self.model(*inputs), self.output, len(inputs[0]))
+            return scores(self.model(*inputs), self.output, len(inputs[0]))
 
     def _run(self, tape: Replay | Record, inputs: Parts) -> tuple[Parts | None, Tensor]:
         if self.state is not None:
             self.state.restore()
         with self.layer.watching() if self.layer else nullcontext(), tape:
             result = self.model(*inputs)
-        columns = pick(result, self.output, len(inputs[0]))
+        columns = scores(result, self.output, len(inputs[0]))
         if tape.finder is not None:
             tape.finder.saw_returned(result)
         return (self.layer.take(len(inputs[0])),) if self.layer else None, columns
@@ -239,8 +241,27 @@ def refuse_mixing(alone: Tensor, together: Tensor) -> None:
         )
 
 
-def pick(result: Any, output: str | int | None, images: int | None = None) -> Float[Tensor, "images columns"]:
-    """The explained part of what a model returns, as one column per output; one row for each of so many images."""
+def scores(result: Any, output: str | int | None, images: int) -> Float[Tensor, "images columns"]:
+    """What `pick` finds. Raises `ExplainerError` for decisions, which no slope leads to."""
+    columns = pick(result, output, images)
+    if not columns.is_floating_point():
+        raise ExplainerError(
+            f"the model returns {columns.dtype}, such as a decision or a class, and its input moves that nowhere or in "
+            "a jump: return the scores that it is decided by, or use PartitionShap or RegionShap"
+        )
+    return columns
+
+
+def pick(result: Any, output: str | int | None, images: int) -> Float[Tensor, "images columns"]:
+    """The explained part of what a model returns for so many images: a row for each, a column for each output.
+
+    Raises `ExplainerError` for other shapes, and for complex numbers.
+    """
+    return as_columns(part_of(result, output), images)
+
+
+def part_of(result: Any, output: str | int | None) -> Any:
+    """The part of a model's result that is explained: a key, an attribute or a position; all of it for None."""
     if output is not None:
         try:
             is_attribute = isinstance(output, str) and not isinstance(result, dict)
@@ -249,12 +270,21 @@ def pick(result: Any, output: str | int | None, images: int | None = None) -> Fl
             raise ExplainerError(f"the model's result has no part {output!r}: {_describe(result)}") from error
     elif not isinstance(result, Tensor) and isinstance(getattr(result, "logits", None), Tensor):
         result = result.logits
+    return result
+
+
+def as_columns(result: Any, images: int) -> Float[Tensor, "images columns"]:
+    """A tensor as a row for each image. The batch of a single one may be missing: squeeze() takes that away, too."""
     if not isinstance(result, Tensor):
         raise ExplainerError(f"the model returns {_describe(result)}; say with output= which part to explain")
-    if (
-        images == 1 and result.dim() < 2
-    ):  # squeeze() took the batch away too; a loss of two images was refused
-        result = result.reshape(1, -1)
+    if result.is_complex():
+        raise ExplainerError(
+            f"the model returns {result.dtype}, and only real numbers can be explained: return .abs(), or .real and "
+            ".imag as two columns"
+        )
+    result = result if result.layout == torch.strided else result.to_dense()
+    if images == 1 and (result.dim() < 2 or (len(result) > 1 and result.shape[1:].numel() == 1)):
+        result = result.reshape(1, -1)  # for a loss, which is no prediction, two images get one number
     if result.dim() == 0:
         raise ExplainerError(
             "the model returns a single number, such as a loss; say with output= which part of its result to "
@@ -269,7 +299,7 @@ def pick(result: Any, output: str | int | None, images: int | None = None) -> Fl
             f"the model returns a tensor of shape {tuple(result.shape)}; what can be explained is "
             "(images, outputs) or (images,). Wrap the model to reduce it to numbers, such as the mean over a region"
         )
-    if images is not None and len(result) != images:
+    if len(result) != images:
         raise ExplainerError(
             f"the model returns {len(result)} rows for {images} images; what can be explained is one row for each. "
             "Look for an operation that runs over the first dimension, which is the batch"

@@ -31,7 +31,8 @@ def runnable(model: nn.Module, *, may_be_scripted: bool = False) -> nn.Module:
                 f"{where} is a torch.jit module, whose calls cannot be followed one by one. Give DeepShap the Python "
                 "model that it was made from, or use GradientShap or PartitionShap"
             )
-        _refuse(where, module)
+        _refuse_quantised(where, module)
+    refuse_uninitialised(model)
     halves = {p.dtype for p in model.parameters() if p.dtype in HALVES}
     if not halves:
         if not any(tensor.is_inference() for tensor in (*model.parameters(), *remembered(model))):
@@ -55,15 +56,26 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def _refuse(where: str, module: nn.Module) -> None:
+def _refuse_quantised(where: str, module: nn.Module) -> None:
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     if ".quantized" in type(module).__module__ or any(t.is_quantized for t in own):
         raise ExplainerError(
             f"{where} is quantised: its steps have no slope to follow. Explain the model in floating point "
             "that it was made from, or use PartitionShap"
         )
-    if any(torch.nn.parameter.is_lazy(tensor) for tensor in own):
-        raise ExplainerError(f"{where} has no weights yet: run the model on one image before explaining it")
+
+
+def refuse_uninitialised(model: nn.Module) -> None:
+    """Raise `ExplainerError` for lazy modules that were not run yet: there is nothing to explain, and running one
+    makes its weights.
+    """
+    for path, module in model.named_modules():
+        own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        if any(torch.nn.parameter.is_lazy(tensor) for tensor in own):
+            where = f"{path} ({type(module).__name__})" if path else type(module).__name__
+            raise ExplainerError(
+                f"{where} has no weights yet: run the model on one image before explaining it"
+            )
 
 
 def refuse_hooks_on_everything() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.rules.pieces import one_by_one
+from shapsight.attribution.placement import wide
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.runs import Image
@@ -25,6 +26,12 @@ def cell_sums(shares: Tensor) -> Tensor:
     flat = shares.sum(1) if shares.dim() == 4 else shares.reshape(len(shares), 1, -1)
     rows, columns = (_membership(length, flat) for length in flat.shape[1:])
     return rows.T @ flat @ columns
+
+
+def part_sums(shares: Tensor, labels: Int[Tensor, "pixels"], count: int) -> Float[Tensor, "references parts"]:
+    """A sum per reference and part of the image, over its channels and pixels."""
+    flat = shares.sum(1).flatten(1)
+    return flat.new_zeros(len(flat), count).index_add_(1, labels, flat)
 
 
 def _membership(length: int, like: Tensor) -> Tensor:
@@ -86,16 +93,17 @@ class WeightedSums:
 
 @dataclass
 class GroupSums:
-    """What has been added up so far for a group of images: attributions, base predictions, regions, weights."""
+    """What has been added up so far for a group of images: attributions, base predictions, regions, parts, weights."""
 
     chosen: Int[Tensor, "images outputs"]
     predicted: Float[Tensor, "images columns"]
     sums: tuple[WeightedSums, ...]
     regions: WeightedSums | None
-    predictions: Tensor | float = 0.0
+    labels: Int[Tensor, "images pixels"] | None
+    parts: WeightedSums | None
+    predictions: list[Float[Tensor, "references columns"]] = field(default_factory=list)
+    weights: list[Float[Tensor, "references"]] = field(default_factory=list)
     counted: set[int] = field(default_factory=set)
-    weight: float = 0.0
-    squared_weight: float = 0.0
 
     @classmethod
     def empty(
@@ -105,6 +113,8 @@ class GroupSums:
         chosen: Tensor,
         is_weighted: bool,
         tolerance: float | None,
+        labels: Int[Tensor, "images height width"] | None,
+        parts: int,
     ) -> GroupSums:
         explained = images[0].explained
         sums = tuple(
@@ -112,7 +122,10 @@ class GroupSums:
         )
         shape = (*chosen.shape, *cell_sums(explained[0]).shape[1:])
         regions = None if tolerance is None else WeightedSums.zeros(shape, explained[0], is_weighted)
-        return cls(chosen, predicted, sums, regions)
+        if labels is None:
+            return cls(chosen, predicted, sums, regions, None, None)
+        of_parts = WeightedSums.zeros((*chosen.shape, parts), explained[0], is_weighted)
+        return cls(chosen, predicted, sums, regions, labels.flatten(1).to(explained[0].device), of_parts)
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Every output of every image."""
@@ -124,10 +137,19 @@ class GroupSums:
         if rows.start in self.counted:
             return
         self.counted.update(range(rows.start, rows.stop))
-        weighted = predictions if weights is None else predictions * weights.unsqueeze(1)
-        self.predictions = self.predictions + weighted.double().sum(0)
-        self.weight += float(len(predictions) if weights is None else weights.sum())
-        self.squared_weight += float(len(predictions) if weights is None else weights.square().sum())
+        self.predictions.append(predictions)
+        if weights is not None:
+            self.weights.append(weights)
+
+    @property
+    def weight(self) -> float:
+        """The sum of the references' weights."""
+        return float(wide(torch.cat(self.weights)).sum()) if self.weights else float(len(self.counted))
+
+    @property
+    def squared_weight(self) -> float:
+        """The sum of their squares."""
+        return float(wide(torch.cat(self.weights)).square().sum()) if self.weights else self.weight
 
     def add(
         self, place: tuple[int, int], multipliers: Parts, x: Parts, b: Parts, weights: Tensor | None
@@ -135,16 +157,26 @@ class GroupSums:
         """Add multipliers times differences, a few references at a time: these stay in a processor's caches."""
         for number, (m, image, reference) in enumerate(zip(multipliers, x, b, strict=True)):
             cells = []
+            of_parts = []
             for rows in one_by_one(m):
                 shares = (image - reference.detach()[rows]).mul_(m[rows])
                 if self.regions is not None and number == 0:
                     cells.append(cell_sums(shares))
+                if self.parts is not None and self.labels is not None:
+                    of_parts.append(part_sums(shares, self.labels[place[0]], self.parts.values.shape[2]))
                 self.sums[number].add(place, shares, None if weights is None else weights[rows])
             if self.regions is not None and cells:
                 self.regions.add(place, torch.cat(cells), weights)
+            if self.parts is not None and of_parts:
+                self.parts.add(place, torch.cat(of_parts), weights)
 
     def base_values(self) -> Float[Tensor, "columns"]:
-        return torch.as_tensor(self.predictions) / self.weight
+        """The weighted mean prediction over the references; nothing of it waits for the device before this."""
+        predictions = wide(torch.cat(self.predictions))
+        if not self.weights:
+            return predictions.mean(0)
+        weights = wide(torch.cat(self.weights))
+        return weights @ predictions / weights.sum()
 
     def is_settled(self, tolerance: float) -> bool:
         """Whether the standard error of every region-level map is small against its largest cell."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from shapsight.attribution.explanation.selection import BY_IMAGE, BY_OUTPUT
+from shapsight.attribution.explanation.selection import BY_IMAGE, BY_IMAGE_ALONE, BY_OUTPUT
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
@@ -29,9 +29,12 @@ def concatenate(explanations: Sequence[Explanation]) -> Explanation:
     first = parts[0]
     for number, part in enumerate(parts[1:], start=1):
         _check_alike(first, part, number)
+    # What plots draw may be lacking in files that older versions wrote: then the values are drawn.
+    has_all = all(part.above_noise is not None for part in parts)
+    first = first if has_all else dataclasses.replace(first, above_noise=None)
     joined: dict[str, Tensor] = {
         name: torch.cat([getattr(part, name).to(first.values.device) for part in parts])
-        for name in (*BY_OUTPUT, "images")
+        for name in (*BY_OUTPUT, *BY_IMAGE_ALONE)
         if getattr(first, name) is not None
     }
     return dataclasses.replace(first, **joined, settings=_joined_settings(parts))  # type: ignore[arg-type]
@@ -47,6 +50,9 @@ def _check_alike(first: Explanation, part: Explanation, number: int) -> None:
             "(channels, height, width) of the images": tuple(explanation.images.shape[1:]),
             "std_errors": "given" if explanation.std_errors is not None else None,
             "unresolved": "given" if explanation.unresolved is not None else None,
+            "number of parts": None
+            if explanation.part_std_errors is None
+            else explanation.part_std_errors.shape[2],
         }
 
     for (what, one), other in zip(facts(first).items(), facts(part).values(), strict=True):
@@ -77,7 +83,10 @@ def combined(first: Explanation, second: Explanation, sign: int) -> Explanation:
     added: dict[str, Any] = {
         name: getattr(first, name) + sign * getattr(second, name).to(device) for name in ADDED
     }
-    errors = unresolved = None
+    errors = unresolved = labels = of_parts = None
+    if _have_same_parts(first, second):
+        labels = first.part_labels
+        of_parts = torch.hypot(first.part_std_errors, second.part_std_errors.to(device))  # type: ignore[arg-type, union-attr]
     if first.std_errors is not None and second.std_errors is not None:
         errors = torch.hypot(first.std_errors, second.std_errors.to(device))
     open_parts = [e.unresolved.to(device) for e in (first, second) if e.unresolved is not None]
@@ -88,9 +97,22 @@ def combined(first: Explanation, second: Explanation, sign: int) -> Explanation:
         **added,
         std_errors=errors,
         unresolved=unresolved,
+        part_labels=labels,
+        part_std_errors=of_parts,
+        above_noise=None,
         method=first.method if first.method == second.method else _joined(first.method, second.method, sign),
         model_name=_joined(_model(first), _model(second), sign),
         settings={"first": _origin(first), "second": _origin(second), "second_times": sign},
+    )
+
+
+def _have_same_parts(first: Explanation, second: Explanation) -> bool:
+    """Whether both were told of the same parts; otherwise the standard errors of neither's are of the result."""
+    one, two = first.part_std_errors, second.part_std_errors
+    if one is None or two is None or first.part_labels is None or second.part_labels is None:
+        return False
+    return one.shape == two.shape and torch.equal(
+        first.part_labels, second.part_labels.to(first.part_labels.device)
     )
 
 
@@ -122,7 +144,9 @@ def scaled(explanation: Explanation, factor: float) -> Explanation:
     if not math.isfinite(factor):
         raise ExplainerError(f"an explanation cannot be multiplied by {factor}")
     changed: dict[str, Any] = {name: getattr(explanation, name) * factor for name in ADDED}
-    for name in ("std_errors", "unresolved"):
+    if explanation.above_noise is not None:
+        changed["above_noise"] = explanation.above_noise * factor
+    for name in ("std_errors", "unresolved", "part_std_errors"):
         tensor = getattr(explanation, name)
         changed[name] = None if tensor is None else tensor * abs(factor)
     times = factor * explanation.settings.get("times", 1)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from shapsight.attribution.placement import moved, wide
+
 
 def completed(
     values: Float[Tensor, "images outputs channels height width"],
@@ -26,12 +28,12 @@ def completed(
 
     base, predicted = known(base_values), known(predictions)
     if gap is None:
-        gap = predicted.double() - base.double() - values.double().sum((2, 3, 4))
+        gap = wide(predicted) - wide(base) - wide(values).sum((2, 3, 4))
     return {
         "values": values,
         "images": images,
         "output_index": output_index.to(values.device),
         "base_values": base,
         "predictions": predicted,
-        "completeness_gap": gap.to(values),
+        "completeness_gap": moved(gap, values),
     }

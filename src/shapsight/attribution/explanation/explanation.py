@@ -16,19 +16,27 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import (
     arithmetic,
+    by_region,
     notebook,
+    parts,
     selection,
     storage,
     with_captum,
     with_shap,
     with_xarray,
 )
+from shapsight.attribution.explanation.detail import Detail, at_detail
 from shapsight.attribution.explanation.selection import Images, Wanted
+from shapsight.attribution.region_values import RegionValues
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     import shap
     import xarray
+    from jaxtyping import UInt8
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 Reduce = Literal["sum", "abs", "positive"]
@@ -41,6 +49,8 @@ class Explanation:
         explanation = DeepShap(model, references)(images)
         explanation.values               # (images, outputs, channels, height, width)
         explanation.heatmap()            # (images, outputs, height, width): summed over channels
+        explanation.parts(roi.long()).values   # (images, outputs, 2): what the scene and the region contribute
+        explanation.regions_table()      # what each region of the first image contributes to the first output
         explanation[0], explanation[2:5], explanation[0, "x"]
         explanation.select(outputs="x").plot()
         explanation.save("egret.safetensors");  Explanation.load("egret.safetensors")
@@ -48,7 +58,8 @@ class Explanation:
         explanation.to_xarray(), explanation.to_shap()
 
     It cannot be changed: attributes cannot be set, and every method returns a new one. Its tensors are torch's own and
-    are shared, not copied, so treat them as read-only: clone one before you write into it.
+    are shared, not copied, so treat them as read-only: clone one before you write into it. All of them are on
+    the device of the images that were explained, wherever the model is.
 
     Attributes
         values: in the unit of the output; `values.sum((2, 3, 4)) = predictions - base_values - completeness_gap`.
@@ -61,6 +72,11 @@ class Explanation:
         std_errors: standard error of each value over the references or samples, where the method has them.
         unresolved: how much of each pixel's value, in absolute terms, was only spread evenly over a region that the
             budget did not split further; where the method works so.
+        part_labels, part_std_errors: the partition that the explainer was told of with `parts=`, and the standard
+            errors of its sums over the references; see `parts`.
+        above_noise: what plots draw of values that coins were tossed for (PartitionSHAP): each node's value where its
+            halves cannot be told apart, summed over channels. It has the total of the values. Sums and differences of
+            explanations have none.
         method: such as "DeepSHAP"; `settings`: what it was run with.
         model_name: what people call the model, such as "all rooms"; see `named`.
 
@@ -77,6 +93,9 @@ class Explanation:
     output_names: tuple[str, ...] = ()
     std_errors: Float[Tensor, "images outputs channels height width"] | None = None
     unresolved: Float[Tensor, "images outputs height width"] | None = None
+    part_labels: Int[Tensor, "images height width"] | None = None
+    part_std_errors: Float[Tensor, "images outputs parts"] | None = None
+    above_noise: Float[Tensor, "images outputs height width"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
@@ -93,10 +112,19 @@ class Explanation:
                 raise ExplainerError(f"{name} has shape {found}; values have {shape[:2]} (images, outputs)")
         if len(self.images) != len(self):
             raise ExplainerError(f"{len(self.images)} images to draw for values of {len(self)} images")
-        for name, size in (("std_errors", shape), ("unresolved", shape[:2] + shape[3:])):
+        of_parts = shape[:2] if self.part_std_errors is None else (*shape[:2], self.part_std_errors.shape[-1])
+        for name, size in (
+            ("std_errors", shape),
+            ("unresolved", shape[:2] + shape[3:]),
+            ("above_noise", shape[:2] + shape[3:]),
+            ("part_labels", shape[:1] + shape[3:]),
+            ("part_std_errors", of_parts),
+        ):
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != size:
                 raise ExplainerError(f"{name} has shape {tuple(tensor.shape)}; values have {shape}")
+        if (self.part_labels is None) != (self.part_std_errors is None):
+            raise ExplainerError("part_labels and part_std_errors belong together: give both or none")
 
     def __len__(self) -> int:
         return len(self.values)
@@ -138,15 +166,71 @@ class Explanation:
         """The same explanation with a name for its model, which pictures, differences and files then show."""
         return dataclasses.replace(self, model_name=model_name)
 
-    def heatmap(self, reduce: Reduce = "sum") -> Float[Tensor, "images outputs height width"]:
-        """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only."""
-        if reduce == "sum":
-            return self.values.sum(2)
-        if reduce == "abs":
-            return self.values.abs().sum(2)
-        if reduce == "positive":
-            return self.values.clamp_min(0).sum(2)
-        raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+    def heatmap(
+        self, reduce: Reduce = "sum", detail: Detail = "pixels", *, hide_noise: bool = False
+    ) -> Float[Tensor, "images outputs height width"]:
+        """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only.
+
+            explanation.heatmap()                     # single values
+            explanation.heatmap(detail="regions")     # a region's sum, spread evenly over its pixels
+            explanation.heatmap("abs")
+
+        detail: "regions" sums over 100 regions that follow the image, "smooth" under a Gaussian of 3 % of the shorter
+            side, "pixels" not at all. All keep the total of each image and output. "auto" is what plots draw: pixels
+            in images of up to 32 pixels a side and of values that are sums already (PartitionSHAP, RegionSHAP), else
+            regions, or smooth where there is no image to cut. What is not a number stays where it is and is left out
+            of the sums. A volume is cut and smoothed as the tall image it is stored as.
+        hide_noise: True gives `above_noise`, as plots draw it, where there is one; of the plain sum only.
+        Raises `ExplainerError` for another `reduce` or `detail`, and for regions where `images` do not fit the values.
+        """
+        if hide_noise and reduce != "sum":
+            raise ExplainerError(f"hide_noise goes with reduce='sum', not with {reduce!r}")
+        if hide_noise and self.above_noise is not None:
+            heatmap = self.above_noise
+        elif reduce == "sum":
+            heatmap = self.values.sum(2)
+        elif reduce == "abs":
+            heatmap = self.values.abs().sum(2)
+        elif reduce == "positive":
+            heatmap = self.values.clamp_min(0).sum(2)
+        else:
+            raise ExplainerError(f"reduce={reduce!r} is not one of 'sum', 'abs', 'positive'")
+        return at_detail(self, heatmap, detail)
+
+    def regions_table(self, image: int = 0, output: int | str = 0) -> pd.DataFrame:
+        """What each region of an image contributes to an output, the largest first.
+
+            explanation.regions_table(3, "x").head()
+
+        The regions are those of `heatmap(detail="regions")`. Columns: `region` (its number), `value` (the sum of its
+        pixels' values, in the unit of the output), `share` (of the regions' absolute values, 0 to 1), `pixels` (its
+        area), `left, top, right, bottom` (its first and last columns and rows) and `x, y` (its centre), in pixels from
+        the upper left. What is not a number is left out of the sums.
+        Raises `ExplainerError` for an image or output that is not there, and where `images` do not fit the values.
+        """
+        return by_region.regions_table(self, image, output)
+
+    def parts(self, masks: Any = None) -> RegionValues:
+        """What each part of the image contributes: the sums of its values, with their sign, in the output's unit.
+
+            explanation.parts(roi.long()).values    # roi (images, H, W): part 0 is the scene, part 1 the region
+            explanation.parts(torch.stack([cat, sofa, ~(cat | sofa)])).values     # (images, outputs, 3)
+            explanation.parts(slic_labels).plot()
+
+        masks: any partition of the image: boolean `(parts, height, width)` or `(images, parts, height, width)` with
+            each pixel in one part; or whole numbers `(height, width)` or `(images, height, width)` that name each
+            pixel's part, counted from 0. A single boolean `(height, width)` is part 1, all else part 0. None: those
+            that the explainer was told of, `DeepShap(...)(images, parts=masks)`.
+
+        The result's `values` are `(images, outputs, parts)` and sum to `predictions - base_values - completeness_gap`
+        (of a model with several inputs, together with the parts of its other inputs); a part without pixels has 0.
+        `std_errors`, over the references, are there for the partition that the explainer was told of: pixels share
+        their references, so the errors of a sum do not follow from those of its pixels.
+        Raises `ExplainerError` for masks of another size, number or type, for a partition with holes or overlaps, and
+        for values that are not finite.
+        Source: by linearity the sum of SHAP values over a set is the set's share; Covert et al. 2021, section 4.
+        """
+        return parts.sums(self, masks)
 
     def __getitem__(self, item: Any) -> Explanation:
         """`explanation[images]` or `explanation[images, outputs]`, as in `select`; all dimensions are kept."""
@@ -224,6 +308,25 @@ class Explanation:
 
         return image_plot(self, **options)
 
+    def overlay(
+        self,
+        image: int = 0,
+        output: int | str = 0,
+        *,
+        detail: Detail = "auto",
+        cmap: str | Colormap | None = None,
+        **options: Any,
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """One image's heatmap over a pale copy of it, as red, green and blue from 0 to 255, at the image's size.
+
+            PIL.Image.fromarray(explanation.overlay(3, "x")).save("x.png")
+
+        `detail` and `cmap` are those of `plot`. Options: see `shapsight.report.overlay.overlay`.
+        """
+        from shapsight.report.overlay import overlay
+
+        return overlay(self, image, output, detail=detail, cmap=cmap, **options)
+
     def save(
         self, path: str | os.PathLike[str], dtype: torch.dtype | Literal["float16"] | None = None
     ) -> Path:
@@ -253,8 +356,8 @@ class Explanation:
             explanation.to_xarray().shap_values.sel(output="x").mean("image")
 
         Variables: `shap_values (image, output, channel, height, width)`, `base_values`, `predictions`,
-        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors` and
-        `unresolved` where there are any. The coordinate `output` holds names where all images have the same ones.
+        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors`, `unresolved`
+        and `above_noise` where there are any. The coordinate `output` holds names where all images have the same ones.
         Raises `MissingDependency` without xarray (`pip install 'shapsight[xarray]'`).
         """
         return with_xarray.to_xarray(self)

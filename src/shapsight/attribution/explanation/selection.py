@@ -29,7 +29,10 @@ BY_OUTPUT = (
     "output_index",
     "std_errors",
     "unresolved",
+    "part_std_errors",
+    "above_noise",
 )
+BY_IMAGE_ALONE = ("images", "part_labels")
 # Settings that are a list with one entry an image.
 BY_IMAGE = ("evaluations", "largest_open")
 
@@ -49,8 +52,11 @@ def select(explanation: Explanation, images: Images, outputs: Wanted) -> Explana
         entries = settings.get(name)
         if isinstance(entries, list | tuple) and len(entries) == len(explanation):
             settings[name] = [entries[row] for row in rows.tolist()]
-    drawn = explanation.images[rows.to(explanation.images.device)]
-    return dataclasses.replace(explanation, images=drawn, settings=settings, **chosen)
+    for name in BY_IMAGE_ALONE:
+        tensor = getattr(explanation, name)
+        if tensor is not None:
+            chosen[name] = tensor[rows.to(tensor.device)]
+    return dataclasses.replace(explanation, settings=settings, **chosen)
 
 
 def _columns(explanation: Explanation, rows: Tensor, outputs: Wanted) -> Int[Tensor, "rows outputs"] | None:

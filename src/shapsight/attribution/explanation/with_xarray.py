@@ -24,6 +24,7 @@ DIMENSIONS = {
     "output_index": VALUES[:2],
     "std_errors": VALUES,
     "unresolved": ("image", "output", "height", "width"),
+    "above_noise": ("image", "output", "height", "width"),
 }
 
 

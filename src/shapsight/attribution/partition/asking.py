@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shapsight.attribution.game import Game
 from shapsight.attribution.partition.shares import Context, Scores, painted
+from shapsight.attribution.placement import wide
 
 
 class Asking:
@@ -53,10 +54,10 @@ class Asking:
         """The scores of some coalitions."""
         if not coalitions:
             return []
-        values = self._game.values(painted(coalitions, self._game.image))
+        values = self._game.values(painted(coalitions, self._game.image.shape))
         self.done += len(coalitions)
         self._report(self.done)
         return list(self._scores(values))
 
     def _scores(self, values: Tensor) -> np.ndarray:
-        return values[:, self._chosen.to(values.device)].double().cpu().numpy()
+        return wide(values.cpu())[:, self._chosen].numpy()

@@ -24,6 +24,7 @@ from shapsight.attribution.partition.coins import Coins
 from shapsight.attribution.partition.every_context import descend
 from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
+from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.predictor import as_images
 from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.trees import Node, Tree, as_tree
@@ -51,17 +52,19 @@ class PartitionShap(BlackBox):
         explainer = PartitionShap(model, "blur(128,128)")              # an nn.Module: tensors (N, C, H, W)
         explainer = PartitionShap(predict, "inpaint_telea")            # any function: numpy (N, H, W, C)
         explanation = explainer(images, outputs=TopK(4))               # four classes at the price of one
-        explainer = PartitionShap(model, 0.5, max_evals=2000, tree="regions")
+        explainer = PartitionShap(model, 0.5, max_evals=2000, tree="axis")
         explainer = PartitionShap(model, "mean", max_evals=None, tolerance=0.01)
         explanation.unresolved                                         # where it would go on
 
     The evaluations go where the model reacts most: the largest share is split first. What is left when they run out
     stays with its node and is spread over the node's pixels, so values always sum to `prediction - base value`.
+    Values are unbiased, and single ones may be noise. Plots draw `above_noise`: where a node's halves cannot be told
+    apart from the coins' noise, both have the node's mean.
 
     Arguments
         predict: the model: an `nn.Module`, or any function from a batch of images to scores.
         masker: what stands where pixels are hidden; see `shapsight.maskers`.
-        tree: "axis" halves rectangles, as shap does; "regions" keeps together what looks alike; or your own, a
+        tree: "regions" keeps together what looks alike; "axis" halves rectangles, as shap does; or your own, a
             `trees.Node` or a function from an image to one.
         max_evals: coalitions to evaluate for each image, counting the full and the empty one; at least 3. None needs
             a tolerance.
@@ -74,6 +77,7 @@ class PartitionShap(BlackBox):
             where much depends on it and elsewhere lets a fair coin choose, which gets farther with the same budget
             and has the same mean; its `std_errors` say what the coins bring in.
         output_names: a name for every column of the model's output.
+        output: which part of a dict or tuple that the model returns is explained: a key or a position.
         seed: of the coins, and of ties.
         precision: "bfloat16" runs a module under autocast; `settings["precision_difference"]` then says how far that
             moves the model's answers about some masked images, as a share of their spread.
@@ -88,19 +92,26 @@ class PartitionShap(BlackBox):
         self,
         predict: nn.Module | Callable[..., Any],
         masker: Any,
-        tree: str | Tree | Node = "axis",
+        tree: str | Tree | Node = "regions",
         max_evals: int | None = DEFAULT_EVALS,
         batch_size: int = 50,
         contexts: Contexts = "auto",
         *,
         tolerance: float | None = None,
         output_names: Sequence[str] | None = None,
+        output: str | int | None = None,
         seed: int = 0,
         precision: str | None = None,
     ) -> None:
         _check(max_evals, contexts, tolerance)
         super().__init__(
-            predict, masker, batch_size=batch_size, output_names=output_names, precision=precision, seed=seed
+            predict,
+            masker,
+            batch_size=batch_size,
+            output_names=output_names,
+            precision=precision,
+            output=output,
+            seed=seed,
         )
         self.tree = as_tree(tree)
         self.max_evals = max_evals
@@ -145,7 +156,7 @@ class PartitionShap(BlackBox):
         report: Callable[[int], None],
     ) -> _One:
         image = images[number]
-        root = self.tree(image)
+        root = self.tree(image.cpu())
         game = self._game(image)
         full, empty = game.full(), game.empty()
         own = outputs
@@ -155,7 +166,7 @@ class PartitionShap(BlackBox):
         chosen = choose_outputs(own, full[None], self.output_names)[0]
         budget = math.inf if self.max_evals is None else self.max_evals
         asking = Asking(game, chosen, (full, empty), budget, self.batch_size, self.tolerance, report)
-        shares = Shares.of(root, image, len(chosen))
+        shares = Shares.of(root, image.shape, len(chosen))
         chance = random.Random(f"{self.seed} {number}")
         if self.contexts == "auto":
             largest = Coins(asking, chance).descend(Place(root), shares)
@@ -174,15 +185,15 @@ class PartitionShap(BlackBox):
         kind = results[0].full.dtype
 
         def gathered(parts: list[Tensor]) -> Tensor:
-            return torch.stack(parts).to(device, kind)
+            return torch.stack(parts).to(kind).to(device)
 
         values = gathered([one.shares.values for one in results])
         predictions = gathered([one.full for one in results]).gather(1, chosen)
         base_values = gathered([one.empty for one in results]).gather(1, chosen)
-        attributed = values.double().sum((2, 3, 4))
-        gap = (predictions.double() - base_values.double() - attributed).to(kind)
+        gap = moved(wide(predictions) - wide(base_values) - wide(values).sum((2, 3, 4)), predictions)
         _warn_of(gap, predictions, base_values)
         errors = gathered([one.shares.squared_errors for one in results]).sqrt()
+        above_noise = gathered([one.shares.above_noise.sum(1) for one in results])
         return Explanation(
             values=values,
             base_values=base_values,
@@ -192,6 +203,7 @@ class PartitionShap(BlackBox):
             images=drawable(images if show is None else show),
             output_names=self.output_names,
             std_errors=errors if self.contexts == "auto" else None,
+            above_noise=above_noise if self.contexts == "auto" else None,
             unresolved=gathered([one.shares.unresolved.sum(1) for one in results]),
             method=self.method,
             settings=self._settings(images[0], results),

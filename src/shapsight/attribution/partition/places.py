@@ -12,6 +12,7 @@ from numpy import ndarray
 from shapsight.attribution.partition.shares import Scores, Shares
 from shapsight.attribution.trees import Node
 
+STANDS_OUT = 3.0  # standard errors: of the hundred or more nodes of an image hardly one stands out by chance
 DOUBT = 1.0  # how many splits the prior guess "half each" counts for, when a node's open contexts follow the others
 
 
@@ -32,6 +33,7 @@ class Place:
     Attributes
         open_share: what the node has in contexts that were not split.
         coin: a random pattern and sign that turn the number of a context into its coin.
+        total: what all the node's pixels got, once that is settled.
     """
 
     node: Node
@@ -39,6 +41,7 @@ class Place:
     open_share: Scores | float = 0.0
     halves: tuple[Place, Place] | None = None
     coin: tuple[int, int] | None = None
+    total: Scores | float = 0.0
 
     @property
     def coins(self) -> list[Split]:
@@ -60,26 +63,50 @@ class Place:
 
 
 def settle(root: Place, shares: Shares) -> None:
-    """Give every place's open share to its pixels, from the root down.
+    """Give every place's open share to its pixels, from the root down, and say what of it stands out from the noise.
 
     Where some contexts of a place were split and others not, those left follow the split that was seen, moved towards
     half each while it rests on few contexts. A place without any split is spread evenly.
     """
     noise = _noise(root)
     outputs = len(shares.values)
+    _share_out(root, shares, noise)
+    waiting = [(root, root.total)]
+    while waiting:
+        place, amount = waiting.pop()
+        if not place.splits or place.halves is None:
+            shares.draw(place.node, np.broadcast_to(amount, (outputs,)))
+            continue
+        first, second = place.halves
+        even = first.node.size / place.node.size
+        excess = first.total - even * place.total
+        # The halves differ by twice the excess, of a node that is worth what it is.
+        stands_out = np.abs(excess) > STANDS_OUT * np.sqrt(_variance(place, noise)) / 2
+        above = even * amount + np.where(stands_out, excess, 0.0)
+        waiting += [(first, above), (second, amount - above)]
+
+
+def _share_out(root: Place, shares: Shares, noise: Scores | float) -> None:
+    outputs = len(shares.values)
+    inner: list[Place] = []
     waiting: list[tuple[Place, Scores | float, Scores | float]] = [(root, 0.0, 0.0)]
     while waiting:
         place, inherited, variance = waiting.pop()
         share = np.asarray(place.open_share + inherited)
         if not place.splits or place.halves is None:
+            place.total = share
             if share.any() or np.any(variance):
                 shares.leave_open(place.node, np.broadcast_to(share, (outputs,)), variance)
             continue
+        inner.append(place)
         tilt = _tilt(place)
         below = (np.asarray(variance) + _variance(place, noise)) / 4
         first, second = place.halves
         waiting.append((first, share * (1 + tilt) / 2, below))
         waiting.append((second, share * (1 - tilt) / 2, below))
+    for place in reversed(inner):
+        assert place.halves is not None
+        place.total = place.halves[0].total + place.halves[1].total
 
 
 def _tilt(place: Place) -> Scores:
@@ -100,7 +127,7 @@ def _columns(splits: list[Split]) -> tuple[Float[ndarray, "splits 1"], ndarray, 
 
 
 def _noise(root: Place) -> Scores | float:
-    """How large a coin's squared surprise is against the squared worth of its node, over the whole tree."""
+    """How large a coin's squared surprise is against the square of its reach, over the whole tree."""
     surprise: Scores | float = 0.0
     worths: Scores | float = 0.0
     waiting = [root]
@@ -109,7 +136,7 @@ def _noise(root: Place) -> Scores | float:
         coins = place.coins
         if len(coins) > 1:
             surprise = surprise + (_surprises(coins) ** 2).sum(0) * len(coins) / (len(coins) - 1)
-            worths = worths + (_columns(coins)[2] ** 2).sum(0)
+            worths = worths + (_reach(coins) ** 2).sum(0)
         if place.halves is not None:
             waiting.extend(place.halves)
     return np.asarray(surprise / np.maximum(worths, 1e-300)) if np.any(worths) else 1.0
@@ -119,7 +146,13 @@ def _surprises(coins: list[Split]) -> Float[ndarray, "coins outputs"]:
     """By how much each coin's halves differ otherwise than in proportion to what the node is worth in its context."""
     weight, difference, worth = _columns(coins)
     ratio = (weight * difference * worth).sum(0) / np.maximum((weight * worth**2).sum(0), 1e-300)
-    return np.asarray(difference - np.clip(ratio, -1, 1) * worth)
+    return np.asarray(difference - ratio * worth)
+
+
+def _reach(coins: list[Split]) -> Float[ndarray, "coins outputs"]:
+    """What each coin's halves could differ by if they had one sign, or do differ by where they have two."""
+    _, difference, worth = _columns(coins)
+    return np.asarray(np.maximum(np.abs(difference), np.abs(worth)))
 
 
 def _variance(place: Place, noise: Scores | float) -> Scores | float:
@@ -131,7 +164,7 @@ def _variance(place: Place, noise: Scores | float) -> Scores | float:
     coins = place.coins
     if not coins:
         return 0.0
-    weight, _, worth = _columns(coins)
+    weight, _, _ = _columns(coins)
     own = ((weight * _surprises(coins)) ** 2).sum(0)
-    usual = noise * ((weight * worth) ** 2).mean(0)
+    usual = noise * ((weight * _reach(coins)) ** 2).mean(0)
     return np.asarray(own + usual)

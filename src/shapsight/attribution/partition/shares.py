@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch import Tensor
+from torch import Size, Tensor
 
 from shapsight.attribution.trees import Node
 from shapsight.errors import ExplainerError
@@ -19,30 +19,33 @@ Context = tuple[Node, ...]  # the visible pixels: all those of some nodes that d
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """SHAP values of one image while they are gathered.
+    """SHAP values of one image while they are gathered: on the processor, in float64, whatever the model runs on.
+
+    They are many small sums, one node at a time, for each of which a GPU would be started.
 
     Attributes
         values: what each number of the image got.
         unresolved: how much of it, in absolute terms, was spread evenly over a node that was not split further.
         squared_errors: of the values, where they were sampled.
+        above_noise: the values where they stand out from the noise of sampling, and what they are on average elsewhere.
     """
 
     values: Float[Tensor, "outputs channels_or_1 height width"]
     unresolved: Float[Tensor, "outputs channels_or_1 height width"]
     squared_errors: Float[Tensor, "outputs channels_or_1 height width"]
+    above_noise: Float[Tensor, "outputs channels_or_1 height width"]
 
     @classmethod
-    def of(cls, root: Node, image: Shaped[Tensor, "channels height width"], outputs: int) -> Shares:
+    def of(cls, root: Node, shape: Size, outputs: int) -> Shares:
         """Empty ones. A tree whose nodes hold whole pixels has one value a pixel, others one a number."""
-        channels, height, width = image.shape
+        channels, height, width = shape
         if root.size not in (height * width, channels * height * width):
             raise ExplainerError(
                 f"the tree's root holds {root.size} pixels or numbers, and the image {height * width} pixels"
             )
         players = 1 if root.size == height * width else channels
-        kind = torch.float32 if image.device.type == "mps" else torch.float64
-        values = torch.zeros(outputs, players, height, width, dtype=kind, device=image.device)
-        return cls(values, torch.zeros_like(values), torch.zeros_like(values))
+        values = torch.zeros(outputs, players, height, width, dtype=torch.float64)
+        return cls(values, *(torch.zeros_like(values) for _ in range(3)))
 
     def spread(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
         """Give a node's share to its pixels, the same to each."""
@@ -51,6 +54,11 @@ class Shares:
             self.values[output][node.index] += amount / node.size
             if error:
                 self.squared_errors[output][node.index] += error / node.size**2
+
+    def draw(self, node: Node, share: Scores) -> None:
+        """Give a node's pixels what stands out of their share, the same to each."""
+        for output, amount in enumerate(share.tolist()):
+            self.above_noise[output][node.index] += amount / node.size
 
     def leave_open(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
         """The same for a node that could be split further: what it got is unresolved."""
@@ -62,15 +70,11 @@ class Shares:
             self.unresolved[output][node.index] += amount
 
 
-def painted(
-    contexts: list[Context], image: Shaped[Tensor, "channels height width"]
-) -> Bool[Tensor, "coalitions channels_or_1 height width"]:
+def painted(contexts: list[Context], shape: Size) -> Bool[Tensor, "coalitions channels_or_1 height width"]:
     """The masks of some coalitions, with one channel where no node in them tells channels apart."""
-    channels, height, width = image.shape
+    channels, height, width = shape
     whole = all(_holds_whole_pixels(node, channels) for context in contexts for node in context)
-    masks = torch.zeros(
-        len(contexts), 1 if whole else channels, height, width, dtype=torch.bool, device=image.device
-    )
+    masks = torch.zeros(len(contexts), 1 if whole else channels, height, width, dtype=torch.bool)
     for mask, context in zip(masks, contexts, strict=True):
         for node in context:
             mask[node.index] = True

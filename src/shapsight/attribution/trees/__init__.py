@@ -5,6 +5,6 @@ from __future__ import annotations
 from shapsight.attribution.trees.choice import as_tree
 from shapsight.attribution.trees.node import Node, Tree
 from shapsight.attribution.trees.rectangle import Rectangle, axis
-from shapsight.attribution.trees.region import Region, regions
+from shapsight.attribution.trees.region import Region, region_map, regions
 
-__all__ = ["Node", "Rectangle", "Region", "Tree", "as_tree", "axis", "regions"]
+__all__ = ["Node", "Rectangle", "Region", "Tree", "as_tree", "axis", "region_map", "regions"]

@@ -21,12 +21,14 @@ class Merges:
         pairs: the two regions of each merge; the last merge is the whole image.
         sizes, starts: each region is pixels `order[start : start + size]`.
         order: pixel numbers (row · width + column).
+        costs: what each merge cost: how unlike its pixels are, and how large and ragged the region is.
     """
 
     pairs: Int[ndarray, "merges 2"]
     sizes: Int[ndarray, "regions"]
     starts: Int[ndarray, "regions"]
     order: Int[ndarray, "pixels"]
+    costs: Float[ndarray, "merges"]
 
 
 @dataclass
@@ -90,6 +92,7 @@ def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
     borders = _pixel_borders(height, width)
     chance = np.random.default_rng(0)  # only breaks ties, the same way every time
     rounds: list[Int[ndarray, "merges 2"]] = []
+    costs: list[Float[ndarray, "merges"]] = []
     count = height * width
     while len(borders.first):
         cost = _costs(borders, regions) * (1 + 1e-9 * chance.random(len(borders.first)))
@@ -99,7 +102,8 @@ def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
         count += len(pairs)
         borders = _after_merging(borders, pairs, merged, count)
         rounds.append(pairs)
-    return _laid_out(rounds, regions.sizes, height * width)
+        costs.append(cost[nearest])
+    return _laid_out(rounds, costs, regions.sizes, height * width)
 
 
 def _colours(image: Float[ndarray, "channels height width"]) -> Float[ndarray, "pixels channels"]:
@@ -155,7 +159,12 @@ def _after_merging(
     return _Borders(unique // count, unique % count, np.bincount(position, borders.length[stays]))
 
 
-def _laid_out(rounds: list[Int[ndarray, "merges 2"]], sizes: Int[ndarray, "regions"], pixels: int) -> Merges:
+def _laid_out(
+    rounds: list[Int[ndarray, "merges 2"]],
+    costs: list[Float[ndarray, "merges"]],
+    sizes: Int[ndarray, "regions"],
+    pixels: int,
+) -> Merges:
     """Put the pixels in an order in which every region is one stretch: from the root down, first half first."""
     starts = np.zeros(len(sizes), dtype=np.int64)
     stop = len(sizes)
@@ -167,4 +176,4 @@ def _laid_out(rounds: list[Int[ndarray, "merges 2"]], sizes: Int[ndarray, "regio
     order = np.empty(pixels, dtype=np.int64)
     order[starts[:pixels]] = np.arange(pixels)
     pairs = np.concatenate(rounds) if rounds else np.empty((0, 2), dtype=np.int64)
-    return Merges(pairs, sizes, starts, order)
+    return Merges(pairs, sizes, starts, order, np.concatenate(costs) if costs else np.empty(0))

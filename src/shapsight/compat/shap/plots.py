@@ -53,7 +53,10 @@ def image(
         width: the most inches that the figure is wide.
         vmax: the end of the colour scale for all rows; by default each row has its own.
         show: call `plt.show()`, where there is a display. False returns the figure.
-        aspect, hspace, labelpad, cmap: accepted, without effect: the layout and the colours are ours.
+        cmap: a colour map, or the name of one of matplotlib's, instead of ours; with our opacity unless it has its own.
+        aspect, hspace, labelpad: accepted, without effect: the layout is ours.
+
+    Drawn are single pixels, as by shap; `Explanation.plot` of our own explanations has sums over regions as well.
 
     Raises `ExplainerError`, with both shapes or counts, for values, pixels and labels that do not fit each other.
     """
@@ -75,7 +78,7 @@ def image(
         names = [f"output {number}" for number in range(len(arrays))]
     if labels is not None:
         names = _labels(labels, *explanation.values.shape[:2])
-    figure = _drawn(explanation, names, true_labels, width, vmax)
+    figure = _drawn(explanation, names, true_labels, width, vmax, cmap)
     if show and is_interactive():
         plt.show()
     return None if show else figure
@@ -94,6 +97,7 @@ def _drawn(
     true_labels: Sequence[Any] | None,
     width: float | None,
     vmax: float | None,
+    cmap: Any,
 ) -> Figure:
     import matplotlib.pyplot as plt
 
@@ -110,6 +114,8 @@ def _drawn(
     try:
         return image_plot(
             explanation,
+            detail="pixels",
+            cmap=cmap,
             labels=names,
             true_labels=captions,
             width=None if width is None else min(width, 3.0 * columns),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
@@ -57,14 +57,14 @@ def against_exact(explanation: Explanation, exact: RegionValues) -> pd.DataFrame
         exact = RegionShap(model, "blur(64,64)", "grid(3,4)").by_region(images, outputs)
         table = against_exact(explanation, exact)
 
-    Columns: `image, output, region, attribution, exact`, in the unit of the output. The two need not be equal: "absent"
-    may mean references to one and a blurred image to the other, and DeepSHAP approximates; but they should go together.
+    Columns: `image, output, region, attribution, exact`, in the unit of the output. Both should mean the same by
+    "absent", such as the same references; DeepSHAP approximates, so they need not be equal, but should go together.
     Raises `ExplainerError` where they are not of the same images and outputs.
     """
     same = torch.equal(explanation.output_index.cpu(), exact.output_index.cpu())
     if not same or explanation.values.shape[3:] != exact.labels.shape[1:]:
         raise ExplainerError("the exact values are of other images or outputs than the explanation")
-    sums = region_sums(explanation, exact.labels).cpu().numpy()
+    sums = explanation.parts(exact.labels).values.double().cpu().numpy()
     images, outputs, regions = exact.values.shape
     known = exact.values.double().cpu().numpy()
     return pd.DataFrame(
@@ -76,16 +76,6 @@ def against_exact(explanation: Explanation, exact: RegionValues) -> pd.DataFrame
             "exact": known.ravel(),
         }
     )
-
-
-def region_sums(
-    explanation: Explanation, labels: Int[Tensor, "images height width"]
-) -> Float[Tensor, "images outputs regions"]:
-    """The attribution inside each region, in float64."""
-    regions = int(labels.max()) + 1
-    flat = explanation.heatmap().double().flatten(2)
-    index = labels.flatten(1).to(flat.device).unsqueeze(1).expand(-1, flat.shape[1], -1)
-    return flat.new_zeros(*flat.shape[:2], regions).scatter_add_(2, index, flat)
 
 
 def exact_agreement(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Where does it look? The part of a diagnosis that measures where the attribution lies."""
+"""Where does it look? The part of a diagnosis that measures what scene and region contribute."""
 
 from __future__ import annotations
 
@@ -13,24 +13,32 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from shapsight.attribution.deep import DeepShap
+from shapsight.diagnosis.contributions import PARTS, contributions_per_environment
 from shapsight.diagnosis.fixed_places import FEWEST, same_place, still_parts, target_groups
 from shapsight.diagnosis.groups import groups, mean_with_interval
 from shapsight.diagnosis.object_shares import object_shares, object_shares_per_environment
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance import relevance_mass_accuracy
 from shapsight.diagnosis.relevance_measures import measures_per_environment, measures_per_image
+from shapsight.jobs.contributions import PREDICTED, Contributions, contributions_of, value_of
 from shapsight.jobs.diagnosis.case import Case, Fact, Findings, Report, silent
 from shapsight.jobs.diagnosis.look_pictures import pictures
 from shapsight.jobs.diagnosis.look_sentences import sentences
 
 HOME, ELSEWHERE = "home", "elsewhere"
-PREDICTED = "the predicted class"
 FACTS = {
     "inside": "mass_accuracy",
     "rank_accuracy": "rank_accuracy",
     "pointing": "pointing_game",
     "entropy": "entropy",
     "area": "area",
+}
+CONTRIBUTED = {
+    "size": "size",
+    "share": "share",
+    "variance": "variance_share",
+    "knows": "knows",
+    "pull": "pull",
 }
 
 
@@ -44,6 +52,8 @@ class Looked:
     places: pd.DataFrame
     fixed: pd.DataFrame
     objects: pd.DataFrame | None
+    contributions: Contributions | None
+    contributed: pd.DataFrame | None
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -54,7 +64,11 @@ class Looked:
             "places": self.places,
             "fixed_places": self.fixed,
         }
-        return tables if self.objects is None else {**tables, "objects": self.objects}
+        if self.objects is not None:
+            tables["objects"] = self.objects
+        if self.contributions is not None and self.contributed is not None:
+            tables |= {**self.contributions.tables, "contributions_by_place": self.contributed}
+        return tables
 
 
 def look(
@@ -65,7 +79,7 @@ def look(
     randomised_copies: int = 3,
     resamples: int = 1000,
 ) -> Findings:
-    """Measure where the attribution lies, beside chance and beside randomised copies of the model.
+    """Measure what scene and region contribute, and where the attribution lies beside chance and randomised copies.
 
         look(case).sentences
         look(case, randomised_copies=0)             # without the control, in seconds
@@ -74,13 +88,21 @@ def look(
     layers and random weights. Without a region of interest the measures that need one are left out, and `left_out`
     says so; an image whose region is empty or everything is not counted in them.
 
-    Tables: `measures` (`measures_per_environment`), `measures_per_image`, `places` (the same as `measures` for
+    What scene and region contribute are the signed sums of the attributions over them, held against exact Shapley
+    values of the two in every image (`exact_parts`); the exact ones are told where the two disagree.
+
+    Tables: `contributions` (`contributions_per_environment`), `contributions_by_place`, `contributions_per_image`,
+    `agreement_with_exact`; `measures` (`measures_per_environment`), `measures_per_image`, `places` (the same for
     "home", the held-out images of the environments that were trained on, and "elsewhere", all others), `fixed_places`,
     `objects` where there are several categories.
 
     Facts, of the first explained target or the predicted class, shares in [0, 1], None where unknown; PLACE is "home"
     or "elsewhere":
-        output, has_region, images_PLACE;
+        output, has_region, is_classes, images_PLACE;
+        PART_size_PLACE (PART: "scene" or "region"), PART_share_PLACE, PART_variance_PLACE, PART_knows_PLACE,
+            PART_pull_PLACE, each with _low and _high: the measures of `diagnosis.contributions`;
+        contributions_from: "DeepSHAP" or "exact Shapley values"; exact_correlation_scene, exact_correlation_region,
+            exact_difference (in the output's unit), exact_relative: how well the two agree;
         inside_PLACE and inside_PLACE_low, _high, _chance, _randomised: relevance mass accuracy;
         rank_accuracy_PLACE, pointing_PLACE, entropy_PLACE, area_PLACE (share of pixels that carry 90 %), each with
             the same endings;
@@ -89,18 +111,35 @@ def look(
         still_PLACE, still_PLACE_chance: the share of attribution on the quarter of pixels that vary least;
         object, object_share, object_chance: the category with most attribution, its share and its area.
     """
-    steps = len(case.rows) + randomised_copies * min(randomised_images, len(case.rows))
+    images = len(case.rows)
+    steps = 2 * images + randomised_copies * min(randomised_images, images)
     per_image = measures_per_image(case.explanation, case.rows, case.masks)
-    report(len(case.rows), steps)
+    contributions = None
+    if case.masks is not None:
+
+        def done(some: int, total: int) -> None:
+            report(images * some // max(total, 1), steps)
+
+        contributions = contributions_of(
+            case.explanation, case.bundle, case.manifest, case.rows, case.images, case.masks, progress=done,
+            seed=case.seed,
+        )  # fmt: skip
+    report(2 * images, steps)
     control = _control(case, randomised_images, randomised_copies, report, steps)
-    found = _looked(case, per_image, control, resamples)
+    found = _looked(case, per_image, control, contributions, resamples)
     facts = _facts(case, found)
     figures = pictures(case, found.output, found.measures, found.objects)
     report(steps, steps)
     return Findings("look", found.tables, facts, sentences(facts), figures, _left_out(case, found))
 
 
-def _looked(case: Case, per_image: pd.DataFrame, control: pd.DataFrame | None, resamples: int) -> Looked:
+def _looked(
+    case: Case,
+    per_image: pd.DataFrame,
+    control: pd.DataFrame | None,
+    contributions: Contributions | None,
+    resamples: int,
+) -> Looked:
     """The tables of environments, of home and elsewhere, of fixed places, and of objects where there are any."""
     pooled = PREDICTED if case.manifest.class_names else None
     summary = partial(measures_per_environment, pooled=pooled, resamples=resamples, seed=case.seed)
@@ -117,6 +156,10 @@ def _looked(case: Case, per_image: pd.DataFrame, control: pd.DataFrame | None, r
         places=summary(_by_place(per_image, case), randomised=control_by_place),
         fixed=fixed_places(case),
         objects=objects,
+        contributions=contributions,
+        contributed=None
+        if contributions is None
+        else contributions_per_environment(_by_place(contributions.per_image, case), seed=case.seed),
     )
 
 
@@ -190,7 +233,7 @@ def _control(case: Case, images: int, copies: int, report: Report, steps: int) -
         explanation = explainer(case.bundle.prepare(pixels), outputs, on_gap="ignore")
         measured = measures_per_image(explanation, case.rows.iloc[rows], masks)
         tables.append(measured.assign(copy=number))
-        report(len(case.rows) + (number + 1) * len(rows), steps)
+        report(2 * len(case.rows) + (number + 1) * len(rows), steps)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -213,12 +256,18 @@ def _by_place(per_image: pd.DataFrame, case: Case) -> pd.DataFrame:
     at_home = is_home(per_image, case)
     was_trained_on = per_image["split"].to_numpy(str) == "train"
     kept = ~at_home | ~was_trained_on if (at_home & ~was_trained_on).any() else np.full(len(at_home), True)
-    placed = per_image.assign(environment=np.where(at_home, HOME, ELSEWHERE), split="all")
+    placed = per_image.assign(
+        within=per_image["environment"], environment=np.where(at_home, HOME, ELSEWHERE), split="all"
+    )
     return placed[kept]
 
 
 def _facts(case: Case, found: Looked) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {"output": found.output, "has_region": case.masks is not None}
+    facts: dict[str, Fact] = {
+        "output": found.output,
+        "has_region": case.masks is not None,
+        "is_classes": bool(case.manifest.class_names),
+    }
     at_home = is_home(case.rows, case)
     table = {
         (row["environment"], row["measure"]): row
@@ -231,8 +280,35 @@ def _facts(case: Case, found: Looked) -> dict[str, Fact]:
             for ending in ("value", "low", "high", "chance", "randomised"):
                 name = f"{fact}_{place}" + ("" if ending == "value" else f"_{ending}")
                 facts[name] = None if row is None else _number(row[ending])
-        facts |= _fixed_facts(found.fixed, place, case)
-    return facts | _object_facts(found)
+        facts |= _fixed_facts(found.fixed, place, case) | _contributed_facts(found, place)
+    return facts | _agreement_facts(found) | _object_facts(found)
+
+
+def _contributed_facts(found: Looked, place: str) -> dict[str, Fact]:
+    """What each part contributes at a place, with intervals."""
+    facts: dict[str, Fact] = {}
+    for part in PARTS:
+        for name, measure in CONTRIBUTED.items():
+            row = None
+            if found.contributed is not None:
+                row = value_of(found.contributed, found.output, measure, part=part, environment=place)
+            for ending in ("value", "low", "high"):
+                fact = f"{part}_{name}_{place}" + ("" if ending == "value" else f"_{ending}")
+                facts[fact] = None if row is None else _number(row[ending])
+    return facts
+
+
+def _agreement_facts(found: Looked) -> dict[str, Fact]:
+    """How well the sums agree with exact values, and which are told."""
+    names = ("correlation_scene", "correlation_region", "difference", "relative")
+    if found.contributions is None:
+        return {"contributions_from": None, **dict.fromkeys((f"exact_{name}" for name in names), None)}
+    table = found.contributions.agreement
+    row = table[table["output"] == found.output].iloc[0]
+    return {
+        "contributions_from": str(row["quoted"]),
+        **{f"exact_{name}": _number(row[name]) for name in names},
+    }
 
 
 def _fixed_facts(fixed: pd.DataFrame, place: str, case: Case) -> dict[str, Fact]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shapsight.jobs.contributions import EXACT
 from shapsight.jobs.diagnosis.case import Fact
+from shapsight.report.style import number
 
 FAR = 0.9  # heatmaps of different targets that overlap this much of what chance lets them are told as staying put
 WHERE = {"home": "where it was trained", "elsewhere": "in unseen environments"}
@@ -14,7 +16,9 @@ def sentences(facts: Mapping[str, Fact]) -> tuple[str, ...]:
     """What the numbers say, the most telling place first: unseen environments, or else those trained on."""
     place = "elsewhere" if facts["images_elsewhere"] else "home"
     found = [
-        _outside(facts, place),
+        _contributes(facts),
+        _knows(facts),
+        _agrees(facts),
         _most_important(facts, place),
         _area(facts, place),
         _objects(facts),
@@ -24,21 +28,49 @@ def sentences(facts: Mapping[str, Fact]) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence)
 
 
-def _outside(facts: Mapping[str, Fact], place: str) -> str:
-    inside = facts[f"inside_{place}"]
-    if not isinstance(inside, float):
+def _contributes(facts: Mapping[str, Fact]) -> str:
+    """How much of what moves the prediction comes from the scene, at home and elsewhere."""
+    parts = []
+    for place in ("home", "elsewhere"):
+        share, low, high = (_get(facts, f"scene_share_{place}{end}") for end in ("", "_low", "_high"))
+        scene, region = (_get(facts, f"{part}_size_{place}") for part in ("scene", "region"))
+        if share is None or scene is None or region is None:
+            continue
+        between = "" if low is None or high is None else f"95 % {low:.0%} to {high:.0%}; "
+        parts.append(
+            f"{share:.0%} {WHERE[place]} ({between}{number(scene)} against the region's {number(region)})"
+        )
+    if not parts:
         return ""
-    low, high, chance, control = (
-        _get(facts, f"inside_{place}_{end}") for end in "low high chance randomised".split()
-    )
-    interval = "" if low is None or high is None else f"95 % {1 - high:.0%} to {1 - low:.0%}, "
-    beside = "" if control is None else f", randomised copies of the model {1 - control:.0%}"
-    said = (
-        f"{1 - inside:.0%} of {facts['output']}'s absolute attribution lies outside the region of interest "
-        f"{WHERE[place]} ({interval}chance {1 - (chance or 0):.0%}{beside})"
-    )
-    home = _get(facts, "inside_home")
-    return f"{said}; {WHERE['home']}, {1 - home:.0%}." if place != "home" and home is not None else f"{said}."
+    return f"Of what moves {facts['output']}, the scene contributes {' and '.join(parts)}."
+
+
+def _knows(facts: Mapping[str, Fact]) -> str:
+    """Whether the scene's part goes along with the target, at home and elsewhere."""
+    known = {place: _get(facts, f"scene_knows_{place}") for place in ("home", "elsewhere")}
+    parts = [f"{number(value, 2)} {WHERE[place]}" for place, value in known.items() if value is not None]
+    if not parts:
+        return ""
+    if facts["is_classes"]:
+        return (
+            "What the scene contributes puts the picture's own label before another class with a probability of "
+            f"{', '.join(parts)} (0.5 is chance)."
+        )
+    return f"What the scene contributes has a correlation with the target of {', '.join(parts)}."
+
+
+def _agrees(facts: Mapping[str, Fact]) -> str:
+    """Whether exact values of scene and region say the same."""
+    difference, relative = _get(facts, "exact_difference"), _get(facts, "exact_relative")
+    if difference is None or relative is None:
+        return ""
+    said = f"typical difference {number(difference)}, {relative:.0%} of what is shared out"
+    if facts["contributions_from"] == EXACT:
+        return (
+            f"Exact Shapley values of scene and region differ from the sums of the attributions ({said}), so the exact "
+            "ones are told."
+        )
+    return f"Exact Shapley values of scene and region in the same images agree ({said})."
 
 
 def _most_important(facts: Mapping[str, Fact], place: str) -> str:

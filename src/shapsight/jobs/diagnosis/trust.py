@@ -19,7 +19,7 @@ CONSTANT = 1e-6  # a change of the prediction below this share of it is none
 
 
 def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
-    """Test the explanations of a case on some of its images, by nine checks that each could fail.
+    """Test the explanations of a case on some of its images, by ten checks that each could fail.
 
         findings = trust(case)                             # 8 images; about as long as DeepSHAP of 40 images
         trust(case, images=24, few=8, layers=30)           # more of everything: see `Effort`
@@ -44,10 +44,14 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings:
         agreement_gradient, agreement_partition, agreement_others   rank correlations of block values, medians
         exact_regions, exact_images             of how many regions and images there are exact Shapley values
         exact_correlation, exact_pearson, exact_same_sign   how the attributions go along with them, means
+        absence_correlation     how the exact values behind a blur go along with those behind the references: how much
+                                the answer depends on what stands for "absent"
+        parts_correlation_scene, _region, parts_difference, parts_relative      how the sums over scene and region
+                                agree with exact values of the two
 
-    Tables: completeness, curves, hidden, infidelity, sensitivity, randomisation, agreement, regions, exact; `image`
-    counts the images tested, whose rows the table `images` names. Raises `ExplainerError` for an explanation of
-    another model than the case's.
+    Tables: completeness, curves, hidden, infidelity, sensitivity, randomisation, agreement, regions, exact, absence,
+    parts; `image` counts the images tested, whose rows the table `images` names.
+    Raises `ExplainerError` for an explanation of another model than the case's.
     """
     effort = Effort(**options)
     subject = Subject.of(case, effort)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.gradient import GradientShap
 from shapsight.attribution.partition import PartitionShap
+from shapsight.attribution.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
 from shapsight.attribution.short import EightBitModel
 from shapsight.diagnosis.faithfulness.agreement import against_exact, agreement, exact_agreement
@@ -26,11 +28,12 @@ from shapsight.diagnosis.faithfulness.infidelity import hidden_effects, infideli
 from shapsight.diagnosis.faithfulness.randomisation import randomisation, randomised_models
 from shapsight.diagnosis.faithfulness.sensitivity import max_sensitivity, uniform_noise
 from shapsight.errors import ExplainerError, ShapsightError
+from shapsight.jobs.contributions import contributions_of
 from shapsight.jobs.diagnosis.case import Case, Report
 from shapsight.models.bundle import Bundle
 
 # Floating-point operations that exact values may take in all: some 25 seconds on two cores.
-EXACT_WORK = 3e12
+EXACT_WORK = 9e12
 # What exact values divide an image into: the first that can be afforded.
 GRIDS = ((3, 4), (2, 5), (2, 4), (2, 3))
 ABSENT = 2  # references that stand for what is hidden, where values against references are tested
@@ -50,8 +53,10 @@ class Effort:
         layers: steps of the randomisation, evenly over the model's layers.
         samples: of GradientSHAP, for each image. evaluations: of PartitionSHAP.
         regions: for the exact values, 12, 10, 8 or 6; None for the most that the model's cost allows.
-        masker: what stands where blocks and regions are hidden; None for a blur over half the image. Inpainting leaves
-            fewer edges when little is hidden, but paints the whole image with the few blocks that insertion shows.
+        masker: what stands where the curves hide blocks; None for a blur over half the image. Inpainting leaves fewer
+            edges when little is hidden, but paints the whole image with the few blocks that insertion shows. What is
+            compared with the attributions as values (other methods, exact values) hides behind the references, since
+            that is what "absent" means to them.
 
     Raises `ExplainerError` for less than one of anything, and for another number of regions.
     """
@@ -82,6 +87,8 @@ class Effort:
 class Subject:
     """Some images of a case, their explanation, and the model that says of 8-bit images what it says."""
 
+    case: Case
+    positions: Int[np.ndarray, "images"]
     bundle: Bundle
     rows: pd.DataFrame
     images: UInt8[Tensor, "images 3 size size"]
@@ -102,6 +109,8 @@ class Subject:
             np.linspace(0, len(references) - 1, min(effort.references, len(references))).round().astype(int)
         )
         return cls(
+            case,
+            rows,
             case.bundle,
             case.rows.iloc[rows][["path", "environment"]]
             .reset_index(drop=True)
@@ -118,7 +127,13 @@ class Subject:
         """The same with fewer images."""
         kept = min(count, len(self.images))
         explanation = self.explanation.select(images=slice(kept))
-        return replace(self, rows=self.rows[:kept], images=self.images[:kept], explanation=explanation)
+        return replace(
+            self,
+            positions=self.positions[:kept],
+            rows=self.rows[:kept],
+            images=self.images[:kept],
+            explanation=explanation,
+        )
 
     @cached_property
     def model(self) -> nn.Module:
@@ -247,7 +262,7 @@ def measure_agreement(subject: Subject, effort: Effort, into: Measured, report: 
     )(subject.prepared(subject.images), subject.columns, on_gap="ignore")
     report(1, 1 + len(subject.images))
     partition = PartitionShap(
-        subject.model, subject.masker, max_evals=effort.evaluations, output_names=names, seed=subject.seed
+        subject.model, subject.references, max_evals=effort.evaluations, output_names=names, seed=subject.seed
     )
     found = []
     for number, columns in enumerate(
@@ -265,17 +280,49 @@ def measure_agreement(subject: Subject, effort: Effort, into: Measured, report: 
 
 def measure_exactly(subject: Subject, effort: Effort, into: Measured, report: Report) -> None:
     """Exact Shapley values of a few regions, from all their coalitions."""
-    grid, count = affordable(work_of(subject.model, subject.images[:1]), len(subject.images), effort.regions)
+    versions = len(subject.references) + 1  # of each coalition: behind every reference, and behind the masker
+    work = versions * work_of(subject.model, subject.images[:1])
+    grid, count = affordable(work, len(subject.images), effort.regions)
     some = subject.first(count)
-    exact = RegionShap(some.model, some.masker, grid).by_region(some.images, some.columns, progress=report)
+
+    def exact_behind(masker: Any, before: int) -> RegionValues:
+        def done(asked: int, total: int) -> None:
+            report(before * total + (versions - 1 if before == 0 else 1) * asked, versions * total)
+
+        return RegionShap(some.model, masker, grid).by_region(some.images, some.columns, progress=done)
+
+    exact = exact_behind(some.references, 0)
     table = against_exact(some.explanation, exact)
     into.tables |= {"regions": table, "exact": exact_agreement(table)}
+    behind = exact_behind(some.masker, versions - 1)
+    into.tables["absence"] = exact_agreement(
+        table.assign(attribution=behind.values.double().cpu().numpy().ravel())
+    )
     regions = grid[0] * grid[1]
     if effort.regions is None and regions < 12:
         into.left_out.append(
-            f"Exact Shapley values are of {regions} regions: of 12 they take 4,096 forward passes an image, which this "
-            "model makes slow. regions=12 computes them."
+            f"Exact Shapley values are of {regions} regions: of 12 they take {4096 * versions:,} forward passes an "
+            "image, which this model makes slow. regions=12 computes them."
         )
+
+
+def measure_parts(subject: Subject, effort: Effort, into: Measured, report: Report) -> None:
+    """Exact Shapley values of scene and region as players, behind all references of the explanation."""
+    case = subject.case
+    if case.masks is None:
+        return
+    found = contributions_of(
+        subject.explanation,
+        subject.bundle,
+        case.manifest,
+        case.rows.iloc[subject.positions],
+        subject.images,
+        case.masks[subject.positions],
+        progress=report,
+        seed=subject.seed,
+    )
+    if found is not None:
+        into.tables["parts"] = found.agreement
 
 
 def affordable(work: float, images: int, regions: int | None = None) -> tuple[tuple[int, int], int]:
@@ -330,8 +377,9 @@ STEPS = (
     Step("Infidelity", measure_infidelity, False, 37),
     Step("Max-sensitivity", measure_sensitivity, True, 33),
     Step("Similarity for randomised layers", measure_randomisation, True, 64),
-    Step("Agreement of methods", measure_agreement, True, 88),
-    Step("Agreement with exact Shapley values", measure_exactly, True, 118),
+    Step("Agreement of methods", measure_agreement, True, 350),
+    Step("Agreement with exact Shapley values", measure_exactly, True, 320),
+    Step("Exact Shapley values of scene and region", measure_parts, False, 60),
 )
 
 

@@ -34,6 +34,8 @@ def sentences_of(facts: Mapping[str, Fact], checks: Mapping[str, bool], unit: st
         "randomised_correlation": _randomised,
         "agreement_gradient": _agreement,
         "exact_correlation": _exact,
+        "absence_correlation": _absence,
+        "parts_relative": _parts,
     }
     return [_judgement(facts, checks, what), *(say(known) for name, say in writers.items() if name in known)]
 
@@ -130,10 +132,24 @@ def _agreement(known: Numbers) -> str:
 def _exact(known: Numbers) -> str:
     pearson, same = (known.get(name, float("nan")) for name in ("exact_pearson", "exact_same_sign"))
     return (
-        f"Against exact Shapley values of {int(known['exact_regions'])} regions in "
+        f"Beside exact Shapley values, against references too, of {int(known['exact_regions'])} regions in "
         f"{count(int(known['exact_images']), 'image')} the rank correlation is "
         f"{number(known['exact_correlation'], 2)} on average (Pearson's {number(pearson, 2)}), and "
         f"{same:.0%} of their sum has the same sign."
+    )
+
+
+def _absence(known: Numbers) -> str:
+    return (
+        'What stands for "absent" is part of the question: exact values of the regions behind a blur instead of the '
+        f"references have a rank correlation of {number(known['absence_correlation'], 2)} with those."
+    )
+
+
+def _parts(known: Numbers) -> str:
+    return (
+        "The sums over scene and region differ from exact Shapley values of the two by "
+        f"{number(known['parts_difference'])}, {known['parts_relative']:.0%} of what is shared out."
     )
 
 
