@@ -12,8 +12,8 @@ from torch import nn
 from torchvision import models
 
 from shapsight.errors import ModelError
-from shapsight.models.build import build_model
-from shapsight.models.weights import read_state
+from shapsight.models.build import build_classifier, build_model
+from shapsight.models.weights import read_state, unwrapped
 
 # the smallest of each torchvision classification family
 FAMILIES = {
@@ -140,6 +140,49 @@ def test_half_precision_becomes_float32(tmp_path):
 def test_a_checkpoint_and_a_parallel_model_are_unwrapped(tmp_path, wrap):
     torch.save(wrap(small_state()), tmp_path / "w.pth")
     assert (build_model(ARCH, 2, weights=tmp_path / "w.pth").model.conv1[0].weight == 0.5).all()
+
+
+@pytest.mark.parametrize("prefix", ["model.", "_orig_mod.", "net.", "module.model.", "model._orig_mod."])
+def test_what_training_code_puts_before_names_is_taken_off_and_said(tmp_path, prefix):
+    state = {prefix + key: value for key, value in small_state().items()}
+    torch.save({"state_dict": state | {"criterion.weight": torch.ones(3)}}, tmp_path / "w.pth")
+    built = build_model(ARCH, 2, weights=tmp_path / "w.pth")
+    assert (built.model.conv1[0].weight == 0.5).all()
+    assert (
+        f"begin with {prefix}, which was taken off, and criterion.weight beside them left out"
+        in built.notes[0]
+    )
+    whole = build_classifier(ARCH, weights=tmp_path / "w.pth")
+    assert (whole.model.fc.weight == 0.5).all()
+    assert whole.notes == built.notes[:1]
+
+
+def test_a_prefix_that_is_the_networks_own_stays():
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = nn.Linear(2, 1)
+
+    state = Wrapped().state_dict()
+    assert unwrapped(state, Wrapped()) == (state, ())
+    outer = {f"model.{key}": value for key, value in state.items()}
+    assert unwrapped(outer, Wrapped())[0] == state
+    strange = {"model.a": torch.zeros(1)}
+    assert unwrapped(strange, Wrapped()) == (strange, ())
+
+
+def test_a_last_layer_of_another_size_is_drawn_anew_and_a_classifier_asks_for_its_classes(tmp_path):
+    torch.save(small_state(outputs=2), tmp_path / "w.pth")
+    built = build_model(ARCH, 5, weights=tmp_path / "w.pth")
+    assert (built.model.conv1[0].weight == 0.5).all()
+    assert built.model.fc.weight.shape[0] == 5
+    assert any("weights have 2 outputs: their last layer was not taken" in note for note in built.notes)
+    with pytest.raises(
+        ModelError, match="have 2 outputs, not 1000: name these with --classes FILE"
+    ) as refused:
+        build_classifier(ARCH, weights=tmp_path / "w.pth")
+    assert "another architecture" not in str(refused.value)
+    assert (build_classifier(ARCH, 2, weights=tmp_path / "w.pth").model.fc.weight == 0.5).all()
 
 
 def test_weights_without_batch_counters_or_layer_versions_fit(tmp_path):

@@ -199,6 +199,23 @@ def test_a_killed_training_goes_on_and_says_how_often(discs, tmp_path, monkeypat
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_finished_run_says_how_its_model_is_trained_further_and_that_works(discs, tmp_path):
+    command = ["train", discs, "--train-on", "red", "--epochs", "1", "--scale", "x=0:32", *QUICK]
+    assert shapsight(*command, "--out", tmp_path / "run").exit_code == 0
+    refused = shapsight(*command, "--out", tmp_path / "run", "--resume")
+    assert refused.exit_code == 1
+    weights = tmp_path / "run" / "model" / "model.safetensors"
+    assert f"--weights {weights} and another --out, without --resume" in " ".join(refused.stderr.split())
+    further = shapsight(
+        *command, "--weights", weights, "--learning-rate", "1e-9", "--out", tmp_path / "further"
+    )
+    assert further.exit_code == 0, further.output
+    one, two = (load_bundle(tmp_path / name / "model").model.state_dict() for name in ("run", "further"))
+    for name, value in one.items():
+        if not name.endswith(("num_batches_tracked", "running_mean", "running_var")):
+            torch.testing.assert_close(two[name], value, atol=1e-6, rtol=1e-5)
+
+
 def test_a_resume_with_other_data_is_refused(discs, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(HERE))
     command = ["train", discs, "--train-on", "red", "--epochs", "3", "--out", tmp_path / "run", *QUICK]

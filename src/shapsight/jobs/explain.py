@@ -103,7 +103,7 @@ def explain_files(
         raise ExplainerError(f"--method {settings.method} is not one of {', '.join(METHODS)}")
     detail.check(settings.detail)
     see_through(settings.cmap, HEAT)
-    subject, paths = _subject(paths, settings)
+    subject, paths = _subject(paths, settings, narrator)
     files = _files(paths, narrator)
     outputs = _outputs(settings.outputs, subject.names)
     pictures, skipped = _decoded(files)
@@ -143,7 +143,7 @@ def explain_files(
     return _lines(rows, place, skipped)
 
 
-def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequence[Path]]:
+def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> tuple[Subject, Sequence[Path]]:
     device = chosen_device(settings.device)
     if settings.arch is None:
         if len(paths) < 2:
@@ -156,6 +156,8 @@ def _subject(paths: Sequence[Path], settings: Settings) -> tuple[Subject, Sequen
         return Subject(bundle, bundle.card.input_size, bundle.card.output_names, True), paths[1:]
     names = _class_names(settings.classes)
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
+    for sentence in built.notes:
+        narrator.note(sentence)
     network = nn.Sequential(built.model, nn.Softmax(1)) if settings.as_probability else built.model
     model = EightBitModel(network, built.mean, built.std).eval().to(device)
     return Subject(model, settings.image_size or built.size, names, False), paths

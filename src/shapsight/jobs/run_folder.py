@@ -55,6 +55,7 @@ class RunFolder:
             _take_up(target, path)
             if (path / CARD).is_file():
                 return cls._resumed(target, path, settings)
+            _refuse_finished(target)
         refuse_to_overwrite(target, overwrite)
         if (path / CHECKPOINTS).is_dir() and not overwrite:
             raise RunError(
@@ -120,6 +121,16 @@ def _take_up(target: Path, path: Path) -> None:
     has_more_to_do = (target / CARD).is_file() and (target / CHECKPOINTS).is_dir() and not path.exists()
     if has_more_to_do and json.loads((target / CARD).read_text())["status"] != "done":
         target.replace(path)
+
+
+def _refuse_finished(target: Path) -> None:
+    """A finished run has nothing to go on with; its weights have."""
+    if (target / CARD).is_file() and (target / "model" / "model.safetensors").is_file():
+        weights = target / "model" / "model.safetensors"
+        raise RunError(
+            f"{target} is finished, so there is nothing to resume. To train its model further, start a new run from "
+            f"its weights: the same command with --weights {weights} and another --out, without --resume"
+        )
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str:

@@ -22,7 +22,14 @@ from shapsight.models.timm_models import (
     timm_name,
     without_other_heads,
 )
-from shapsight.models.weights import State, UnreachableError, imagenet_state, load_state, read_state
+from shapsight.models.weights import (
+    State,
+    UnreachableError,
+    imagenet_state,
+    load_state,
+    read_state,
+    unwrapped,
+)
 
 IMAGENET_CLASSES = 1000
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -87,7 +94,13 @@ def build_model(arch: str, outputs: int, *, weights: str | Path = "imagenet", se
         torch.manual_seed(seed)
         model = models.get_model(arch, weights=None, **OPTIONS.get(arch, {}))
         head = _head_name(model, arch)
+        if state is not None:
+            state, prefix_note = unwrapped(state, model)
+            notes += prefix_note
         is_whole = state is not None and _rows(state, head) == outputs
+        if state is not None and not is_whole:
+            state, head_note = _without_other_head(state, model, head)
+            notes += head_note
         if state is not None and not is_whole:
             _load(model, state, arch, weights_used)
         notes += _replace_head(model, head, outputs, arch)
@@ -119,10 +132,11 @@ def build_classifier(
         raise _nothing_to_explain(arch, reason)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         model = models.get_model(arch, weights=None, num_classes=classes, **OPTIONS.get(arch, {}))
-    _load(model, state, arch, weights_used)
+    state, said = unwrapped(state, model)
+    _load(model, state, arch, weights_used, classes)
     presets = models.get_model_weights(arch).DEFAULT.transforms()
     mean, std, size = tuple(presets.mean), tuple(presets.std), int(presets.crop_size[0])
-    return BuiltModel(model.eval(), arch, weights_used, (), mean, std, size)
+    return BuiltModel(model.eval(), arch, weights_used, said, mean, std, size)
 
 
 def _classifier_from_timm(name: str, classes: int, weights: str | Path) -> BuiltModel:
@@ -133,10 +147,12 @@ def _classifier_from_timm(name: str, classes: int, weights: str | Path) -> Built
         model = timm_model(name, classes, is_pretrained=weights == "imagenet")
     except UnreachableError as error:
         raise _nothing_to_explain(name, str(error)) from error
+    said: tuple[str, ...] = ()
     if weights != "imagenet":
-        _load(model, read_state(weights), name, used)
+        state, said = unwrapped(read_state(weights), model)
+        _load(model, state, name, used, classes)
     mean, std = statistics(model)
-    return BuiltModel(model.eval(), f"timm:{name}", used, (), mean, std, input_size(model))
+    return BuiltModel(model.eval(), f"timm:{name}", used, said, mean, std, input_size(model))
 
 
 def _nothing_to_explain(arch: str, reason: str) -> ModelError:
@@ -168,8 +184,9 @@ def _from_elsewhere(arch: str, outputs: int, weights: str | Path, seed: int) -> 
         notes = (f"There are no ImageNet weights for {arch}: training starts from scratch.",) if asked else ()
         return BuiltModel(own, arch, FROM_SCRATCH, notes, mean, std)
     used = f"local: {Path(weights).name}"
-    _load(own, read_state(weights), arch, used)
-    return BuiltModel(own, arch, used, (), mean, std)
+    state, said = unwrapped(read_state(weights), own)
+    _load(own, state, arch, used)
+    return BuiltModel(own, arch, used, said, mean, std)
 
 
 def _from_timm(name: str, outputs: int, weights: str | Path) -> BuiltModel:
@@ -183,7 +200,9 @@ def _from_timm(name: str, outputs: int, weights: str | Path) -> BuiltModel:
             notes.append(f"timm's weights could not be had ({error}), so training starts from scratch.")
     elif weights != "none":
         used = f"local: {Path(weights).name}"
-        _load(model, without_other_heads(model, read_state(weights)), name, used)
+        state, said = unwrapped(read_state(weights), model)
+        notes += said
+        _load(model, without_other_heads(model, state), name, used)
     return BuiltModel(model, f"timm:{name}", used, tuple(notes), *statistics(model))
 
 
@@ -228,11 +247,45 @@ def _find_weights(arch: str, weights: str | Path) -> tuple[str, State | None, li
     return f"ImageNet ({name})", state, []
 
 
-def _load(model: nn.Module, state: State, arch: str, weights_used: str) -> None:
+def _load(model: nn.Module, state: State, arch: str, weights_used: str, classes: int | None = None) -> None:
+    """Put weights in; with `classes` into a classifier as it is, whose number of classes must be that."""
     try:
         load_state(model, state, weights_used.removeprefix("local: "))
     except ModelError as error:
+        rows = _other_outputs(model, state)
+        if classes is not None and rows is not None:
+            raise ModelError(
+                f"the weights {weights_used.removeprefix('local: ')} have {rows} outputs, not {classes}: name these "
+                "with --classes FILE, a JSON list of names or a text file with one a line"
+            ) from error
         raise ModelError(f"{error}. Do they belong to another architecture than {arch}?") from error
+
+
+def _other_outputs(model: nn.Module, state: State) -> int | None:
+    """The number of outputs that the weights have, where that is all that does not fit."""
+    own = {key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
+    if not own.keys() <= state.keys():
+        return None
+    differing = [key for key in own if own[key].shape != state[key].shape]
+    rows = {
+        len(state[key])
+        for key in differing
+        if state[key].dim() and own[key].shape[1:] == state[key].shape[1:]
+    }
+    head = {key.rpartition(".")[0] for key in differing}
+    return rows.pop() if len(rows) == len(head) == 1 else None
+
+
+def _without_other_head(state: State, model: nn.Module, head: str) -> tuple[State, list[str]]:
+    """Weights trained for another number of outputs: their last layer is not used."""
+    own = model.state_dict()
+    rows = _rows(state, head)
+    if rows in (None, IMAGENET_CLASSES):
+        return state, []
+    kept = {
+        key: own[key] if key.startswith(f"{head}.") and key in own else value for key, value in state.items()
+    }
+    return kept, [f"The weights have {rows} outputs: their last layer was not taken, but drawn anew."]
 
 
 def _head_name(model: nn.Module, arch: str) -> str:

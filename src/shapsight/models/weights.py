@@ -20,6 +20,7 @@ from torchvision import models
 from shapsight.errors import ModelError
 
 State = dict[str, Tensor]
+PREFIXES = ("module.", "model.", "_orig_mod.", "net.")  # of parallel, wrapped and compiled models
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # heads of googlenet and inception_v3 that are off here
 OLD_DENSENET_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 DOWNLOAD_SECONDS = 20.0  # a server that says nothing for so long counts as out of reach
@@ -34,8 +35,8 @@ def read_state(path: str | Path) -> State:
 
         state = read_state("resnet18.pth")      # {"conv1.weight": Tensor, ...}, floats in float32
 
-    A checkpoint's "state_dict" or "model" is taken out of it, and the "module." of a parallel model is taken
-    off. Raises `ModelError` if the file is missing, damaged, unsafe to read or holds no weights.
+    A checkpoint's "state_dict" or "model" is taken out of it. Raises `ModelError`
+    if the file is missing, damaged, unsafe to read or holds no weights.
     """
     path = Path(path)
     if not path.is_file():
@@ -66,6 +67,40 @@ def imagenet_state(arch: str) -> tuple[str, State]:
     except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise UnreachableError(_first_line(error)) from error
     return choice.name, {_current_key(key): _in_float32(tensor) for key, tensor in state.items()}
+
+
+def unwrapped(state: State, model: nn.Module) -> tuple[State, tuple[str, ...]]:
+    """The weights without what training code puts before their names, where that makes them fit; and a note on it.
+
+        unwrapped({"model.fc.weight": ...}, network)     # ({"fc.weight": ...}, ("The weights' names ...",))
+
+    Taken off are `module.`, `model.`, `_orig_mod.`, `net.` and several of them; what else such a checkpoint holds, as
+    the weights of a loss, is left out and named.
+    """
+    own = model.state_dict().keys()
+    found, taken = state, ""
+    while True:
+        shorter = [
+            (
+                prefix,
+                {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)},
+            )
+            for prefix in PREFIXES
+        ]
+        prefix, best = max(shorter, key=lambda each: (len(own & _ends(each[1])), len(each[1])))
+        if not best or len(own & _ends(best)) <= len(own & found.keys()):
+            break
+        found, taken = best, taken + prefix
+    if not own & found.keys() or not taken:
+        return state, ()
+    beside = [key for key in state if not key.startswith(taken)]
+    rest = f", and {_first(beside)} beside them left out" if beside else ""
+    return found, (f"The names of the weights begin with {taken}, which was taken off{rest}.",)
+
+
+def _ends(state: State) -> set[str]:
+    """Names with and without a further prefix."""
+    return {key.removeprefix(prefix) for key in state for prefix in ("", *PREFIXES)}
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -121,7 +156,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _current_key(key: str) -> str:
-    return OLD_DENSENET_KEY.sub(r"\1\2.", key.removeprefix("module."))
+    return OLD_DENSENET_KEY.sub(r"\1\2.", key)
 
 
 def _in_float32(tensor: Tensor) -> Tensor:
