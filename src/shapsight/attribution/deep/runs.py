@@ -126,7 +126,7 @@ class Runs:
         tape.folding = plan.folding
         given = tuple(_laid_out(part, plan.memory_format) for part in image)
         with torch.no_grad():
-            caught, prediction = self._run(tape, tuple(part.clone() for part in given))
+            caught, prediction = self._run(tape, tuple(map(tape.watch, given)))
         tape.finish()
         return Image(tape, caught or given, prediction)
 
