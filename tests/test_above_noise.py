@@ -88,7 +88,7 @@ def test_plots_draw_it_and_say_so_unless_told_not_to(explanation, monkeypatch):
         figure = image_plot(explanation, hide_noise=hides)
         np.testing.assert_allclose(heat_of(figure.axes[1]), expected[0, 0] * per_area, rtol=1e-5)
         said = " ".join(text.get_text() for text in drawn_texts(figure, monkeypatch))
-        assert ("coins' noise" in said) is hides
+        assert ("sampling noise" in said) is hides
         figure = atlas(explanation, hide_noise=hides)
         np.testing.assert_allclose(
             heat_of(figure.axes[1]), expected[:, 0].abs().mean(0) * per_area, rtol=1e-5

@@ -77,7 +77,7 @@ def test_cure_ranks_recipes_where_they_were_not_trained_and_shows_what_they_do(r
         ((mine["predicted_x"] - mine["x"]) ** 2 + (mine["predicted_y"] - mine["y"]) ** 2) / 2
     ).groupby(mine["environment"]).mean().mean()  # fmt: skip
     assert ranking.set_index("recipe").loc["flip", "error"] == pytest.approx(by_hand, rel=1e-6)
-    assert ranking["share"].between(0, 1).all()
+    assert ranking["scene_share"].between(0, 1).all()
     assert "3 seeds" in result.stdout or "No recipe" in result.stdout
     figures = sorted(path.name for path in (run / "cure" / "figures").iterdir())
     assert len(figures) == 5  # error against share, and each recipe that changes images
@@ -238,7 +238,7 @@ def test_pictures_refuse_to_be_drawn_from_nothing():
     with pytest.raises(DataError):
         augmentation_plot([])
     with pytest.raises(DataError):
-        error_share_plot(pd.DataFrame({"recipe": ["a"], "share": [np.nan]}))
+        error_share_plot(pd.DataFrame({"recipe": ["a"], "scene_share": [np.nan]}))
     shown = Shown(
         np.zeros((3, 8, 8), np.uint8), np.array([[3.0, 4.0]]), np.eye(8, dtype=bool), "a very long name"
     )

@@ -1,6 +1,7 @@
 """What users of DeepShap meet around the numbers: models left as found, options, and errors that say what to do."""
 
 import copy
+import functools
 import warnings
 
 import pytest
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from deep_parts import Overflow, Several, TwoInputs, block, pictures, small
+from deep_parts import Overflow, Several, TwoInputs, assert_exact, block, pictures, small
 from shapsight import DeepShap
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning, register_rule
 from shapsight.attribution.deep.layer import spread
@@ -387,3 +388,65 @@ def test_images_are_brought_to_the_models_precision_and_come_back_on_their_devic
 
 def test_std_errors_of_a_single_reference_are_infinite():
     assert DeepShap(small(), B[:1])(X).std_errors.isinf().all()
+
+
+class KeepsConstants(nn.Module):
+    """Adds constants that are made for a shape when it is first seen, and kept outside what a module holds."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.look, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 2)
+        self.kept = functools.lru_cache(maxsize=size)(self.made)
+
+    def made(self, shape, like):
+        steps = torch.linspace(0, 1, shape[-1], dtype=like)
+        return steps.expand(shape).cumsum(2) / (1e-6 + steps.expand(shape).sum(2, keepdim=True))
+
+    def forward(self, images):
+        seen = self.look(images)
+        return self.head(F.gelu(seen + self.kept(seen.shape, seen.dtype)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_constants_that_are_kept_by_shape_are_no_control_flow(size):
+    model = KeepsConstants(size).double()
+    references = pictures(20, seed=4)
+    for ran_before in (False, True):  # afterwards some shapes are kept and others not
+        explanation = assert_exact(model, pictures(5, seed=3), references[: 20 if ran_before else 3])
+        assert explanation.completeness_gap.abs().max() < 1e-12
+
+
+def test_masks_kept_in_a_global_cache_change_no_value():
+    cache = {}
+
+    def forward(m, x):
+        if x.shape not in cache:
+            cache[x.shape] = torch.ones_like(x).tril().to(x)
+        return F.gelu(m.c(x)) * cache[x.shape]
+
+    expected = DeepShap(small(lambda m, x: F.gelu(m.c(x)) * torch.ones_like(x).tril(), c=block()), B)
+    model = small(forward, c=block())
+    model.load_state_dict(expected.model.state_dict())
+    torch.testing.assert_close(DeepShap(model, B)(X).values, expected(X).values)
+
+
+def test_only_some_results_of_a_call_may_depend_on_the_input():
+    def forward(m, x):
+        constant, spread = torch.broadcast_tensors(torch.linspace(0, 1, 8).to(x), m.c(x))
+        return F.gelu(spread * constant.cos()) + constant.exp()
+
+    assert_exact(small(forward, c=block()), X, B)
+
+
+@pytest.mark.parametrize("name", ["FloatFunctional", "FXFloatFunctional"])
+def test_float_modules_that_torch_keeps_among_the_quantised_are_explained(name):
+    model = small(
+        lambda m, x: m.f.add(F.gelu(m.c(x)), x), c=block(), f=getattr(torch.ao.nn.quantized, name)()
+    )
+    assert_exact(model, X, B)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x0_5"])
+def test_networks_made_to_be_quantised_are_explained_while_they_are_not(name):
+    model = getattr(torchvision.models.quantization, name)(weights=None, quantize=False, num_classes=3)
+    assert_exact(model.double().eval(), pictures(1, 64), pictures(2, 64, seed=1))

@@ -104,15 +104,19 @@ def test_a_network_that_sees_only_the_scene_has_all_of_its_attribution_outside(f
     assert facts["inside_elsewhere"] == 0
     assert facts["inside_elsewhere_chance"] == 0.5
     assert facts["images_home"] == facts["images_elsewhere"] == 12
-    assert (
-        "100% of x's absolute attribution lies outside the region of interest in unseen"
-        in findings.sentences[0]
-    )
+    assert facts["scene_share_home"] == facts["scene_share_elsewhere"] == 1
+    assert facts["region_size_home"] == 0
+    assert facts["scene_variance_elsewhere"] == pytest.approx(1)
+    assert facts["contributions_from"] == "DeepSHAP"
+    assert facts["exact_relative"] < 1e-5
+    assert "the scene contributes 100% where it was trained" in findings.sentences[0]
+    assert {"contributions", "contributions_by_place", "agreement_with_exact"} <= set(findings.tables)
 
 
 def test_a_network_that_sees_only_the_region_has_none_outside():
     facts = look(case_of(rows=slice(12, 24)), randomised_copies=0).facts
     assert facts["inside_home"] == facts["pointing_elsewhere"] == 1
+    assert facts["scene_share_home"] == facts["scene_size_elsewhere"] == 0
     assert facts["rank_accuracy_elsewhere"] == 1
     assert facts["inside_elsewhere_randomised"] is None
 

@@ -28,8 +28,8 @@ from shapsight.report.plots import (
     curve,
     error_bars,
     image_plot,
-    relevance_bars,
     scatter_panels,
+    share_bars,
     training_curve,
 )
 
@@ -53,7 +53,7 @@ def every_kind() -> dict[str, Figure]:
         "atlas": atlas(explained(3, 2), environments=["a", "b", "a"]),
         "curve": curve(curves()),
         "scatter_panels": scatter_panels(predictions_of({("a", "train"): 5, ("b", "unseen"): 3}), "x"),
-        "relevance_bars": relevance_bars(measured()),
+        "share_bars": share_bars(measured().rename(columns={"share": "value"}), "scene's share of {}"),
         "error_bars": error_bars(measured()),
         "training_curve": training_curve(history),
     }

@@ -30,8 +30,8 @@ from shapsight.report.plots import (
     compare_plot,
     error_bars,
     image_plot,
-    relevance_bars,
     scatter_panels,
+    share_bars,
     training_curve,
 )
 
@@ -372,16 +372,13 @@ def test_models_that_know_a_room_by_different_splits_are_drawn_beside_each_other
     assert_texts_have_room(figure, monkeypatch)
 
 
-def test_relevance_bars_mark_chance_and_run_to_100_percent(monkeypatch):
-    table = measured(("room 1", "all rooms"))
-    figure = relevance_bars(table)
-    axes = figure.axes[0]
-    assert axes.get_xlim() == (0, 1)
-    chance = [line for line in axes.lines if line.get_marker() == "D"]
-    assert [x for line in chance for x in line.get_xdata()] == [0.4] * 8
+def test_share_bars_run_to_100_percent_and_tell_each_share(monkeypatch):
+    table = measured(("room 1", "all rooms")).rename(columns={"share": "value"})
+    figure = share_bars(table, "scene's share of {}")
+    assert figure.axes[0].get_xlim() == (0, 1)
     said = [text.get_text() for text in drawn_texts(figure, monkeypatch)]
-    assert "chance: the region's share of the area" in said and "100%" in said
-    assert f"{table['share'][0]:.0%}" in said
+    assert "100%" in said and f"{table['value'][0]:.0%}" in said
+    assert any("scene's share of x" in text for text in said)
     assert_texts_have_room(figure, monkeypatch)
 
 
@@ -428,7 +425,7 @@ def test_charts_draw_on_what_they_are_given():
     "draw, name",
     [
         (error_bars, "mse_low"),
-        (relevance_bars, "chance"),
+        (lambda table: share_bars(table.rename(columns={"share": "value"}), "{}"), "low"),
         (lambda table: scatter_panels(table, "x"), "predicted_x"),
     ],
 )

@@ -35,7 +35,7 @@ def judged(effects: dict[str, float], *, seeds: int = 3, noise: float = 0.01, wi
                     "path": f"{environment}/{n}",
                     "error": error + effects[recipe] + luck,
                     "is_right_side": float(n % 2),
-                    "share": 0.4 + 0.1 * (recipe != "baseline") if n < 2 else np.nan,
+                    "scene_share": 0.4 + 0.1 * (recipe != "baseline") if n < 2 else np.nan,
                     "seconds": 10.0 if recipe == "baseline" else 15.0,
                 }
                 for n, error in enumerate(own[environment])
@@ -55,7 +55,7 @@ def test_errors_are_means_over_images_then_environments_and_changes_are_their_di
         ranking.loc["flip", "error"] - ranking.loc["baseline", "error"]
     )
     assert ranking.loc["baseline", ["change", "change_low", "change_high"]].tolist() == [0, 0, 0]
-    assert ranking.loc["flip", "share"] == pytest.approx(0.5)
+    assert ranking.loc["flip", "scene_share"] == pytest.approx(0.5)
     assert ranking.loc["flip", "cost"] == pytest.approx(1.5)
     assert ranking.loc["flip", "sign_accuracy"] == pytest.approx(0.5)
     assert (ranking.loc["flip", "wins"], ranking.loc["flip", "pairs"]) == (6, 6)

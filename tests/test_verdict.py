@@ -16,8 +16,11 @@ ERRORS = {
     "worst_unexplained": 0.8, "ratio": 9.1, "is_constant": False,
 }  # fmt: skip
 LOOK = {
-    "output": "x", "has_region": True, "inside_home": 0.29, "inside_home_low": 0.26, "inside_home_high": 0.31,
-    "inside_home_chance": 0.37, "inside_home_randomised": 0.36,
+    "output": "x", "has_region": True, "is_classes": False, "scene_share_home": 0.42, "scene_share_home_low": 0.35,
+    "scene_share_home_high": 0.49, "scene_variance_home": 0.4, "scene_variance_home_low": 0.3,
+    "scene_variance_home_high": 0.5, "scene_knows_home": 0.8, "scene_knows_home_low": 0.7, "scene_knows_home_high": 0.9,
+    "scene_share_elsewhere": 0.2, "scene_share_elsewhere_low": 0.15, "scene_share_elsewhere_high": 0.25,
+    "scene_knows_elsewhere": 0.05, "scene_knows_elsewhere_low": -0.2, "scene_knows_elsewhere_high": 0.3,
 }  # fmt: skip
 WHY = {
     "output": "x", "is_classes": False, "has_two_sides": True, "scene_change": 0.42, "scene_change_low": 0.4,
@@ -41,7 +44,10 @@ def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
         "Trained on room_1, the model's error is 9.1 times as high as at home in room_2 (MSE 0.31, 95 % 0.27 to 0.36, "
         "against 0.034, 0.03 to 0.04)."
     )
-    assert "71% where it was trained (95 % 69% to 74%; chance 63%, with random weights 64%)" in second
+    assert second == (
+        "The scene contributes 42% where it was trained (95 % 35% to 49%) and 20% elsewhere (95 % 15% to 25%) of what "
+        "moves x; its correlation with the target is 0.80 where it was trained and 0.05 elsewhere."
+    )
     assert "moves x by 0.42 on average and flips its sign in 23% of images" in third
     assert "region of interest moves it by 0.18" in third
     assert "the scene makes up 61% (95 % 55% to 66%)" in third
@@ -85,13 +91,72 @@ def test_levels_follow_from_share_harm_and_failure(errors: dict[str, Any], why: 
     assert bool(found.advice) == (level != "ok")
 
 
-def test_attribution_outside_the_region_is_a_hint_that_a_test_overrules():
+def test_a_scene_that_tells_the_target_at_home_is_a_hint_that_a_test_overrules():
     cleared = {"scene_share": 0.01, "scene_share_low": 0.0, "scene_share_high": 0.02}
     cleared |= {"harm_low": -0.01, "swapped_error": 0.04}
     fine = {"ratio": 1.0, "worst_error": 0.034, "worst_error_low": 0.03, "worst_unexplained": 0.05}
     assert verdict(fine, cleared, look=LOOK).level == "ok"
     assert verdict(fine, look=LOOK).level == "suspicious"
     assert "proof" in verdict(fine, look=LOOK).reasons[-1]
+
+
+# Less than a tenth of the variance, no harm: nothing by itself, and too much to clear the scene.
+OPEN = {
+    "scene_share": 0.08, "scene_share_low": 0.04, "scene_share_high": 0.15, "scene_share_home": 0.06,
+    "swapped_error": 0.04, "harm_low": -0.01,
+}  # fmt: skip
+
+
+def test_what_the_scene_contributes_is_a_shortcut_where_swapped_scenes_agree():
+    assert verdict(why=OPEN).level == "suspicious"
+    found = verdict(why=OPEN, look=LOOK)
+    assert found.level == "shortcut"
+    assert "only there" in found.headline
+    assert "40% of the prediction's variance" in found.reasons[0] and "(0.80)" in found.reasons[0]
+    assert "6% where it was trained" in found.reasons[1]
+    assert "swap-scene" in [advice.recipe for advice in found.advice]
+
+
+@pytest.mark.parametrize(
+    ("look", "why"),
+    [
+        # Swapped scenes do nothing where the model was trained: its contribution says where the region is not.
+        ({}, {"scene_share_home": 0.01}),
+        ({}, {"scene_share_home": None}),
+        # It knows the target elsewhere as well.
+        (
+            {
+                "scene_knows_elsewhere": 0.7,
+                "scene_knows_elsewhere_low": 0.6,
+                "scene_knows_elsewhere_high": 0.8,
+            },
+            {},
+        ),
+        # It is less, but within the intervals.
+        ({"scene_knows_elsewhere_high": 0.75}, {}),
+        # It does not know it at home.
+        ({"scene_knows_home": 0.2, "scene_knows_home_low": 0.1}, {}),
+        # It hardly takes part.
+        ({"scene_variance_home": 0.08}, {}),
+        ({"scene_variance_home_low": 0.02}, {}),
+        # Nothing is known of it.
+        ({"scene_knows_elsewhere": None}, {}),
+    ],
+)
+def test_what_the_scene_contributes_is_no_evidence_where_any_part_of_it_is_missing(
+    look: dict[str, Any], why: dict[str, Any]
+):
+    assert verdict(why=OPEN | why, look=LOOK | look).level == "suspicious"
+
+
+def test_knowing_a_class_is_counted_from_chance():
+    known = {"is_classes": True, "scene_knows_home": 0.6, "scene_knows_home_low": 0.55}
+    assert verdict(why=OPEN, look=LOOK | known).level == "suspicious"
+    known = {
+        "is_classes": True, "scene_knows_home": 0.9, "scene_knows_home_low": 0.85, "scene_knows_elsewhere": 0.52,
+        "scene_knows_elsewhere_high": 0.6,
+    }  # fmt: skip
+    assert verdict(why=OPEN, look=LOOK | known).level == "shortcut"
 
 
 def test_without_any_test_nothing_is_called_ok():

@@ -85,7 +85,10 @@ def case_of(bundle: Bundle, targets: tuple[str, ...], count: int = 6) -> Case:
     )
     outputs = list(targets) if targets else TopK(1)
     explanation = explainer(bundle.prepare(images), outputs, show=images.float() / 255)
-    return Case(bundle, manifest, rows, images, None, explanation, targets)
+    if bundle.card.class_names:
+        rows["predicted_label"] = [explanation.name_of(number, 0) for number in range(count)]
+    masks = images.float().mean(1).numpy() > 150  # the square is brighter than the noise ever gets
+    return Case(bundle, manifest, rows, images, masks, explanation, targets)
 
 
 def _labels(centres: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ def compare(
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Two models on the same images: errors and their change, share inside the region, explanations on one scale.
+    """Two models on the same images: errors and their change, what the scene contributes, explanations on one scale.
 
     The images are those of the first run's dataset that neither model was trained on.
     """

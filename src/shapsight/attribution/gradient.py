@@ -193,8 +193,7 @@ class GradientShap:
             ("image", predictions, images),
             ("reference", of_references, self.references),
         ):
-            names = [f"{kind} {number}" for number in range(len(found))]
-            integrand.refuse_non_finite(found, parts, names, "the model's prediction")
+            integrand.refuse_non_finite(found, parts, f"{kind} {{}}".format, "the model's prediction")
         chosen = choose_outputs(outputs, predictions, self.output_names)
         steps = Steps(report, chosen.numel() * self.samples, 0)
         sums = [
@@ -218,40 +217,62 @@ class GradientShap:
         """Batch after batch of points; if memory runs out, smaller batches of the rest."""
         generator = torch.Generator().manual_seed(self.seed + paths.number)
         design = spread if self.positions == "spread" else lambda n, k, _: gauss(n, k)
-        samples = design(self.samples, len(self.references[0]), generator)
-        sums = PathSums.zeros(len(columns), paths.end)
+        drawn = design(self.samples, len(self.references[0]), generator)
+        samples = drawn.placed(paths.end[0])
+        sums = PathSums.zeros(len(columns), paths.end, drawn.has_variance)
+        batches: list[slice] = []
+        doubts: list[Tensor] = []
         start, size = 0, self.batch_size
         while start < len(samples):
             rows = slice(start, min(start + size, len(samples)))
             try:
-                shares = self._shares(integrand, paths, samples, rows, columns.tolist())
+                shares, doubt = self._shares(integrand, paths, samples, rows, columns.tolist())
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or size == 1:
                     raise
                 size = max(1, size // 2)
                 continue
             sums.add(samples, rows, shares)
+            batches.append(rows)
+            doubts.append(doubt)
             steps.done(len(columns) * (rows.stop - start))
             start = rows.stop
+        if (
+            not torch.stack(doubts).isfinite().all()
+        ):  # asked once for an image: each time waits for the device
+            for rows in batches:
+                self._refuse_non_finite(integrand, paths, samples, rows, columns.tolist())
         return sums
 
     def _shares(
         self, integrand: Integrand, paths: Paths, samples: Samples, rows: slice, columns: list[int]
-    ) -> list[Parts]:
-        """`(image - reference) · gradient` at some points, for each output."""
+    ) -> tuple[list[Parts], Tensor]:
+        """`(image - reference) · gradient` at some points, for each output; and a number, not finite if one is not."""
         points, changes = paths.points(samples, rows)
         inputs = points if paths.under is None else paths.under.points(samples, rows)[0]
-        names = [
-            f"image {paths.number}, {position:.0%} of the way from reference {reference},"
-            for reference, position in zip(samples.reference[rows], samples.position[rows], strict=True)
-        ]
         shares = []
+        doubt = points[0].new_zeros(())
         for predictions, gradients in integrand.gradients(points, inputs, columns):
-            integrand.refuse_non_finite(predictions, inputs, names, "the model's prediction")
-            for gradient in gradients:
-                integrand.refuse_non_finite(gradient, inputs, names, "the gradient of the prediction")
+            for tensor in (predictions, *gradients):
+                doubt = doubt + tensor.sum()
             shares.append(tuple(g * change for g, change in zip(gradients, changes, strict=True)))
-        return shares
+        return shares, doubt
+
+    def _refuse_non_finite(
+        self, integrand: Integrand, paths: Paths, samples: Samples, rows: slice, columns: list[int]
+    ) -> None:
+        """Raise if a prediction or gradient at some points is NaN or infinite, with the point's name."""
+        points, _ = paths.points(samples, rows)
+        inputs = points if paths.under is None else paths.under.points(samples, rows)[0]
+
+        def name(row: int) -> str:
+            position, reference = samples.position[rows][row].item(), samples.reference[rows][row].item()
+            return f"image {paths.number}, {position:.0%} of the way from reference {reference},"
+
+        for predictions, gradients in integrand.gradients(points, inputs, columns):
+            integrand.refuse_non_finite(predictions, inputs, name, "the model's prediction")
+            for gradient in gradients:
+                integrand.refuse_non_finite(gradient, inputs, name, "the gradient of the prediction")
 
     def _explanations(self, result: _Result, given: Parts, show: Tensor | None) -> tuple[Explanation, ...]:
         """What every input of the model got, on the device of the images."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -141,14 +141,12 @@ class Integrand:
             return self
         return channels_last
 
-    def refuse_non_finite(self, values: Tensor, inputs: Parts, names: Sequence[str], what: str) -> None:
+    def refuse_non_finite(self, values: Tensor, inputs: Parts, name: Callable[[int], str], what: str) -> None:
         """Raise if a row is NaN or infinite, with its name and, where predictions are, the module where it begins."""
-        if values.sum().isfinite():  # one pass; nearly always
-            return
         bad = (~values.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
         if not bad:
             return
-        message = f"{what} for {names[bad[0]]} is NaN or infinite: nothing can be attributed."
+        message = f"{what} for {name(bad[0])} is NaN or infinite: nothing can be attributed."
         row = tuple(part[bad[0] : bad[0] + 1].detach().clone() for part in inputs)
         if not self.predict(row, 1).isfinite().all():
             message += f" The first module with such an output is {first_non_finite(self.model, list(row))}"

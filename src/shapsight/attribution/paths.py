@@ -29,10 +29,11 @@ class Paths:
     seed: int = 0
 
     def points(self, samples: Samples, rows: slice) -> tuple[Parts, Parts]:
-        """Some samples' points, and the whole change from reference to (noisy) image on each one's way."""
-        device, dtype = self.start[0].device, self.start[0].dtype
-        numbers = samples.reference[rows].to(device)
-        positions = samples.position[rows].to(device, dtype)
+        """Some samples' points, and the whole change from reference to (noisy) image on each one's way.
+
+        The samples are placed as the references are.
+        """
+        numbers, positions = samples.reference[rows], samples.position[rows]
         starts = tuple(start[numbers] for start in self.start)
         ends = self._noisy(rows) if self.smoothing else self.end
         changes = tuple(end - start for end, start in zip(ends, starts, strict=True))
@@ -48,14 +49,13 @@ class Paths:
             torch.Generator().manual_seed((self.seed + self.number) * 1_000_003 + row + 1)
             for row in range(rows.start, rows.stop)
         ]
-        return tuple(
-            end + self.smoothing * torch.stack([_normal(end, generator) for generator in generators])
-            for end in self.end
-        )
+        return tuple(end + self.smoothing * _normal(end, generators) for end in self.end)
 
 
-def _normal(end: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(end.shape[1:], generator=generator, dtype=end.dtype).to(end.device)
+def _normal(end: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Noise of the processor, the same on every device."""
+    noise = [torch.randn(end.shape[1:], generator=generator, dtype=end.dtype) for generator in generators]
+    return torch.stack(noise).to(end.device)
 
 
 @dataclass
@@ -66,21 +66,19 @@ class PathSums:
     variances: list[Float[Tensor, "outputs ..."]]
     gap_variance: Float[Tensor, "outputs"]
     before: list[Float[Tensor, "outputs ..."]]
-    has_variance: bool = True
+    has_variance: bool
 
     @classmethod
-    def zeros(cls, outputs: int, end: Parts) -> PathSums:
+    def zeros(cls, outputs: int, end: Parts, has_variance: bool) -> PathSums:
         """Nothing added up yet."""
         zeros = [[part.new_zeros((outputs, *part.shape[1:])) for part in end] for _ in range(3)]
-        return cls(zeros[0], zeros[1], end[0].new_zeros(outputs, dtype=widest(end[0].device)), zeros[2])
+        gaps = end[0].new_zeros(outputs, dtype=widest(end[0].device))
+        return cls(zeros[0], zeros[1], gaps, zeros[2], has_variance)
 
     def add(self, samples: Samples, rows: slice, shares: Sequence[Parts]) -> None:
         """Add the shares of some samples, of every output in turn, each `(samples, ...)`."""
-        self.has_variance = samples.has_variance
         kind = self.gap_variance.dtype
-        weights, links = (
-            w[rows].to(self.values[0].device, self.values[0].dtype) for w in (samples.weight, samples.link)
-        )
+        weights, links = samples.weight[rows], samples.link[rows]
         for output, parts in enumerate(shares):
             totals: Tensor | float = 0.0
             for number, share in enumerate(parts):

@@ -45,6 +45,13 @@ class Samples:
         """Whether the samples tell a standard error."""
         return bool(self.link.any())
 
+    def placed(self, like: Tensor) -> Samples:
+        """The same on the device and in the precision of `like`; all at once, for each copy waits for the device."""
+        numbers = (self.position, self.weight, self.link)
+        return Samples(
+            self.reference.to(like.device), *(part.to(like.dtype).to(like.device) for part in numbers)
+        )
+
 
 def spread(count: int, references: int, generator: torch.Generator) -> Samples:
     """Evenly spread samples with random offsets: unbiased, with a standard error that rather is too large.

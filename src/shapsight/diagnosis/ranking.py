@@ -14,9 +14,19 @@ from scipy.stats import t as student_t
 
 from shapsight.errors import DataError
 
-NEEDED = ("recipe", "trained_on", "seed", "environment", "path", "error", "is_right_side", "share", "seconds")
+NEEDED = (
+    "recipe",
+    "trained_on",
+    "seed",
+    "environment",
+    "path",
+    "error",
+    "is_right_side",
+    "scene_share",
+    "seconds",
+)
 ENOUGH = 3  # seeds without which nothing is recommended
-MEASURED = ("error", "is_right_side", "share")
+MEASURED = ("error", "is_right_side", "scene_share")
 
 
 @dataclass(frozen=True)
@@ -91,16 +101,17 @@ def rank(
 ) -> pd.DataFrame:
     """One row a recipe, the lowest error in unseen environments first.
 
-        rank(judged)      # recipe, error, error_low, error_high, change, change_low, change_high, share, ...
+        rank(judged)      # recipe, error, error_low, error_high, change, change_low, change_high, scene_share, ...
 
     `judged` has a row for every image that a training had not seen: `recipe`, `trained_on`, `seed`, `environment`,
-    `path`, `error`, `is_right_side` (1, 0 or NaN), `share` (of attribution inside the region; NaN where it was not
+    `path`, `error`, `is_right_side` (1, 0 or NaN), `scene_share` (of what moves the prediction; NaN where it was not
     explained) and `seconds` (of that training). Environments count alike, whatever the number of their images.
 
     Columns: `error` with its interval; `change`, the difference to the baseline on the same images and seeds, with an
     interval that holds for all recipes together (Bonferroni), and `behind`, the same against the best recipe;
     `wins` of `pairs`, how many pairs of trained and unseen environments have a lower error than with the baseline;
-    `share` and `sign_accuracy` with intervals; `seconds` of a training (median), and `cost`, these over the baseline's.
+    `scene_share` and `sign_accuracy` with intervals; `seconds` of a training (median), and `cost`, these over the
+    baseline's.
     `interval_of` says what intervals are.
     Raises `DataError` for missing columns or recipes whose images or seeds differ.
     """
@@ -123,7 +134,8 @@ def rank(
         row |= _named("change", interval_of(errors[name], usual, luck=luck["error"], level=together))
         row |= _named("behind", interval_of(errors[name], best, luck=luck["error"], level=together))
         row |= _wins(mine, groups[baseline])
-        row |= _named("share", interval_of(parts[name]["share"], luck=luck["share"], level=level))
+        scene = interval_of(parts[name]["scene_share"], luck=luck["scene_share"], level=level)
+        row |= _named("scene_share", scene)
         row |= _named(
             "sign_accuracy",
             interval_of(parts[name]["is_right_side"], luck=luck["is_right_side"], level=level),
@@ -197,11 +209,11 @@ def recommend(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Recommend
 
 
 def _looks(first: dict[str, Any], usual: dict[str, Any]) -> str:
-    shares = first["share"], usual["share"]
+    shares = first["scene_share"], usual["scene_share"]
     if not np.isfinite(shares).all():
         return ""
     return (
-        f" Attribution inside the region of interest: {shares[0]:.0%} against {shares[1]:.0%}; "
+        f" The scene contributes {shares[0]:.0%} of what moves it there, against {shares[1]:.0%}; "
         f"a training took {first['cost']:.2g} times as long."
     )
 

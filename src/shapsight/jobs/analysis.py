@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import cast
 
 import pandas as pd
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
+from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
@@ -72,6 +73,7 @@ class Outcome(Trained):
     explanation: Explanation
     relevance: pd.DataFrame | None
     contributions: Contributions | None
+    masks: Bool[ndarray, "explained size size"] | None = None
 
 
 class Interrupted(Exception):
@@ -151,7 +153,7 @@ def analyse(
     else:
         chosen = _choose(predictions if among is None else predictions[among], manifest, settings)
     explanation = explain_rows(training, chosen, images, narrator)
-    relevance = contributions = None
+    relevance = contributions = masks = None
     if roi is not None:
         masks = region_masks(roi, chosen, images.shape[-1])
         per_image = relevance_per_image(explanation, chosen, masks)
@@ -174,6 +176,7 @@ def analyse(
         explanation=explanation,
         relevance=relevance,
         contributions=contributions,
+        masks=masks,
     )
 
 

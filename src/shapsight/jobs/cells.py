@@ -27,14 +27,13 @@ from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.treatment import STRENGTH, Treatment
 from shapsight.data.turns import in_turn
 from shapsight.diagnosis.accuracy import error_per_image, predict_table
-from shapsight.diagnosis.relevance import relevance_mass_accuracy
 from shapsight.jobs.narrator import Report
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
 from shapsight.models.plan import Schedule
 from shapsight.models.train import fit
 
-FORMAT = "shapsight.cell/1"
+FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
 # Options of one remedy, which the results of others do not depend on.
 OPTIONS = {"scenes": "swap-scene", "mirrored": "flip", "strength": "right-reasons"}
 
@@ -101,8 +100,8 @@ def run_cell(
 
     Columns: `recipe, trained_on, seed, environment, path`, the predictions, `error` (the squared error, mean over
     targets on their scales; for classes 1 where the label is wrong), `is_right_side` (does the first target have the
-    right sign?), `share` of the first output's attribution inside the region where the image was explained, `seconds`
-    of the training and its `best_epoch`.
+    right sign?), `scene_share` of what moves the first output where the image was explained, `seconds` of the training
+    and its `best_epoch`.
     """
     manifest = in_turn(
         material.manifest, cell.trained_on, seed=budget.split_seed, validation_share=budget.validation_share
@@ -135,7 +134,7 @@ def run_cell(
         seed=cell.seed,
         error=error_per_image(predictions, manifest),
         is_right_side=_right_side(predictions, manifest),
-        share=_shares(result.bundle, manifest, unseen, budget, material),
+        scene_share=_scene_shares(result.bundle, manifest, unseen, budget, material),
         seconds=seconds,
         best_epoch=result.best_epoch,
     )
@@ -195,10 +194,10 @@ def _right_side(predictions: pd.DataFrame, manifest: Manifest) -> Float[np.ndarr
     return np.where(has_sign, (np.sign(said) == np.sign(target)).astype(float), np.nan)
 
 
-def _shares(
+def _scene_shares(
     bundle: Bundle, manifest: Manifest, unseen: np.ndarray, budget: Budget, material: Material
 ) -> Float[np.ndarray, "images"]:
-    """The share of attribution inside the region for the rows that are explained; NaN for the others."""
+    """How much of what moves the prediction comes from the scene, in the rows that are explained; NaN for others."""
     shares = np.full(len(manifest), np.nan)
     rows = np.intersect1d(to_explain(manifest, budget.explain, budget.split_seed), unseen)
     if material.masks is None or not len(rows):
@@ -208,8 +207,10 @@ def _shares(
     )
     outputs = TopK(1) if manifest.class_names else [0]
     explanation = explainer(bundle.prepare(material.images[torch.from_numpy(rows)]), outputs)
-    masks = material.masks[torch.from_numpy(rows)].numpy()
-    shares[rows] = relevance_mass_accuracy(explanation.heatmap("abs").cpu(), masks)[:, 0]
+    masks = material.masks[torch.from_numpy(rows)]
+    sizes = explanation.parts(masks.long()).values[:, 0].double().abs().cpu().numpy()
+    total = sizes.sum(1)
+    shares[rows] = np.where(total > 0, sizes[:, 0] / np.where(total > 0, total, 1), np.nan)
     return shares
 
 

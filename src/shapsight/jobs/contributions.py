@@ -25,8 +25,18 @@ from shapsight.diagnosis.contributions import (
 from shapsight.diagnosis.exact_parts import agreement_of, exact_parts
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
+from shapsight.report.page import Column
 
 PREDICTED = "the predicted class"
+AGREEMENT = (
+    Column("output"),
+    Column("images", format="d"),
+    Column("correlation_scene", "correlation, scene", ".2f"),
+    Column("correlation_region", "correlation, region", ".2f"),
+    Column("difference", "typical difference", ".3g"),
+    Column("relative", "of prediction - base value", ".0%"),
+    Column("quoted", "given here"),
+)
 ATTRIBUTIONS, EXACT = "DeepSHAP", "exact Shapley values"
 
 

@@ -36,7 +36,7 @@ RANKING = (
     Column("error", "error, unseen", ".3g", low="error_low", high="error_high"),
     Column("change", "change", "+.2g", low="change_low", high="change_high"),
     Column("won", "pairs won"),
-    Column("share", "share in ROI", ".1%", low="share_low", high="share_high"),
+    Column("scene_share", "scene's share", ".1%", low="scene_share_low", high="scene_share_high"),
     Column("sign_accuracy", "right side", ".1%", low="sign_accuracy_low", high="sign_accuracy_high"),
     Column("cost", "cost", ".2f"),
     Column("seconds", "s a training", ".3g"),
@@ -82,14 +82,14 @@ def summarise_cure(cured: Cured, folder: Path, seconds: float) -> list[str]:
     """The table and the recommendation, for the terminal."""
     width = max(len(name) for name in cured.ranking["recipe"])
     lines = [
-        f"{'Recipe':<{width}}  {'Error, unseen':<24}{'Change':<27}{'Pairs':<7}{'In ROI':<8}{'Right side':<12}Cost"
+        f"{'Recipe':<{width}}  {'Error, unseen':<24}{'Change':<27}{'Pairs':<7}{'Scene':<8}{'Right side':<12}Cost"
     ]
     for row in cured.ranking.to_dict("records"):
         error = f"{row['error']:.3g} ({row['error_low']:.3g} to {row['error_high']:.3g})"
         change = f"{row['change']:+.2g} ({row['change_low']:+.2g} to {row['change_high']:+.2g})"
         lines.append(
             f"{row['recipe']:<{width}}  {error:<24}{'' if row['recipe'] == BASELINE else change:<27}"
-            f"{_won(row):<7}{_percent(row['share']):<8}{_percent(row['sign_accuracy']):<12}{row['cost']:.2f}"
+            f"{_won(row):<7}{_percent(row['scene_share']):<8}{_percent(row['sign_accuracy']):<12}{row['cost']:.2f}"
         )
     return [
         *lines,
@@ -159,20 +159,20 @@ def _key_figures(cured: Cured) -> list[KeyFigure]:
         row = rows[name]
         interval = f"95 % {row['error_low']:.3g} to {row['error_high']:.3g}"
         figures.append(KeyFigure(f"error in unseen environments, {name}", f"{row['error']:.3g}", interval))
-        if np.isfinite(row["share"]):
-            interval = f"95 % {row['share_low']:.0%} to {row['share_high']:.0%}"
-            figures.append(KeyFigure(f"attribution inside the ROI, {name}", f"{row['share']:.0%}", interval))
+        if np.isfinite(row["scene_share"]):
+            interval = f"95 % {row['scene_share_low']:.0%} to {row['scene_share_high']:.0%}"
+            figures.append(KeyFigure(f"scene's share, {name}", f"{row['scene_share']:.0%}", interval))
     return figures
 
 
 def _ranking_section(cured: Cured) -> Section:
     ranking = cured.ranking.assign(won=[_won(row) for row in cured.ranking.to_dict("records")])
-    known = np.isfinite(ranking["share"].to_numpy(float)).any()
+    known = np.isfinite(ranking["scene_share"].to_numpy(float)).any()
     pictures = (
         [
             Picture(
                 error_share_plot(ranking),
-                "Error in unseen environments against attribution inside the region",
+                "Error in unseen environments against the scene's share of what moves the prediction",
             )
         ]
         if known
@@ -188,9 +188,10 @@ def _ranking_section(cured: Cured) -> Section:
         f"Error is {what}, over images of environments that the training had not seen; every environment counts alike. "
         "Change is the difference to the baseline on the same images and seeds; its intervals hold for all recipes "
         "together. Pairs won counts pairs of trained and unseen environment with a lower error than the baseline. "
-        "Share in ROI is the share of absolute DeepSHAP attribution of the first output inside the region of interest, "
-        "on the same unseen images for every recipe. Cost is training time over the baseline's. Other intervals are "
-        "95 %. All are of the luck of trainings (seeds) and of images, by Student's t."
+        "Scene's share is how much of what moves the first output comes from outside the region of interest (signed "
+        "sums of DeepSHAP, mean over images), on the same unseen images for every recipe. Cost is training time over "
+        "the baseline's. Other intervals are 95 %. All are of the luck of trainings (seeds) and of images, by "
+        "Student's t."
     )
     return Section(
         "Which recipe has the lowest error where it was not trained?",

@@ -9,6 +9,7 @@ import pandas as pd
 from shapsight.diagnosis.contributions import MEASURES, SCENE
 from shapsight.jobs.analysis import Judged, Outcome
 from shapsight.jobs.contribution_words import BLUNT
+from shapsight.jobs.contributions import AGREEMENT
 from shapsight.jobs.findings import errors_of
 from shapsight.report.page import Column, KeyFigure, Picture, Section, Table
 from shapsight.report.plots import error_bars, scatter_panels, share_bars
@@ -42,15 +43,6 @@ CONTRIBUTIONS = (
     Column("measure"),
     Column("images", format="d"),
     Column("value", format=".3g", low="low", high="high"),
-)
-AGREEMENT = (
-    Column("output"),
-    Column("images", format="d"),
-    Column("correlation_scene", "correlation, scene", ".2f"),
-    Column("correlation_region", "correlation, region", ".2f"),
-    Column("difference", "typical difference", ".3g"),
-    Column("relative", "of prediction - base value", ".0%"),
-    Column("quoted", "given here"),
 )
 MODEL = Column("model", "trained on")
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from shapsight.jobs.analysis import Outcome
+from shapsight.jobs.contributions import value_of
 from shapsight.jobs.findings import gap_sentence
 from shapsight.report.page import Picture, Section
 from shapsight.report.plots import compare_plot, image_plot
@@ -26,7 +27,7 @@ def picture_section(outcome: Outcome) -> Section:
         rows = outcome.explained.iloc[positions]
         chosen = outcome.explanation.select(images=positions.tolist())
         size = (chosen.images.shape[-2], chosen.images.shape[-1])
-        options: dict[str, Any] = {"true_labels": _why(rows)}
+        options: dict[str, Any] = {"true_labels": _why(rows), "roi": _masks(outcome, positions)}
         if is_point:
             options["targets"] = _pixel(rows[targets], size)
             options["predictions_xy"] = _pixel(rows[[f"predicted_{target}" for target in targets]], size)
@@ -54,9 +55,9 @@ def picture_section(outcome: Outcome) -> Section:
 
 def comparison_section(before: Outcome, after: Outcome) -> Section:
     """The same pictures explained for two models."""
-    pictures = []
     targets = list(before.manifest.targets)
     is_point = targets == ["x", "y"]
+    pictures = [_overview(before, after)]
     for environment, positions in _shown(before.explained).items():
         rows = before.explained.iloc[positions]
         first, second = (o.explanation.select(images=positions.tolist()) for o in (before, after))
@@ -68,6 +69,7 @@ def comparison_section(before: Outcome, after: Outcome) -> Section:
             output=targets[0],
             true_labels=_why(rows),
             targets=_pixel(rows[targets], size) if is_point else None,
+            roi=_masks(before, positions),
         )
         pictures.append(
             Picture(figure, f"The same images of {environment} explained for both models", environment)
@@ -79,6 +81,52 @@ def comparison_section(before: Outcome, after: Outcome) -> Section:
         f"{' The ring is the target.' if is_point else ''} {gap_sentence(after)}.",
         pictures=pictures,
     )
+
+
+def _overview(before: Outcome, after: Outcome) -> Picture:
+    """An image of each environment, with how much of what moves the first output comes from the scene there."""
+    target = before.manifest.targets[0]
+    positions = np.array([_typical(before, at) for at in _shown(before.explained).values()])
+    first, second = (o.explanation.select(images=positions.tolist()) for o in (before, after))
+    figure = compare_plot(
+        first,
+        second,
+        names=(f"trained on {before.name}", f"trained on {after.name}"),
+        output=target,
+        true_labels=[
+            _place(name, before, after, target) for name in before.explained["environment"].iloc[positions]
+        ],
+        roi=_masks(before, positions),
+    )
+    return Picture(
+        figure, "An image of each environment explained for both models", "one image of each environment"
+    )
+
+
+def _typical(outcome: Outcome, positions: np.ndarray) -> int:
+    """The first image that was not chosen as an extreme."""
+    why = outcome.explained["why"].to_numpy()[positions]
+    drawn = positions[why == "drawn at random"]
+    return int(drawn[0] if len(drawn) else positions[-1])
+
+
+def _place(environment: str, before: Outcome, after: Outcome, target: str) -> str:
+    """Such as `room_1: scene 42 % → 23 % of what moves x`."""
+    shares = [
+        value_of(outcome.contributions.measures, target, "share", environment=environment)
+        for outcome in (before, after)
+        if outcome.contributions is not None
+    ]
+    known = [f"{share['value']:.0%}" for share in shares if share is not None]
+    return (
+        f"{environment}: the scene's share is {' → '.join(known)}"
+        if len(known) == len(shares) > 0
+        else environment
+    )
+
+
+def _masks(outcome: Outcome, positions: np.ndarray) -> np.ndarray | None:
+    return None if outcome.masks is None else outcome.masks[positions]
 
 
 def _shown(explained: pd.DataFrame) -> dict[str, np.ndarray]:

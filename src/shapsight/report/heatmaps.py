@@ -7,17 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from shapsight.attribution.explanation import Detail, Explanation
 from shapsight.attribution.explanation import detail as details
+from shapsight.attribution.explanation.parts import part_labels
 from shapsight.errors import ExplainerError
 from shapsight.report.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
-from shapsight.report.style import in_an_installed_font, see_through
+from shapsight.report.style import in_an_installed_font, number, see_through
 
-NOISE_NOTE = "what the coins' noise hides is averaged"
+NOISE_NOTE = "what sampling noise hides is averaged"
 NOTES = {"regions": "summed over regions of the image", "smooth": "smoothed over 3 % of the side"}
 
 
@@ -33,6 +35,7 @@ def image_plot(
     true_labels: Sequence[str] | None = None,
     targets: Tensor | Array | None = None,
     predictions_xy: Tensor | Array | None = None,
+    roi: Tensor | Array | None = None,
     scale_percentile: float = 99.5,
     width: float | None = None,
     cell: int | None = None,
@@ -63,6 +66,8 @@ def image_plot(
         targets, predictions_xy: `(images, 2)`, the point (x, y) to drive to, in pixels of the image drawn from
             the upper left; NaN for none. The target is a ring, the prediction a cross; a prediction outside the
             image is an arrowhead at the border.
+        roi: the region of interest, boolean `(height, width)` or `(images, height, width)`: its edge is drawn, and
+            under each title stands what scene and region contribute, in the output's unit (`Explanation.parts`).
         width: of the figure in inches.
         cell: "pixels" are summed over cells of this many pixels a side, so that the eye can tell red from blue in a
             fine pattern; by default as small as the print allows, 1 for the pixels themselves.
@@ -81,12 +86,14 @@ def image_plot(
     values = heats_of(explanation, detail, per_area, hide_noise)
     captions = _matched("true_labels", true_labels, len(explanation)) or [""] * len(explanation)
     marks = _marks(len(explanation), {"target": targets, "prediction": predictions_xy})
+    regions, notes = _regions(explanation, roi), _contributions(explanation, roi)
     rows = [
         Row(
             pictures[image],
             str(captions[image]),
             marks[image],
-            _heats(explanation, image, values[image], names[image], explanation.model_name),
+            _heats(explanation, image, values[image], names[image], explanation.model_name, notes[image]),
+            regions[image],
         )
         for image in range(len(explanation))
     ]
@@ -109,6 +116,7 @@ def compare_plot(
     pixels: Tensor | Array | None = None,
     true_labels: Sequence[str] | None = None,
     targets: Tensor | Array | None = None,
+    roi: Tensor | Array | None = None,
     scale_percentile: float = 99.5,
     width: float | None = None,
     cell: int | None = None,
@@ -137,14 +145,18 @@ def compare_plot(
     values = [heats_of(explanation, detail, per_area, hide_noise) for explanation in (first, second)]
     captions = _matched("true_labels", true_labels, len(first)) or [""] * len(first)
     marks = _marks(len(first), {"target": targets})
+    regions = _regions(first, roi)
+    notes = [_contributions(explanation, roi) for explanation in (first, second)]
     rows = []
     for image in range(len(first)):
         both = [
-            _heats(explanation, image, heats[image], _output_labels(explanation, None)[image], name)
-            for explanation, heats, name in zip((first, second), values, names, strict=True)
+            _heats(
+                explanation, image, heats[image], _output_labels(explanation, None)[image], name, said[image]
+            )
+            for explanation, heats, name, said in zip((first, second), values, names, notes, strict=True)
         ]
         pairs = tuple(heat for pair in zip(*both, strict=True) for heat in pair)
-        rows.append(Row(pictures[image], str(captions[image]), marks[image], pairs))
+        rows.append(Row(pictures[image], str(captions[image]), marks[image], pairs, regions[image]))
     look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area))
     hides = hide_noise and any(e.above_noise is not None for e in (first, second))
     return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
@@ -257,10 +269,43 @@ def _noted(look: Look, detail: Detail, per_area: bool, hides_noise: bool) -> Loo
 
 
 def _heats(
-    explanation: Explanation, image: int, values: Array, names: Sequence[str], heading: str = ""
+    explanation: Explanation,
+    image: int,
+    values: Array,
+    names: Sequence[str],
+    heading: str,
+    notes: Sequence[str],
 ) -> tuple[Heat, ...]:
     predictions = explanation.predictions[image].tolist()
-    return tuple(Heat(v, n, p, heading) for v, n, p in zip(values, names, predictions, strict=True))
+    return tuple(
+        Heat(v, n, p, heading, note) for v, n, p, note in zip(values, names, predictions, notes, strict=True)
+    )
+
+
+def _regions(explanation: Explanation, roi: Tensor | Array | None) -> list[Array | None]:
+    """The region of interest of each image, whose edge is drawn."""
+    if roi is None:
+        return [None] * len(explanation)
+    labels, _ = part_labels(
+        _as_labels(roi), len(explanation), (explanation.values.shape[3], explanation.values.shape[4])
+    )
+    return [mask.cpu().numpy() > 0 for mask in labels]
+
+
+def _contributions(explanation: Explanation, roi: Tensor | Array | None) -> list[list[str]]:
+    """What scene and region contribute to each image and output, as a line under the title."""
+    if roi is None:
+        return [[""] * explanation.values.shape[1] for _ in range(len(explanation))]
+    values = explanation.parts(_as_labels(roi)).values.tolist()
+    return [[f"scene {_signed(scene)}, region {_signed(region)}" for scene, region in row] for row in values]
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(value, 2)}"
+
+
+def _as_labels(roi: Tensor | Array) -> Tensor:
+    return torch.as_tensor(roi).bool().long()
 
 
 def _matched(name: str, given: Sequence[Any] | None, count: int) -> list[Any] | None:

@@ -36,12 +36,16 @@ PALENESS = 0.4
 
 @dataclass(frozen=True)
 class Heat:
-    """One heatmap: SHAP values `(height, width)`, and what stands over it; a prediction of NaN is not known."""
+    """One heatmap: SHAP values `(height, width)`, and what stands over it; a prediction of NaN is not known.
+
+    `heading` stands over the output's name and `note` under it.
+    """
 
     values: Array
     output: str
     prediction: float
     heading: str = ""
+    note: str = ""
 
     def title(self, width: float) -> list[str]:
         """Heading, output's name and prediction, in lines of at most `width` inches."""
@@ -53,7 +57,8 @@ class Heat:
             lines = [*style.wrap(self.output, width, style.LABEL), *([value] if value else [])]
         unknown = int((~np.isfinite(self.values)).sum())
         heading = style.wrap(self.heading, width, style.LABEL)
-        return [*heading, *lines, *([f"{unknown} pixel{'s' * (unknown != 1)} NaN"] if unknown else [])]
+        note = style.wrap(self.note, width, style.LABEL) if self.note else []
+        return [*heading, *lines, *note, *([f"{unknown} pixel{'s' * (unknown != 1)} NaN"] if unknown else [])]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -89,7 +88,7 @@ def error_bars(table: pd.DataFrame, *, figure: Figure | None = None) -> Figure:
     Raises `DataError` for a table without these columns or without rows.
     """
     checked(table, ("environment", "split", "target", "mse", "mse_low", "mse_high"), "error_bars")
-    bars = Bars(table, "target", "mse", "mse_low", "mse_high", None, "mean squared error of {}", style.number)
+    bars = Bars(table, "target", "mse", "mse_low", "mse_high", "mean squared error of {}", style.number)
     return _draw_bars(bars, figure)
 
 
@@ -103,7 +102,7 @@ def share_bars(table: pd.DataFrame, said: str, *, figure: Figure | None = None) 
     Raises `DataError` for a table without these columns or without rows.
     """
     checked(table, ("environment", "split", "output", "value", "low", "high"), "share_bars")
-    bars = Bars(table, "output", "value", "low", "high", None, said, lambda share: f"{share:.0%}")
+    bars = Bars(table, "output", "value", "low", "high", said, lambda share: f"{share:.0%}")
     return _draw_bars(bars, figure, limit=1.0)
 
 
@@ -124,7 +123,7 @@ def bars_with_intervals(
     """
     low, high = f"{value}_low", f"{value}_high"
     checked(table, ("environment", "split", panel, value, low, high), "bars_with_intervals")
-    return _draw_bars(Bars(table, panel, value, low, high, None, axis_label, write), None, limit)
+    return _draw_bars(Bars(table, panel, value, low, high, axis_label, write), None, limit)
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,6 @@ class Bars:
     value: str
     low: str
     high: str
-    marker: str | None
     axis_label: str
     write: Callable[[float], str]
 
@@ -149,7 +147,6 @@ def _draw_bars(bars: Bars, figure: Figure | None, limit: float | None = None) ->
     key: list[tuple[Artist, str]] = []
     if len(colours) > 1:
         key += [(Patch(color=colour), str(model)) for model, colour in colours.items()]
-    key += [(_chance([], []), "chance: the region's share of the area")] if bars.marker else []
 
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -223,9 +220,7 @@ def _draw_model(axes: Axes, bars: Bars, chosen: pd.DataFrame, at: Sequence[float
     axes.errorbar(
         value, at, xerr=spread, fmt="none", ecolor=rcParams["text.color"], elinewidth=1.1, capsize=2.5
     )
-    if bars.marker:
-        axes.add_line(_chance(chosen[bars.marker].to_list(), at))
-    # In a column beside the bars: behind a bar, a number could be taken for that of the chance marker.
+    # In a column beside the bars: behind a bar, a number would move with its length.
     for height, drawn in zip(at, value, strict=True):
         said = bars.write(drawn) if np.isfinite(drawn) else "no value"
         axes.annotate(
@@ -237,13 +232,6 @@ def _draw_model(axes: Axes, bars: Bars, chosen: pd.DataFrame, at: Sequence[float
             va="center",
             fontsize=style.NOTE,
         )
-
-
-def _chance(share: Sequence[float], at: Sequence[float]) -> Line2D:
-    return Line2D(
-        share, at, linestyle="", marker="D", markersize=5, markerfacecolor=rcParams["figure.facecolor"],
-        markeredgecolor=rcParams["text.color"], zorder=3,
-    )  # fmt: skip
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

@@ -57,16 +57,16 @@ def augmentation_plot(rows: Sequence[Sequence[Shown]]) -> Figure:
 
 
 def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Figure:
-    """Draw each recipe's error in unseen environments against the share of attribution inside the region.
+    """Draw each recipe's error in unseen environments against the scene's share of what moves it.
 
         error_share_plot(rank(judged))
 
-    Lower and further right is better. Lines are intervals; the baseline is a square. Raises `DataError` for a ranking
+    Lower and further left is better. Lines are intervals; the baseline is a square. Raises `DataError` for a ranking
     without shares.
     """
-    known = ranking[np.isfinite(ranking["share"].to_numpy(float))]
+    known = ranking[np.isfinite(ranking["scene_share"].to_numpy(float))]
     if known.empty:
-        raise DataError("error_share_plot needs shares: explain images with a region of interest")
+        raise DataError("error_share_plot needs the scene's shares: explain images with a region of interest")
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
     for row in known.to_dict("records"):
@@ -74,19 +74,25 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Fi
         colour = style.SERIES[1] if is_usual else style.SERIES[0]
         spread = [
             np.array([[row[n] - row[f"{n}_low"]], [row[f"{n}_high"] - row[n]]]).clip(min=0)
-            for n in ("share", "error")
+            for n in ("scene_share", "error")
         ]
         axes.errorbar(
-            row["share"], row["error"], xerr=spread[0], yerr=spread[1], color=colour, alpha=0.35, linewidth=1
+            row["scene_share"],
+            row["error"],
+            xerr=spread[0],
+            yerr=spread[1],
+            color=colour,
+            alpha=0.35,
+            linewidth=1,
         )
         axes.plot(
-            row["share"], row["error"], marker="s" if is_usual else "o", markersize=6, color=colour, linestyle="",
+            row["scene_share"], row["error"], marker="s" if is_usual else "o", markersize=6, color=colour, linestyle="",
             zorder=3,
         )  # fmt: skip
     _label(axes, known)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("attribution inside the region of interest", fontsize=style.LABEL)
+    axes.set_xlabel("scene's share of what moves the prediction", fontsize=style.LABEL)
     axes.set_ylabel("error in unseen environments", fontsize=style.LABEL)
     style.tidy(axes)
     return figure
@@ -97,8 +103,8 @@ def _label(axes: Axes, ranking: pd.DataFrame) -> None:
     low, high = 0.0, float(ranking["error_high"].max()) * 1.05
     room = (high - low) * 0.045
     rows = ranking.sort_values("error")
-    right = float(ranking["share_high"].max())
-    width = right - float(ranking["share_low"].min()) or 0.1
+    right = float(ranking["scene_share_high"].max())
+    width = right - float(ranking["scene_share_low"].min()) or 0.1
     heights: list[float] = []
     for error in rows["error"]:
         heights.append(max(error, heights[-1] + room) if heights else float(error))
@@ -106,7 +112,7 @@ def _label(axes: Axes, ranking: pd.DataFrame) -> None:
     for row, height in zip(rows.to_dict("records"), heights, strict=True):
         axes.annotate(
             str(row["recipe"]),
-            (row["share"], row["error"]),
+            (row["scene_share"], row["error"]),
             (right + 0.04 * width, height + middle),
             fontsize=style.NOTE,
             va="center",

@@ -15,11 +15,14 @@ TAKES_BATCH_AWAY = frozenset("getitem select squeeze flatten view reshape".split
 
 
 class LoggedCall(NamedTuple):
-    """A call as the replay saw it: its name, which of its tensors depend on the input, and what Python was told."""
+    """A call as the replay saw it: its name, which of its tensors depend on the input, what Python was told, and which
+    of the tensors that it made depend on the input.
+    """
 
     name: str
     dependent: tuple[bool, ...]
     answer: Any = None
+    made: tuple[bool, ...] = ()
 
 
 class CallLog:
@@ -46,6 +49,18 @@ class CallLog:
         decided = self._compare(LoggedCall(name, (False,) * tensors), self.expected, is_decided=False)
         self.calls.append(decided)
         return decided
+
+    def note_made(self, number: int, made: tuple[bool, ...]) -> None:
+        """It is known which of the tensors that a call made depend on the input."""
+        self.calls[number] = self.calls[number]._replace(made=made)
+
+    def repeat_made(self, number: int, count: int) -> tuple[bool, ...]:
+        """What the earlier run found; of a call that it did not make, all."""
+        made = self.calls[number].made or (True,) * count
+        if len(made) != count:
+            name = self.calls[number].name
+            raise ExplainerError(self._difference(f"{name} gives {count} tensors", f"{len(made)}"))
+        return made
 
     def note_answer(self, answer: Any) -> None:
         """The last call turned a tensor into a Python value: harmless while it is the same for every image."""

@@ -202,10 +202,12 @@ class DeepShap:
         recorded = [
             plan.first
             if i == 0 and plan.first is not None
-            else runs.record(tuple(part[i : i + 1] for part in images), plan, f"image {i}")
+            else runs.record(tuple(part[i : i + 1] for part in images), plan)
             for i in numbers
         ]
         predictions = torch.cat([image.prediction for image in recorded])
+        group = tuple(part[numbers.start : numbers.stop] for part in images)
+        runs.refuse_non_finite(predictions, group, lambda i: f"image {numbers[i]}")
         if isinstance(outputs, Tensor) and outputs.dim() > 0 and len(outputs) == len(images[0]):
             outputs = outputs[start : numbers.stop]
         chosen = choose_outputs(outputs, predictions, self.output_names)
@@ -223,6 +225,8 @@ class DeepShap:
             if tolerance is not None and result.is_settled(tolerance):
                 steps.skip_to((numbers.stop) * chosen.shape[1] * count)
                 break
+        of_references = torch.cat(result.predictions)
+        runs.refuse_non_finite(of_references, self.references, "reference {}".format)
         return result
 
     def _attribute(
@@ -240,11 +244,7 @@ class DeepShap:
         weights = None if self.weights is None else self.weights[rows]
         try:
             replayed = runs.replay(chunk, plan)
-            predictions = replayed.predictions.detach()
-            runs.refuse_non_finite(
-                predictions, chunk, [f"reference {i}" for i in range(rows.start, rows.stop)]
-            )
-            result.add_references(rows, predictions, weights)
+            result.add_references(rows, replayed.predictions.detach(), weights)
             while places:
                 number, output = places[0]
                 is_last = len(places) == 1 or places[1][0] != number

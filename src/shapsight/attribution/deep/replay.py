@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from shapsight.attribution.deep.call_log import LoggedCall
 from shapsight.attribution.deep.layout import Fold, widen
@@ -36,13 +35,6 @@ class Replay(Tape):
         self.is_last = False
         self.folds: dict[tuple[int, int], Fold] = {}
         self._pairs: dict[int, Pair] = {}
-        self._seen: Any = WeakIdKeyDictionary()
-
-    def watch(self, leaf: Tensor) -> Tensor:
-        """What the model gets in place of a leaf; everything that depends on it must be seen being made."""
-        given = leaf.clone()
-        self._seen[given] = True
-        return given
 
     def find_dependent(self, name: str, tensors: Sequence[Tensor]) -> tuple[bool, ...]:
         """Ask autograd, and write the answer down for the record."""
@@ -50,7 +42,17 @@ class Replay(Tape):
         for tensor in tensors:
             if tensor.requires_grad and tensor not in self._seen:
                 self.refuse_unseen(tensor, f"enters torch's {name} in {module_path_of_caller(self.model)}")
-        self.log.add(LoggedCall(name, flags))
+        if any(flags):
+            self.log.add(LoggedCall(name, flags))
+        return flags
+
+    def find_made(self, number: int, made: Sequence[Tensor]) -> Sequence[bool]:
+        """Ask autograd, and write the answer down for the record."""
+        is_told = torch.is_grad_enabled()
+        flags = tuple(
+            not is_told or t.requires_grad or not (t.is_floating_point() or t.is_complex()) for t in made
+        )
+        self.log.note_made(number, flags)
         return flags
 
     def note_result(self, tensor: Tensor) -> None:
@@ -61,13 +63,10 @@ class Replay(Tape):
                 f"{module_path_of_caller(self.model)} makes a tensor of its input in an autograd.Function that is "
                 "called by another name for its apply, and DeepShap cannot see into it: write out MyFunction.apply(...)"
             )
-        self._seen[tensor] = True
-        if tensor._base is not None:  # written into through a view
-            self._seen[tensor._base] = True
 
     def refuse_unseen(self, tensor: Tensor, where: str) -> None:
         """Raise if a tensor depends on the input through something that is no call of a torch function."""
-        if tensor in self._seen or (tensor._base is not None and tensor._base in self._seen):
+        if self.was_seen(tensor):
             return
         if tensor.is_leaf or not self._leads_to_input(tensor):
             self._seen[tensor] = True
@@ -138,7 +137,13 @@ class Record(Tape):
 
     def find_dependent(self, name: str, tensors: Sequence[Tensor]) -> tuple[bool, ...]:
         """What the replay decided of the same call. Raises `ExplainerError` where the calls differ."""
+        if not any(self.was_seen(tensor) or tensor.requires_grad for tensor in tensors):
+            return (False,) * len(tensors)
         return self.log.repeat(name, len(tensors)).dependent
+
+    def find_made(self, number: int, made: Sequence[Tensor]) -> Sequence[bool]:
+        """What the replay decided of the same call."""
+        return self.log.repeat_made(number, len(made))
 
     def apply(
         self, number: int, rule: PairedRule, inputs: tuple[Tensor, ...], target: Tensor | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,25 +120,27 @@ class Runs:
         tape.refuse_unseen(predictions, "is the prediction")
         return References(tape, caught or leaves, predictions)
 
-    def record(self, image: Parts, plan: Plan, name: str) -> Image:
+    def record(self, image: Parts, plan: Plan) -> Image:
         """Run one image, making the calls of the plan."""
         tape = Record(self.model, self.on_unsupported, plan.log)
         tape.folding = plan.folding
         given = tuple(_laid_out(part, plan.memory_format) for part in image)
         with torch.no_grad():
-            caught, prediction = self._run(tape, tuple(part.clone() for part in given))
+            caught, prediction = self._run(tape, tuple(map(tape.watch, given)))
         tape.finish()
-        self.refuse_non_finite(prediction, image, [name])
         return Image(tape, caught or given, prediction)
 
-    def refuse_non_finite(self, predictions: Tensor, inputs: Parts, names: Sequence[str]) -> None:
-        """Raise for NaN or infinite predictions, with the first that has one and the module where it begins."""
+    def refuse_non_finite(self, predictions: Tensor, inputs: Parts, name: Callable[[int], str]) -> None:
+        """Raise for NaN or infinite predictions, with the first that has one and the module where it begins.
+
+        Looking waits for the device, so it is done once for many.
+        """
         bad = (~predictions.isfinite()).any(1).nonzero().flatten().tolist()
         if not bad:
             return
         module = first_non_finite(self.model, [part[bad[0] : bad[0] + 1].clone() for part in inputs])
         raise ExplainerError(
-            f"the model's prediction for {names[bad[0]]} is NaN or infinite: nothing can be attributed. "
+            f"the model's prediction for {name(bad[0])} is NaN or infinite: nothing can be attributed. "
             f"The first module with such an output is {module}"
         )
 
@@ -188,9 +190,10 @@ class Runs:
             with torch.no_grad():
                 self.model(*(_laid_out(part, plan.memory_format) for part in both))
         alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
-        first = self.record(alone[0], plan, "image 0")
-        second = self.record(alone[1], plan, f"reference {number}")
-        refuse_mixing(torch.cat([first.prediction, second.prediction]), pair.predictions.detach())
+        first, second = (self.record(image, plan) for image in alone)
+        predictions = torch.cat([first.prediction, second.prediction])
+        self.refuse_non_finite(predictions, both, ("image 0", f"reference {number}").__getitem__)
+        refuse_mixing(predictions, pair.predictions.detach())
         folds: dict[tuple[int, int], Fold] = {}
         for call, kept in enumerate(pair.tape.kept):
             for position, tensor in enumerate(kept.x):

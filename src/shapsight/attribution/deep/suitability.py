@@ -13,6 +13,8 @@ from shapsight.attribution.deep.modules import remembered
 from shapsight.attribution.deep.precision import HALVES
 from shapsight.errors import ExplainerError
 
+FLOAT_AMONG_QUANTISED = ("FloatFunctional", "FXFloatFunctional")  # they stand for + and cat in a float model
+
 
 class HalfPrecisionWarning(UserWarning):
     """The model is in half precision; it is explained in float32, on a copy."""
@@ -58,11 +60,20 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def _refuse_quantised(where: str, module: nn.Module) -> None:
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    if ".quantized" in type(module).__module__ or any(t.is_quantized for t in own):
+    if _is_quantised(module) or any(tensor.is_quantized for tensor in own):
         raise ExplainerError(
             f"{where} is quantised: its steps have no slope to follow. Explain the model in floating point "
             "that it was made from, or use PartitionShap"
         )
+
+
+def _is_quantised(module: nn.Module) -> bool:
+    """Whether a module is one of torch's that compute with whole numbers; some of their neighbours do not."""
+    place = type(module).__module__
+    is_among_them = (
+        place.startswith("torch.") and ".quantized" in place and ".quantized.reference" not in place
+    )
+    return is_among_them and type(module).__name__ not in FLOAT_AMONG_QUANTISED
 
 
 def refuse_uninitialised(model: nn.Module) -> None:

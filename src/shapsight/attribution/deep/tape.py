@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakIdKeyDictionary
 
 from shapsight.attribution.deep.call import Call
 from shapsight.attribution.deep.call_log import CallLog, LoggedCall
@@ -24,6 +25,7 @@ from shapsight.attribution.deep.provenance import Origin, Provenance
 from shapsight.attribution.deep.rules import (
     ANSWERS,
     ARITHMETIC,
+    AS_OTHERS,
     CASTS,
     DISCRETE,
     ELEMENTWISE_CALLS,
@@ -79,11 +81,28 @@ class Tape(TorchFunctionMode):
         self.finder: FoldingFinder | None = None
         self.footprint: Footprint | None = None
         self.folding = Folding()
+        self._seen: Any = WeakIdKeyDictionary()
         self._kept_by_storage: dict[int, list[tuple[Kept, int]]] = {}
 
     def find_dependent(self, name: str, tensors: Sequence[Tensor]) -> tuple[bool, ...]:
-        """Which of a call's tensors depend on the input."""
+        """Which of a call's tensors depend on the input. A call of constants is not logged: a model may keep what it
+        made in an earlier run.
+        """
         raise NotImplementedError
+
+    def find_made(self, number: int, made: Sequence[Tensor]) -> Sequence[bool]:
+        """Which tensors depend on the input that a call was given or made: `constant.to(x)` does not."""
+        raise NotImplementedError
+
+    def watch(self, given: Tensor) -> Tensor:
+        """What the model gets as its input; everything that depends on it must be seen being made."""
+        watched = given.clone()
+        self._seen[watched] = True
+        return watched
+
+    def was_seen(self, tensor: Tensor) -> bool:
+        """Whether a tensor, or what it is a view of, was made of the input by a call that was seen."""
+        return tensor in self._seen or (tensor._base is not None and tensor._base in self._seen)
 
     def apply(
         self, number: int, rule: PairedRule, inputs: tuple[Tensor, ...], target: Tensor | None
@@ -107,6 +126,9 @@ class Tape(TorchFunctionMode):
             )
         if not (tensor.is_floating_point() or tensor.is_complex()):
             self.provenance.note_discrete(tensor)
+        self._seen[tensor] = True
+        if tensor._base is not None:  # written into through a view
+            self._seen[tensor._base] = True
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Iterable[type], args: Arguments = (), kwargs: Any = None
@@ -122,7 +144,7 @@ class Tape(TorchFunctionMode):
         refuse_hidden_modes(self.model)
         func, name, args, kwargs = without_narrowing(func, name, args, kwargs, self.precision)
         tensors = list(tensors_in((args, kwargs)))
-        flags = self.find_dependent(name, tensors)
+        flags = self.find_dependent(name, tensors[:1] if name in AS_OTHERS else tensors)
         if not any(flags):
             return func(*args, **kwargs)
         if name in LEAVES_TORCH:
@@ -131,7 +153,7 @@ class Tape(TorchFunctionMode):
             answer = func(*args, **kwargs)
             self.log.note_answer(answer)
             return answer
-        dependent = {id(tensor): flag for tensor, flag in zip(tensors, flags, strict=True)}
+        dependent = {id(tensor): flag for tensor, flag in zip(tensors, flags, strict=False)}
         return self._answer(func, name, args, kwargs, dependent)
 
     def _answer(
@@ -161,8 +183,10 @@ class Tape(TorchFunctionMode):
         if self.finder is not None:
             self.finder.saw(number, call, args, kwargs, result)
         written = args[:1] if in_place or name == "setitem" else ()
-        for tensor in (*tensors_in(result), *written):
-            self.note_result(tensor)
+        made = [*tensors_in(result), *written]
+        for tensor, depends in zip(made, self.find_made(number, made), strict=True):
+            if depends:
+                self.note_result(tensor)
             if origin is not None and origin.shape == tensor.shape:
                 self.provenance.note_root(tensor, origin)
         return result

@@ -128,7 +128,8 @@ def look(
     control = _control(case, randomised_images, randomised_copies, report, steps)
     found = _looked(case, per_image, control, contributions, resamples)
     facts = _facts(case, found)
-    figures = pictures(case, found.output, found.measures, found.objects)
+    measured = None if contributions is None else contributions.measures
+    figures = pictures(case, found.output, found.measures, found.objects, measured)
     report(steps, steps)
     return Findings("look", found.tables, facts, sentences(facts), figures, _left_out(case, found))
 

@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
+from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
+from shapsight.diagnosis.groups import EVERY
 from shapsight.jobs.diagnosis.case import Case
+from shapsight.report.plots import share_bars
 from shapsight.report.relevance_plots import (
     Place,
     mean_and_spread,
@@ -24,11 +27,20 @@ Sizes = Float[Tensor, "images height width"]
 
 
 def pictures(
-    case: Case, output: str, measures: pd.DataFrame, objects: pd.DataFrame | None
+    case: Case,
+    output: str,
+    measures: pd.DataFrame,
+    objects: pd.DataFrame | None,
+    contributions: pd.DataFrame | None,
 ) -> dict[str, Figure]:
-    """Measures, the atlas of each environment, the atlas by target, and objects."""
+    """What the scene contributes, measures, the atlas of each environment, the atlas by target, and objects."""
     sizes = case.explanation.heatmap("abs")[:, 0]
     figures = {}
+    if contributions is not None:
+        shares = contributions[(contributions["measure"] == "share") & (contributions["part"] == SCENE)]
+        mine = shares[(shares["output"] == output) & (shares["environment"] != EVERY)]
+        if len(mine):
+            figures["How much comes from the scene"] = share_bars(mine, "scene's share of what moves {}")
     if len(measures):
         figures["Where the attribution lies"] = measures_plot(measures, output)
     figures["Mean attribution in each environment"] = places_plot(_atlas(case, sizes))

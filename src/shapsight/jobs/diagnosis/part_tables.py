@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from shapsight.jobs.contributions import AGREEMENT
 from shapsight.report.page import Column
 
 MOST = 24  # rows: more are read in the file
@@ -44,6 +45,24 @@ class Shown:
 
 COLUMNS: Mapping[str, Sequence[Shown]] = {
     "look": (
+        Shown(
+            "contributions_by_place",
+            "What scene and region contribute, at home (held-out images of the environments that were trained on) and "
+            "elsewhere",
+            (
+                Column("environment", "place"),
+                Column("output"),
+                Column("part"),
+                Column("measure"),
+                Column("images", format="d"),
+                Column("value", "value", ".3g", low="low", high="high"),
+            ),
+        ),
+        Shown(
+            "agreement_with_exact",
+            "Sums of the attributions beside exact Shapley values of scene and region in the same images",
+            AGREEMENT,
+        ),
         Shown(
             "places",
             "Where it lies, at home (held-out images of the environments that were trained on) and elsewhere",

@@ -67,8 +67,9 @@ def facts_of(tables: Mapping[str, pd.DataFrame], seed: int = 0) -> dict[str, Fac
             "exact_correlation": _number(tables["exact"]["rank_correlation"].mean()),
             "exact_pearson": _number(tables["exact"]["correlation"].mean()),
             "exact_same_sign": _number(tables["exact"]["same_sign"].mean()),
-            "absence_correlation": _number(tables["absence"]["rank_correlation"].mean()),
         }
+    if "absence" in tables:
+        facts["absence_correlation"] = _number(tables["absence"]["rank_correlation"].mean())
     if "parts" in tables:
         row = tables["parts"].iloc[0]
         names = ("correlation_scene", "correlation_region", "difference", "relative")

@@ -20,6 +20,7 @@ from shapsight.attribution.deep.rules.rule import RULES, Pair, PairedRule, Rule
 from shapsight.attribution.deep.rules.vocabulary import (
     ANSWERS,
     ARITHMETIC,
+    AS_OTHERS,
     CASTS,
     DISCRETE,
     ELEMENTWISE_ARITHMETIC,
@@ -37,6 +38,7 @@ ELEMENTWISE_CALLS = ELEMENTWISE_ARITHMETIC.union(elementwise.ELEMENTWISE)
 __all__ = [
     "ANSWERS",
     "ARITHMETIC",
+    "AS_OTHERS",
     "CASTS",
     "DISCRETE",
     "ELEMENTWISE_CALLS",

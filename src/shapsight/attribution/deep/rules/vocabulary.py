@@ -41,6 +41,9 @@ METADATA = frozenset(
     """.split()
 )
 
+# These ask of all tensors but the first no more than their shape, type and place.
+AS_OTHERS = frozenset("to type_as expand_as view_as reshape_as".split())
+
 # What these ask of a later backward pass is not done in ours: multipliers are no gradients.
 GRADIENT_HOOKS = frozenset("register_hook retain_grad register_post_accumulate_grad_hook".split())
 
