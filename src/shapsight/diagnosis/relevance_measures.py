@@ -131,11 +131,11 @@ def _measured(
     explanation: Explanation, masks: Bool[ndarray, "1 height width"] | None
 ) -> dict[str, Float[ndarray, "1 outputs"]]:
     """Each measure of one image."""
-    sizes = explanation.heatmap("abs").double().cpu()
+    sizes = explanation.heatmap("abs").cpu().double()
     found = {"entropy": attribution_entropy(sizes), "area": area_of_attribution(sizes, CARRIED)}
     if masks is None:
         return found
-    positive = explanation.heatmap("positive").double().cpu()
+    positive = explanation.heatmap("positive").cpu().double()
     return {
         "mass_accuracy": relevance_mass_accuracy(sizes, masks),
         "mass_accuracy_positive": relevance_mass_accuracy(positive, masks),

@@ -165,7 +165,7 @@ def _agreement(output: str, sums: ndarray, exact: ndarray) -> dict[str, object]:
 
 
 def _array(values: Tensor) -> ndarray:
-    return np.asarray(values.detach().double().cpu())
+    return np.asarray(values.detach().cpu().double())
 
 
 def value_of(

@@ -225,7 +225,7 @@ def _mean_sizes(explanation: Explanation, detail: Detail, per_area: bool, hide_n
     known = np.zeros_like(total)
     for one in explanation:
         if detail == "pixels" and not per_area:
-            sizes = one.heatmap("abs")[0].detach().double().cpu().numpy()
+            sizes = one.heatmap("abs")[0].detach().cpu().double().numpy()
         else:
             sizes = np.abs(heats_of(one, detail, per_area, hide_noise)[0])
         total += np.where(np.isfinite(sizes), sizes, 0)
@@ -235,7 +235,7 @@ def _mean_sizes(explanation: Explanation, detail: Detail, per_area: bool, hide_n
 
 def heats_of(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
     """What is drawn, `(images, outputs, height, width)`: values per 1 % of the area, or of single pixels."""
-    heatmap = explanation.heatmap(detail=detail, hide_noise=hide_noise).detach().double().cpu().numpy()
+    heatmap = explanation.heatmap(detail=detail, hide_noise=hide_noise).detach().cpu().double().numpy()
     return heatmap * (heatmap.shape[2] * heatmap.shape[3] / 100) if per_area else heatmap
 
 

@@ -64,9 +64,9 @@ def against_exact(explanation: Explanation, exact: RegionValues) -> pd.DataFrame
     same = torch.equal(explanation.output_index.cpu(), exact.output_index.cpu())
     if not same or explanation.values.shape[3:] != exact.labels.shape[1:]:
         raise ExplainerError("the exact values are of other images or outputs than the explanation")
-    sums = explanation.parts(exact.labels).values.double().cpu().numpy()
+    sums = explanation.parts(exact.labels).values.cpu().double().numpy()
     images, outputs, regions = exact.values.shape
-    known = exact.values.double().cpu().numpy()
+    known = exact.values.cpu().double().numpy()
     return pd.DataFrame(
         {
             "image": np.repeat(np.arange(images), outputs * regions),

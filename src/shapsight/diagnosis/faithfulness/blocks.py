@@ -33,6 +33,6 @@ def block_sums(
     heatmaps: Float[Tensor, "*maps height width"], labels: Int[Tensor, "height width"]
 ) -> Float[Tensor, "*maps blocks"]:
     """The attribution of each block, in float64: SHAP values add up, so it is the sum over its pixels."""
-    flat = heatmaps.flatten(-2).double()
+    flat = heatmaps.flatten(-2).cpu().double()
     sums = flat.new_zeros(*flat.shape[:-1], int(labels.max()) + 1)
-    return sums.index_add_(-1, labels.flatten().to(flat.device), flat)
+    return sums.index_add_(-1, labels.flatten().cpu(), flat)

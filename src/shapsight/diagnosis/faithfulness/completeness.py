@@ -20,9 +20,9 @@ def completeness(explanation: Explanation) -> pd.DataFrame:
     Source: the completeness axiom, Sundararajan et al. 2017, proposition 1; local accuracy, Lundberg and Lee 2017.
     """
     # Summed here again: what an explanation says of its own gap may be older than its values.
-    change = (explanation.predictions.double() - explanation.base_values.double()).cpu().numpy()
-    gap = change - explanation.values.double().sum((2, 3, 4)).cpu().numpy()
-    size = explanation.values.abs().double().sum((2, 3, 4)).cpu().numpy()
+    change = (explanation.predictions.cpu().double() - explanation.base_values.cpu().double()).numpy()
+    gap = change - explanation.values.cpu().double().sum((2, 3, 4)).numpy()
+    size = explanation.values.cpu().double().abs().sum((2, 3, 4)).numpy()
     images, outputs = gap.shape
     with np.errstate(divide="ignore", invalid="ignore"):
         of_change, of_attribution = (

@@ -92,8 +92,8 @@ def hidden_effects(
     inside = masks.flatten(1).double()
     parts = []
     for number, game in enumerate(games):
-        change = (game.full() - game.values(~masks.unsqueeze(1))).double().cpu()
-        heatmaps = explanation.heatmap()[number].double().cpu()
+        change = (game.full() - game.values(~masks.unsqueeze(1))).cpu().double()
+        heatmaps = explanation.heatmap()[number].cpu().double()
         shuffled = shuffled_blocks(heatmaps, block, seed + number)
         for output, (own, elsewhere) in enumerate(zip(heatmaps, shuffled, strict=True)):
             parts.append(

@@ -133,4 +133,4 @@ def randomisation(
 
 
 def _maps(explanation: Explanation) -> Float[np.ndarray, "maps height width"]:
-    return np.asarray(explanation.heatmap().flatten(0, 1).double().cpu())
+    return np.asarray(explanation.heatmap().flatten(0, 1).cpu().double())

@@ -71,6 +71,6 @@ def max_sensitivity(
 
 def _flat(explanation: Explanation, block: int | None) -> Float[Tensor, "images outputs values"]:
     if block is None:
-        return explanation.values.double().flatten(2)
+        return explanation.values.cpu().double().flatten(2)
     heatmap = explanation.heatmap()
     return block_sums(heatmap, block_map(heatmap.shape[2:], block))

@@ -69,7 +69,7 @@ def rank_patches(
             output_names=bundle.card.output_names, seed=swaps.case.seed,
         )  # fmt: skip
         found = explainer.by_region(pixels[number : number + 1], outputs)
-        values[number, present] = found.values[0, 0].double().cpu().numpy()
+        values[number, present] = found.values[0, 0].cpu().double().numpy()
         report(number + 1, len(images))
     return _ranked(swaps, images, values, labels, grid)
 

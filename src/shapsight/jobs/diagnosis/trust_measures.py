@@ -296,7 +296,7 @@ def measure_exactly(subject: Subject, effort: Effort, into: Measured, report: Re
     into.tables |= {"regions": table, "exact": exact_agreement(table)}
     behind = exact_behind(some.masker, versions - 1)
     into.tables["absence"] = exact_agreement(
-        table.assign(attribution=behind.values.double().cpu().numpy().ravel())
+        table.assign(attribution=behind.values.cpu().double().numpy().ravel())
     )
     regions = grid[0] * grid[1]
     if effort.regions is None and regions < 12:
