@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from shapsight import Explanation
+from shapsight import DeepShap, Explanation
 from shapsight.compat import shap as ours
 from shapsight.errors import ExplainerError
+from small_networks import convolutional
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -241,3 +242,44 @@ def test_true_labels_of_another_number_are_refused_and_leave_no_figure():
     with pytest.raises(ExplainerError, match="true_labels has 1 entries for 2 images"):
         drawn(VALUES, PIXELS, true_labels=["egret"])
     assert not plt.get_fignums()
+
+
+@pytest.fixture
+def last(monkeypatch):
+    monkeypatch.setattr(ours, "output_layout", "last")
+
+
+@pytest.mark.parametrize("layout", ["list", "last"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_an_explainer_returned_is_drawn_beside_its_own_images(layout, count, channels, monkeypatch):
+    monkeypatch.setattr(ours, "output_layout", layout)
+    network = convolutional(channels, outputs=3)
+    images = torch.rand(count, channels, 16, 16)
+    explainer = ours.DeepExplainer(network, torch.rand(2, channels, 16, 16))
+    expected = DeepShap(network, explainer.data)(images).heatmap().flatten(0, 1)
+    for pixels in (images, images.numpy(), images.permute(0, 2, 3, 1).numpy()):
+        found = heats(drawn(explainer.shap_values(images), pixels))
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-6)
+    array = np.stack([expected.numpy().reshape(count, 3, 16, 16)[:, k] for k in range(3)])
+    np.testing.assert_allclose(heats(drawn(array, images[:, 0])), expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_grey_images_without_channels_stay_apart_however_many(count):
+    values, pixels = RANDOM.normal(size=(count, 28, 28)), RANDOM.random((count, 28, 28))
+    assert np.allclose(heats(drawn(values, pixels)), values)
+    assert np.allclose(heats(drawn([values, -values], pixels))[1::2], -values)
+    whole = ours.Explanation(np.stack([values, -values], axis=-1), np.zeros((count, 2)), pixels)
+    assert np.allclose(heats(drawn(whole))[::2], values)
+    assert np.allclose(heats(drawn(whole[0])), [values[0], -values[0]])
+
+
+def test_a_tensor_is_no_explanation():
+    assert np.allclose(heats(drawn(torch.from_numpy(VALUES[0]), PIXELS)), heats(drawn(VALUES[0], PIXELS)))
+
+
+def test_where_both_layouts_fit_the_chosen_one_decides(last):
+    array, pixels = RANDOM.normal(size=(3, 3, 3, 3, 3)), RANDOM.random((3, 3, 3, 3))
+    found = heats(drawn(array, pixels))
+    assert np.allclose(found.reshape(3, 3, 3, 3), np.moveaxis(array.sum(3), -1, 1))

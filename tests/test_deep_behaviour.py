@@ -307,7 +307,8 @@ def test_progress_counts_every_backward_pass():
 
 def test_progress_draws_a_bar(capsys):
     DeepShap(small(), B)(X, progress=True)
-    assert "Explaining" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "Explaining" in said.err and not said.out
 
 
 def test_a_prediction_that_is_not_finite_names_the_image_and_the_first_module():

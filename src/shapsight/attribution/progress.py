@@ -13,6 +13,7 @@ Report = Callable[[int, int], None]
 def reporting(progress: bool | Report) -> Iterator[Report]:
     """A function to call with (steps done, steps in all); with `True` a progress bar that shows the time left.
 
+    The bar is on standard error: what a script prints stays clean in a pipe.
     Steps in all are 0 while nobody knows them; a bar then only moves.
     """
     if callable(progress):
@@ -21,10 +22,11 @@ def reporting(progress: bool | Report) -> Iterator[Report]:
     if not progress:
         yield lambda _done, _total: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("Explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("Explaining", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 

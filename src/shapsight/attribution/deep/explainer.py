@@ -359,6 +359,11 @@ def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[
         return
     layer: Any = explanation.settings.get("layer")
     cause = f" It could not follow {'; '.join(sorted(unsupported))}." if unsupported else ""
+    if change <= max(rounding, 1e-3 * size):
+        cause += (
+            " The prediction hardly changes, as behind a saturated softmax or sigmoid: explain what goes into it, such "
+            "as logits."
+        )
     cause += f" Part of the change may pass layer {layer} by." if layer else ""
     message = (
         f"the attributions miss prediction - base value by {gap:.3g} (allowed {allowed:.3g}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from shapsight.errors import ExplainerError
 Array = NDArray[Any]
 IMAGES, INPUT, OUTPUTS = "images", "input", "outputs"
 Axes = tuple[str, ...]
+Over = int | Sequence[int] | None
 
 
 class ChainsOfClass(type):
@@ -50,6 +52,8 @@ class Explanation(metaclass=ChainsOfClass):
     display_data, output_names (one list, or one for each image), feature_names, error_std.
     A single output may have no axis of its own: then values have the shape of data.
     """
+
+    __array_ufunc__ = None  # numpy leaves `array * explanation` to us
 
     def __init__(
         self,
@@ -87,6 +91,16 @@ class Explanation(metaclass=ChainsOfClass):
     def shape(self) -> tuple[int, ...]:
         """The shape of the values."""
         return tuple(np.shape(self.values))
+
+    @property
+    def axes(self) -> Axes:
+        """What each axis of the values is: "images", "input" or "outputs"."""
+        return self._axes
+
+    @property
+    def output_dims(self) -> tuple[int, ...]:
+        """Which axes of the values are those of the outputs."""
+        return tuple(number for number, axis in enumerate(self._axes) if axis == OUTPUTS)
 
     @property
     def has_outputs(self) -> bool:
@@ -138,6 +152,8 @@ class Explanation(metaclass=ChainsOfClass):
             entry = np.asarray(entry.values)
         if isinstance(entry, str):
             return self._output_called(entry, position)
+        if isinstance(entry, list | tuple | np.ndarray) and any(isinstance(name, str) for name in entry):
+            return np.array([self._entry(position, name) for name in entry])
         if np.ndim(entry) == 0 and not isinstance(entry, slice):
             return operator.index(entry)
         return np.asarray(entry) if not isinstance(entry, slice) else entry
@@ -171,21 +187,41 @@ class Explanation(metaclass=ChainsOfClass):
         """Reversed along every axis."""
         return self._with(np.flip(self.values))
 
-    def max(self, axis: int) -> Explanation:
-        """The largest along an axis."""
+    def max(self, axis: Over = None) -> Explanation:
+        """The largest along one axis or several, or of all."""
         return self._reduced(np.max, axis)
 
-    def min(self, axis: int) -> Explanation:
-        """The smallest along an axis."""
+    def min(self, axis: Over = None) -> Explanation:
+        """The smallest along one axis or several, or of all."""
         return self._reduced(np.min, axis)
 
-    def mean(self, axis: int) -> Explanation:
-        """The mean along an axis."""
+    def mean(self, axis: Over = None) -> Explanation:
+        """The mean along one axis or several, or of all."""
         return self._reduced(np.mean, axis)
 
-    def sum(self, axis: int | None = None) -> Explanation:
-        """The sum along an axis, or of all."""
+    def sum(self, axis: Over = None) -> Explanation:
+        """The sum along one axis or several, or of all."""
         return self._reduced(np.sum, axis)
+
+    def percentile(self, q: float, axis: Over = None) -> Explanation:
+        """A percentile, 0 to 100, along one axis or several, or of all."""
+        return self._reduced(functools.partial(np.percentile, q=q), axis)
+
+    def hstack(self, other: Explanation) -> Explanation:
+        """Two explanations of the same base values side by side, along the second axis.
+
+        Raises `ExplainerError` for other images and other base values.
+        """
+        is_alike = len(self) == len(other) and self._axes == other._axes
+        if not is_alike or not np.allclose(self.base_values, other.base_values, atol=1e-6):
+            raise ExplainerError(
+                f"explanations of shapes {self.shape} and {other.shape} cannot stand side by side: they need as many "
+                "images and the same base values"
+            )
+        result = self._with(np.hstack([self.values, other.values]))
+        if self.data is not None and other.data is not None:
+            result.data = np.hstack([np.asarray(self.data), np.asarray(other.data)])
+        return result
 
     def sample(self, max_samples: int, replace: bool = False, random_state: int = 0) -> Explanation:
         """A random choice along the first axis; the same as shap's with the same `random_state`."""
@@ -204,6 +240,21 @@ class Explanation(metaclass=ChainsOfClass):
     def __truediv__(self, other: Any) -> Explanation:
         return self._combined(operator.truediv, other)
 
+    def __radd__(self, other: Any) -> Explanation:
+        return self._combined(lambda own, others: others + own, other)
+
+    def __rsub__(self, other: Any) -> Explanation:
+        return self._combined(lambda own, others: others - own, other)
+
+    def __rmul__(self, other: Any) -> Explanation:
+        return self._combined(lambda own, others: others * own, other)
+
+    def __rtruediv__(self, other: Any) -> Explanation:
+        return self._combined(lambda own, others: others / own, other)
+
+    def __neg__(self) -> Explanation:
+        return self * -1
+
     def _with(self, values: Any) -> Explanation:
         changed = copy.copy(self)
         changed.values = values
@@ -218,20 +269,21 @@ class Explanation(metaclass=ChainsOfClass):
         result.base_values = operation(self.base_values, of_other) if is_known else None
         return result
 
-    def _reduced(self, operation: Callable[..., Any], axis: int | None) -> Explanation:
-        """Values and what goes along with the axis; the rest of the parts is left out."""
-        values = operation(np.asarray(self.values), axis=axis)
-        dropped = range(len(self._axes)) if axis is None else [axis % len(self._axes)]
-        result = Explanation(values)
+    def _reduced(self, operation: Callable[..., Any], axis: Over) -> Explanation:
+        """Values and what goes along with the axes; the rest of the parts is left out."""
+        count = len(self._axes)
+        dropped = sorted(range(count) if axis is None else {a % count for a in np.atleast_1d(axis).tolist()})
+        result = Explanation(operation(np.asarray(self.values), axis=tuple(dropped)))
         result._axes = tuple(name for number, name in enumerate(self._axes) if number not in dropped)
         gone = {self._axes[number] for number in dropped}
-        if gone == {IMAGES}:
+        if OUTPUTS in gone:
+            return result
+        result.output_names, result.base_values = self.output_names, self.base_values
+        if IMAGES in gone:
             result.output_names = self.output_names if np.ndim(self.output_names) == 1 else None
             result.base_values = None if self.base_values is None else operation(self.base_values, axis=0)
-            if self.data is not None and not isinstance(self.data, list):
-                result.data = operation(np.asarray(self.data), axis=0)
-        elif gone <= {INPUT}:
-            result.output_names, result.base_values = self.output_names, self.base_values
+        if gone == {IMAGES} and self.data is not None and not isinstance(self.data, list):
+            result.data = operation(np.asarray(self.data), axis=0)
         return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shapsight.attribution.maskers import Masker, StandIn, as_masker
 from shapsight.compat.shap.not_offered import not_offered
+from shapsight.compat.shap.saved import read, write
 from shapsight.errors import ExplainerError
 
 Array = NDArray[Any]
@@ -41,6 +42,10 @@ class BlurOfAnySize(StandIn):
         return whole.permute(2, 0, 1).to(image).unsqueeze(0)
 
 
+class MissingShape(ExplainerError, TypeError):
+    """The shape of the images is not given; a `TypeError` as well, as it is in shap."""
+
+
 class Image:
     """Hides pixels of images of one shape, `(height, width, channels)`.
 
@@ -59,7 +64,7 @@ class Image:
 
     def __init__(self, mask_value: Any, shape: Sequence[int] | None = None) -> None:
         if shape is None and (np.ndim(mask_value) != 3 or isinstance(mask_value, str)):
-            raise ExplainerError(
+            raise MissingShape(
                 f"maskers.Image({mask_value!r:.60}) needs the shape of the images as well, such as X[0].shape"
             )
         self.input_shape = tuple(int(side) for side in (np.shape(mask_value) if shape is None else shape))
@@ -67,9 +72,9 @@ class Image:
             raise ExplainerError(
                 f"maskers.Image needs the shape (height, width, channels) of one image, not {self.input_shape}"
             )
-        self.mask_value = mask_value
         self.shape = (1, int(np.prod(self.input_shape)))
         self.masker = _masker(mask_value, self.input_shape)
+        self.mask_value = mask_value if isinstance(mask_value, str) else _flat(mask_value, self.input_shape)
 
     def __call__(self, mask: Any, x: Any) -> tuple[Array]:
         """The image with its hidden pixels replaced, as `(1, *x.shape)` in a tuple.
@@ -80,6 +85,25 @@ class Image:
         image = torch.from_numpy(np.ascontiguousarray(self.checked(pixels).transpose(2, 0, 1)))
         hidden = self.masker.hide(image, self._visible(mask))[:1]
         return (hidden.permute(0, 2, 3, 1).numpy().astype(pixels.dtype).reshape(1, *pixels.shape),)
+
+    def save(self, out_file: Any) -> None:
+        """Write the masker to an open binary file, without pickle."""
+        write(out_file, type(self).__name__, self.parts())
+
+    @classmethod
+    def load(cls, in_file: Any, **_of_shap: Any) -> Image:
+        """Read what `save` wrote. Raises `ExplainerError` for other files."""
+        return cls.of_parts(read(in_file, cls.__name__))
+
+    def parts(self) -> dict[str, Array]:
+        """What it was made of, as arrays."""
+        return {"mask_value": np.asarray(self.mask_value), "shape": np.array(self.input_shape)}
+
+    @classmethod
+    def of_parts(cls, parts: Mapping[str, Array]) -> Image:
+        """The masker that was made of these."""
+        value = parts["mask_value"]
+        return cls(value.item() if value.ndim == 0 else value, tuple(parts["shape"].tolist()))
 
     def checked(self, pixels: Array) -> Array:
         """One image as `(height, width, channels)`. Raises `ExplainerError`, with both shapes, if it does not fit."""
@@ -99,6 +123,12 @@ class Image:
         if flags.size != self.shape[1]:
             raise ExplainerError(f"the mask has shape {flags.shape}, and the images {self.input_shape}")
         return torch.from_numpy(flags.reshape(self.input_shape).transpose(2, 0, 1).copy()).unsqueeze(0)
+
+
+def _flat(mask_value: Any, shape: tuple[int, ...]) -> Array:
+    """A number, a colour or an image as one number for each of the image's."""
+    array = np.asarray(mask_value.detach().cpu() if isinstance(mask_value, Tensor) else mask_value)
+    return array.reshape(-1) if array.size == np.prod(shape) else np.broadcast_to(array, shape).reshape(-1)
 
 
 def _masker(mask_value: Any, shape: tuple[int, ...]) -> Masker:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from shapsight.errors import ExplainerError
 
 MODULES = ("actions", "benchmark", "models", "other")
@@ -43,6 +46,16 @@ def not_offered(module: str, path: str, name: str) -> Exception:
     if name.startswith("_") or (is_top and name not in (*MODULES, *TABLES, *PLOTS)):
         return AttributeError(f"module {module!r} has no attribute {name!r}")
     return refusal(f"{path}.{name}")
+
+
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `ExplainerError` for options that there are not, with the one that was perhaps meant."""
+    known = sorted(known)
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"did you mean {close[0]}=?" if close else f"it takes {', '.join(known)}"
+            raise ExplainerError(f"{what} takes no {name}=; {meant}")
 
 
 def refusal(what: str) -> ExplainerError:

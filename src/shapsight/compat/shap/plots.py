@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation as OurExplanation
-from shapsight.compat.shap.explanation import Explanation
+from shapsight.compat.shap.explanation import IMAGES, Explanation
+from shapsight.compat.shap.layout import chosen_layout
 from shapsight.compat.shap.not_offered import not_offered
 from shapsight.errors import ExplainerError
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 COLOURS = (1, 3, 4)
+HINT = (
+    'Explainers return a list with an array for each output, or with output_layout="last" one array with the outputs '
+    "last, as shap does since 0.45"
+)
 WITHOUT_DISPLAY = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
 
 
@@ -45,8 +50,10 @@ def image(
 
     Arguments
         shap_values: an `Explanation`, shap's own too, or an array for each output, `(images, height, width,
-            channels)`. A single array is one output, or with five axes several, first or last. One image may come
-            without its first axis, and channels may come first where heights and widths of the pixels say so.
+            channels)`. A single array with an axis more than the pixels has several outputs, first or last, whichever
+            fits the pixels; where both do, `shap.output_layout` decides. One image may come without its first axis if
+            its channels are last; channels may come first where heights and widths of the pixels say so. Three axes
+            are otherwise grey images.
         pixel_values: the images, in any range; needed unless the explanation holds them.
         labels: a name for each output, or for each output of each image.
         true_labels: a line over each image.
@@ -66,9 +73,10 @@ def image(
     if isinstance(shap_values, OurExplanation):
         explanation = shap_values
     else:
-        if hasattr(shap_values, "values") and hasattr(shap_values, "data"):
+        is_explanation = hasattr(shap_values, "values") and hasattr(shap_values, "data")
+        if is_explanation and not isinstance(shap_values, Tensor):
             arrays, base_values = _of_explanation(shap_values)
-            pixel_values = shap_values.data if pixel_values is None else pixel_values
+            pixel_values = _data_of(shap_values) if pixel_values is None else pixel_values
             labels = _names_of(shap_values, len(arrays)) if labels is None else labels
         else:
             arrays, base_values = _of_arrays(shap_values, pixel_values), None
@@ -138,9 +146,11 @@ def _of_explanation(explanation: Any) -> tuple[list[Array], Array | None]:
     if explanation.data is None:
         has_outputs = explanation.has_outputs if isinstance(explanation, Explanation) else array.ndim == 5
     arrays = [array[..., output] for output in range(array.shape[-1])] if has_outputs else [array]
+    if isinstance(explanation, Explanation) and IMAGES not in explanation.axes:
+        arrays = [one[None] for one in arrays]
     if np.ndim(arrays[0]) < 2:
         raise ExplainerError(f"values of shape {array.shape} are no images")
-    is_one = np.ndim(explanation.data) == 3 and arrays[0].ndim == 3
+    is_one = np.ndim(explanation.data) == 3 and arrays[0].ndim == 3 and arrays[0].shape[-1] in COLOURS
     base_values = (
         None if explanation.base_values is None else np.asarray(explanation.base_values, dtype=float)
     )
@@ -149,6 +159,12 @@ def _of_explanation(explanation: Any) -> tuple[list[Array], Array | None]:
             base_values.reshape(-1, len(arrays)), (1 if is_one else len(arrays[0]), len(arrays))
         )
     return arrays, base_values
+
+
+def _data_of(explanation: Any) -> Any:
+    """The images of an explanation, with an axis for the one image that was cut out of it."""
+    is_cut = isinstance(explanation, Explanation) and IMAGES not in explanation.axes
+    return explanation.data if explanation.data is None or not is_cut else _numbers(explanation.data)[None]
 
 
 def _of_arrays(shap_values: Any, pixel_values: Any) -> list[Array]:
@@ -162,10 +178,23 @@ def _of_arrays(shap_values: Any, pixel_values: Any) -> list[Array]:
             )
         return arrays
     array = _numbers(shap_values)
-    if array.ndim < 5:
+    pixels = () if pixel_values is None else tuple(np.shape(pixel_values))
+    if array.ndim <= max(len(pixels), 3):
         return [array]
-    is_last = pixel_values is not None and array.shape[0] == len(pixel_values) and array.shape[3] in COLOURS
+    is_first, is_last = _fits(array.shape[1:], pixels), _fits(array.shape[:-1], pixels)
+    if is_first == is_last:  # both, or neither: those of a layer have a grid of their own
+        is_first, is_last = (count == pixels[:1] for count in (array.shape[1:2], array.shape[:1]))
+    if is_first == is_last:
+        is_last = chosen_layout(None) == "last"
     return list(np.moveaxis(array, -1, 0) if is_last else array)
+
+
+def _fits(shape: tuple[int, ...], pixels: tuple[int, ...]) -> bool:
+    """Whether values of one output are those of the pixels, wherever the channels of each are."""
+    whole = [pixels, (*pixels, 1), (1, *pixels), (1, *pixels, 1)]
+    moved = [(*other[:-3], other[-1], *other[-3:-1]) for other in whole if len(other) > 2]
+    moved += [(*other[:-3], *other[-2:], other[-3]) for other in whole if len(other) > 2]
+    return shape in (*whole, *moved)
 
 
 def _numbers(given: Any) -> Array:
@@ -187,7 +216,8 @@ def _as_ours(arrays: Sequence[Array], pixels: Array, base_values: Array | None) 
     each = [np.moveaxis(a, 1, -1) if a.shape[1:3] != size and a.shape[2:] == size else a for a in each]
     if len(each[0]) != len(pixels):
         raise ExplainerError(
-            f"shap_values {each[0].shape} are of {len(each[0])} images and pixel_values {pixels.shape} of {len(pixels)}"
+            f"shap_values {each[0].shape} are of {len(each[0])} images and pixel_values {pixels.shape} of "
+            f"{len(pixels)}. {HINT}"
         )
     values = torch.from_numpy(np.stack(each, axis=1)).permute(0, 1, 4, 2, 3)
     if base_values is None:
@@ -212,11 +242,10 @@ def _batched(array: Array) -> Array:
     if array.ndim == 2:
         return array[None, :, :, None]
     if array.ndim == 3:
-        is_image = array.shape[-1] in COLOURS or array.shape[0] in COLOURS[1:]
-        return array[None] if is_image else array[..., None]
+        return array[None] if array.shape[-1] in COLOURS else array[..., None]
     if array.ndim != 4:
         raise ExplainerError(
-            f"an array of shape {array.shape} is no images (images, height, width, channels)"
+            f"an array of shape {array.shape} is no images (images, height, width, channels). {HINT}"
         )
     return array
 

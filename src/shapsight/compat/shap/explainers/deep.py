@@ -8,6 +8,10 @@ from shapsight.attribution.deep import DeepShap
 from shapsight.compat.shap.explainers.explainer import refuse_link
 from shapsight.compat.shap.explainers.network import NetworkExplainer, RankOrder, tensors
 from shapsight.compat.shap.layout import Layout
+from shapsight.compat.shap.not_offered import refuse_unknown
+
+# What `shap.Explainer` takes for all explainers; this one has no use for it.
+OF_EXPLAINER = ("algorithm", "output_names", "feature_names", "linearize_link", "seed")
 
 
 class DeepExplainer(NetworkExplainer):
@@ -39,8 +43,9 @@ class DeepExplainer(NetworkExplainer):
         masker: Any = None,
         output_layout: Layout | None = None,
         link: Any = None,
-        **_ignored: Any,
+        **others: Any,
     ) -> None:
+        refuse_unknown(type(self).__name__, others, OF_EXPLAINER)
         data = masker if data is None else data
         super().__init__(model, data, output_layout)
         refuse_link(link)

@@ -31,6 +31,11 @@ class Explainer:
         if algorithm == "deep":
             return object.__new__(DeepExplainer)
         if algorithm not in ("auto", "partition"):
+            if isinstance(masker, Image) and algorithm in ("permutation", "exact", "kernel", "sampling"):
+                raise ExplainerError(
+                    f"algorithm={algorithm!r} would take each pixel for itself: use algorithm='partition' for images, "
+                    "or shapsight.RegionShap, which has 'exact', 'kernel' and 'permutation' for regions"
+                )
             raise refusal(f"shap.Explainer with algorithm={algorithm!r}")
         if not isinstance(masker, Image):
             raise refusal(f"shap.Explainer with {_described(masker)} as masker")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +18,25 @@ from shapsight.compat.shap.explainers.explainer import Explainer, refuse_link
 from shapsight.compat.shap.explanation import Explanation
 from shapsight.compat.shap.layout import Array
 from shapsight.compat.shap.maskers import Image
-from shapsight.compat.shap.not_offered import refusal
+from shapsight.compat.shap.not_offered import refusal, refuse_unknown
 from shapsight.compat.shap.operations import OpChain
+from shapsight.compat.shap.saved import read, write
 from shapsight.errors import ExplainerError
 
 DEFAULT_BATCH = 10
+
+CALL_OPTIONS = (
+    *("max_evals", "batch_size", "outputs", "fixed_context", "main_effects", "error_bounds", "silent"),
+)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    if "partition_tree" in options:
+        raise ExplainerError(
+            "partition_tree= is for tables: an image's tree is that of its masker. For another one use "
+            "shapsight.PartitionShap(model, masker, tree)"
+        )
+    refuse_unknown("PartitionExplainer", options, CALL_OPTIONS)
 
 
 class OnCopies:
@@ -72,6 +87,7 @@ class PartitionExplainer(Explainer):
         if not isinstance(masker, Image):
             raise refusal(f"shap.PartitionExplainer with a {type(masker).__name__} as masker")
         refuse_link(link)
+        _check_options(call_options)
         self.model = model
         self.masker = masker
         self.output_names = None if output_names is None else [str(name) for name in output_names]
@@ -94,6 +110,7 @@ class PartitionExplainer(Explainer):
             fixed_context: 0 or 1 splits every region while the rest is hidden or visible; None tries both.
             silent: no progress bar.
         """
+        _check_options(options)
         is_one = tuple(np.shape(X)) == self.masker.input_shape
         return self._explain(X[None] if is_one else X, **(self._call_options | options))
 
@@ -160,6 +177,37 @@ class PartitionExplainer(Explainer):
                 "highest are shap.Explanation.argsort.flip[:4]"
             )
         return [int(number) for number in numbers]
+
+    def save(self, out_file: Any) -> None:
+        """Write the masker and the settings to an open binary file, without pickle; not the model, which is code."""
+        settings = {
+            "output_names": self.output_names,
+            "feature_names": self.feature_names,
+            "seed": self.seed,
+            "call_options": self._call_options,
+        }
+        try:
+            text = json.dumps(settings)
+        except TypeError as error:
+            raise ExplainerError(f"the explainer's settings cannot be written as JSON: {error}") from error
+        write(out_file, type(self).__name__, self.masker.parts() | {"settings": np.array(text)})
+
+    @classmethod
+    def load(
+        cls, in_file: Any, model_loader: Callable[[Any], Any] | None = None, **_of_shap: Any
+    ) -> PartitionExplainer:
+        """Read what `save` wrote; `model_loader` is called with the file and returns the model.
+
+        Raises `ExplainerError` without one, and for other files.
+        """
+        parts = read(in_file, cls.__name__)
+        if model_loader is None:
+            raise ExplainerError(
+                "an explainer is saved without its model, which is code: pass model_loader=lambda file: model"
+            )
+        settings = json.loads(str(parts.pop("settings")))
+        options = settings.pop("call_options")
+        return cls(model_loader(in_file), Image.of_parts(parts), **settings, **options)
 
     def _packed(self, rows: Sequence[tuple[Array, Any, list[int]]], X: Any) -> Explanation:  # noqa: N803
         counts = sorted({len(chosen) for _, _, chosen in rows})
