@@ -33,6 +33,12 @@ class Backend(registration._DummyBackendModule):
     def is_autocast_enabled(self) -> bool:
         return False
 
+    def get_rng_state(self, *_: Any) -> Tensor:
+        return torch.get_rng_state()  # its numbers are drawn on the processor
+
+    def set_rng_state(self, state: Tensor, *_: Any) -> None:
+        torch.set_rng_state(state)
+
     def synchronize(self, *_: Any) -> None:
         pass
 

@@ -91,17 +91,19 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(
     made = []
     real = job.run_cell
 
-    def stopping(cell, *arguments):
+    def stopping(cell, *arguments, **more):
         if len(made) == 4:
             raise KeyboardInterrupt
         made.append(cell)
-        return real(cell, *arguments)
+        return real(cell, *arguments, **more)
 
     command = ["cure", run, "--try", "flip,noise", *QUICK, "--out", tmp_path / "cure"]
     monkeypatch.setattr(job, "run_cell", stopping)
     assert shapsight(*command).exit_code == 130
     assert len(list((tmp_path / "cure" / "cells").glob("*.parquet"))) == 4
-    monkeypatch.setattr(job, "run_cell", lambda cell, *rest: made.append(cell) or real(cell, *rest))
+    monkeypatch.setattr(
+        job, "run_cell", lambda cell, *rest, **more: made.append(cell) or real(cell, *rest, **more)
+    )
     result = shapsight(*command)
     assert result.exit_code == 0, result.output
     assert len(made) == len(set(made)) == 9
@@ -133,7 +135,7 @@ def test_every_recipe_trains_on_as_many_images(run: Path):
         (["--try", "flop"], "did you mean flip"),
         (["--try", "swap-scene"], "--roi"),
         (["--try", "flip", "--mirrored", "z"], "no target"),
-        (["--try", "flip", "--scenes", "nowhere"], "no picture"),
+        (["--try", "flip", "--scenes", "nowhere"], "there is nothing at nowhere"),
     ],
 )
 def test_what_cannot_be_tried_is_refused_before_anything_is_trained(

@@ -55,5 +55,7 @@ def test_auto_is_the_accelerator_where_there_is_one(monkeypatch):
     assert chosen_device("auto") == torch.device("cpu")
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("mps"))
     assert chosen_device("auto") == torch.device("mps")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("xpu"))
+    assert chosen_device("auto") == torch.device("cpu")  # Lightning does not train there
     with pytest.raises(ModelError, match="There are auto, cpu"):
         chosen_device("tpu")

@@ -176,7 +176,7 @@ def test_masks_of_another_size_are_refused(run: Path, tmp_path: Path):
         Image.fromarray(np.full((9, 9), 255, np.uint8)).save(tmp_path / "masks" / path)
     result = shapsight("diagnose", run, "--roi", tmp_path / "masks", *QUICK)
     assert result.exit_code == 1
-    assert "a mask needs the size of its image" in said(result)
+    assert "is 9 × 9 pixels, but" in said(result)
 
 
 def test_rows_are_balanced_held_out_and_grow_with_the_count():

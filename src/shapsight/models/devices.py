@@ -7,10 +7,14 @@ import torch
 from shapsight.errors import ModelError
 
 AUTO = "auto"
+AUTOMATIC = (
+    "cuda",
+    "mps",
+)  # on which everything runs, training included; others are taken when they are named
 
 
 def chosen_device(name: str) -> torch.device:
-    """The device of that name; of "auto" the machine's accelerator, where it has one, otherwise the CPU.
+    """The device of that name; of "auto" a CUDA or Apple GPU where the machine has one, otherwise the CPU.
 
         chosen_device("auto")       # cuda, mps, or cpu
         chosen_device("cuda:1")
@@ -18,7 +22,8 @@ def chosen_device(name: str) -> torch.device:
     Raises `ModelError` for a device that this machine does not have, or a name that is none.
     """
     if name == AUTO:
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found if found is not None and found.type in AUTOMATIC else torch.device("cpu")
     try:
         device = torch.empty(0, device=name).device
         if device.type == "meta":

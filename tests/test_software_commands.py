@@ -1,0 +1,54 @@
+"""`evaluate` and `diagnose` on a device without float64 say what they say on the processor."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import software_device
+from discs import write_discs
+from shapsight.cli import app
+
+DEVICE = software_device.installed()
+
+
+def shapsight(*arguments: object) -> None:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("software")
+    for number, room in enumerate(("red", "green")):
+        write_discs(folder / "data" / room, 14, seed=number)
+    common = ["--train-on", "red", "--arch", "small_cnn", "--epochs", 2, "--references", 3, "--device", "cpu"]
+    shapsight("train", folder / "data", "--out", folder / "run", *common)
+    return folder / "run"
+
+
+def test_a_model_evaluated_on_the_device_predicts_the_same(run, tmp_path):
+    for device in ("cpu", DEVICE):
+        shapsight("evaluate", run, "--device", device, "--out", tmp_path / str(device))
+    one, two = (pd.read_parquet(tmp_path / str(device) / "predictions.parquet") for device in ("cpu", DEVICE))
+    np.testing.assert_allclose(one["predicted_x"], two["predicted_x"], atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["look", "why", "strategies", "trust"])
+def test_a_part_of_a_diagnosis_made_on_the_device_finds_the_same(run, tmp_path, part):
+    facts = []
+    for device in ("cpu", DEVICE):
+        out = tmp_path / str(device)
+        shapsight(
+            "diagnose", run, "--roi", "below:16", "--images", 12, "--references", 2, "--only", part,
+            "--device", device, "--out", out,
+        )  # fmt: skip
+        facts.append(json.loads((out / part / "facts.json").read_text())["facts"])
+    assert facts[0].keys() == facts[1].keys()
+    for name, value in facts[0].items():
+        if isinstance(value, float):
+            assert facts[1][name] == pytest.approx(value, rel=0.02, abs=0.02), name
+        else:
+            assert facts[1][name] == value, name
