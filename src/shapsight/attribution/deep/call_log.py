@@ -76,10 +76,12 @@ class CallLog:
         if number >= len(expected) and not is_decided and call.name in TAKES_BATCH_AWAY:
             return call  # as in `y[0] if len(y) == 1 else y`: the numbers are the same
         before = expected[number] if number < len(expected) else LoggedCall("no further function", ())
-        if before.name != call.name or len(before.dependent) != len(call.dependent):
+        if before.name != call.name:
             raise ExplainerError(self._difference(call.name, before.name))
+        if len(before.dependent) != len(call.dependent):
+            raise ExplainerError(self._difference(_counted(call), _counted(before)))
         if is_decided and before.dependent != call.dependent:
-            raise ExplainerError(self._difference(f"{call.name} with other tensors", before.name))
+            raise ExplainerError(self._difference(_numbered(call), _numbered(before)))
         if call.answer is not None and not _is_same(call.answer, before.answer):
             raise ExplainerError(self._difference(f"{call.name} gives {call.answer}", f"{before.answer}"))
         return before
@@ -92,6 +94,16 @@ class CallLog:
             "turned into Python numbers, a loop over the images of a batch, or squeeze() without a dimension; or use "
             "GradientShap or PartitionShap"
         )
+
+
+def _counted(call: LoggedCall) -> str:
+    return f"{call.name} of {len(call.dependent)} tensors"
+
+
+def _numbered(call: LoggedCall) -> str:
+    """Which of its tensors, counted from 0, come from the input."""
+    numbers = [number for number, depends in enumerate(call.dependent) if depends]
+    return f"{call.name} of {len(call.dependent)} tensors, of which {numbers} come from the input"
 
 
 def _is_same(answer: Any, before: Any) -> bool:
