@@ -451,3 +451,44 @@ def test_float_modules_that_torch_keeps_among_the_quantised_are_explained(name):
 def test_networks_made_to_be_quantised_are_explained_while_they_are_not(name):
     model = getattr(torchvision.models.quantization, name)(weights=None, quantize=False, num_classes=3)
     assert_exact(model.double().eval(), pictures(1, 64), pictures(2, 64, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [
+        (
+            lambda x: torch.cat([F.gelu(x)] * len(x), 1).mean((1, 2, 3)),
+            "cat of 1 tensors in this run and cat of 2",
+        ),
+        (
+            lambda x: torch.stack([F.gelu(part).mean() for part in x]),
+            "unbind gives 1 tensors in this run and 2",
+        ),
+    ],
+)
+def test_the_same_call_with_other_tensors_is_told_by_their_number(forward, said):
+    class Model(nn.Module):
+        def forward(self, x):
+            return forward(x)
+
+    with pytest.raises(ExplainerError, match=said):
+        DeepShap(Model(), B.float())(X.float())
+
+
+def test_values_of_a_layer_that_cannot_be_drawn_may_keep_their_shape():
+    model = nn.Sequential(nn.Conv3d(1, 2, 3), nn.ReLU(), nn.Conv3d(2, 2, 3), nn.Flatten(), nn.LazyLinear(2))
+    volumes, references = torch.randn(2, 1, 6, 7, 8), torch.randn(3, 1, 6, 7, 8)
+    with warnings.catch_warnings(action="ignore"):
+        model(volumes)
+    with pytest.raises(ExplainerError, match="spread_layer=False"):
+        DeepShap(model, references, layer="2")(volumes)
+    assert DeepShap(model, references, layer="2", spread_layer=False)(volumes).values.shape == (
+        2,
+        2,
+        2,
+        20,
+        6,
+    )
+    values = DeepShap(model, references)(volumes).values
+    assert values.shape == (2, 2, 1, 42, 8)
+    assert values.unflatten(3, (6, 7)).shape == (2, 2, 1, 6, 7, 8)

@@ -20,6 +20,7 @@ def image_size(images: Tensor) -> tuple[int, int]:
     """Height and width. Raises `ExplainerError` for what has none, over which a layer cannot be drawn."""
     if images.dim() != 4:
         raise ExplainerError(
-            f"layer= needs images (images, channels, height, width), not {tuple(images.shape)}"
+            f"what layer= is given is drawn over images (images, channels, height, width), not {tuple(images.shape)}: "
+            "spread_layer=False leaves the values of a layer in its own shape, for volumes and signals as well"
         )
     return images.shape[2], images.shape[3]

@@ -125,7 +125,7 @@ def _picture_section(outcome: Outcome) -> Section:
     splits = ", ".join(dict.fromkeys(outcome.explained["split"]))
     return Section(
         "Which pixels does it use?",
-        f"One image of each class, drawn from: {splits}. Red pixels raise a class's logit, blue pixels lower it; one "
+        f"One image of each class, drawn from: {splits}. Red raises a class's logit, blue lowers it; one "
         f"scale for each row. {gap_sentence(outcome)}.",
         pictures=pictures,
     )

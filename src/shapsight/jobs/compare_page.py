@@ -165,7 +165,7 @@ def _class_pictures(compared: Compared) -> Section:
         pictures.append(Picture(figure, f"Images of {label} explained for both models", str(label)))
     return Section(
         "Which pixels do they use?",
-        "The same pictures, explained for both models, on one scale for each row. Red pixels raise the logit of the "
-        f"picture's own label, blue pixels lower it. {gap_sentence(compared.second)}.",
+        "The same pictures, explained for both models, on one scale for each row. Red raises the logit of the "
+        f"picture's own label, blue lowers it. {gap_sentence(compared.second)}.",
         pictures=pictures,
     )

@@ -48,7 +48,7 @@ def picture_section(outcome: Outcome) -> Section:
     )
     return Section(
         "Which pixels does it use?",
-        f"Red pixels raise the output, blue pixels lower it{point}. One scale for each row. {gap_sentence(outcome)}.",
+        f"Red raises the output, blue lowers it{point}. One scale for each row. {gap_sentence(outcome)}.",
         pictures=pictures,
     )
 
@@ -76,8 +76,8 @@ def comparison_section(before: Outcome, after: Outcome) -> Section:
         )
     return Section(
         "Which pixels do they use?",
-        "The same pictures, explained for both models, on one scale for each row. Red pixels raise "
-        f"{targets[0]}{' (steer right)' if is_point else ''}, blue pixels lower it."
+        "The same pictures, explained for both models, on one scale for each row. Red raises "
+        f"{targets[0]}{' (steer right)' if is_point else ''}, blue lowers it."
         f"{' The ring is the target.' if is_point else ''} {gap_sentence(after)}.",
         pictures=pictures,
     )

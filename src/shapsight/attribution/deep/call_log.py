@@ -76,10 +76,12 @@ class CallLog:
         if number >= len(expected) and not is_decided and call.name in TAKES_BATCH_AWAY:
             return call  # as in `y[0] if len(y) == 1 else y`: the numbers are the same
         before = expected[number] if number < len(expected) else LoggedCall("no further function", ())
-        if before.name != call.name or len(before.dependent) != len(call.dependent):
-            raise ExplainerError(self._difference(*_told_apart(call, before)))
+        if before.name != call.name:
+            raise ExplainerError(self._difference(call.name, before.name))
+        if len(before.dependent) != len(call.dependent):
+            raise ExplainerError(self._difference(_counted(call), _counted(before)))
         if is_decided and before.dependent != call.dependent:
-            raise ExplainerError(self._difference(*_told_apart(call, before)))
+            raise ExplainerError(self._difference(_numbered(call), _numbered(before)))
         if call.answer is not None and not _is_same(call.answer, before.answer):
             raise ExplainerError(self._difference(f"{call.name} gives {call.answer}", f"{before.answer}"))
         return before
@@ -94,17 +96,14 @@ class CallLog:
         )
 
 
-def _told_apart(one: LoggedCall, other: LoggedCall) -> tuple[str, str]:
-    """Two calls in words that differ: by name, by how many tensors they take, or by which depend on the image."""
-    if one.name != other.name:
-        return one.name, other.name
-    if len(one.dependent) != len(other.dependent):
-        return f"{one.name} of {len(one.dependent)} tensors", f"{other.name} of {len(other.dependent)}"
-    which = [
-        ", ".join(str(place) for place, depends in enumerate(call.dependent, 1) if depends) or "none"
-        for call in (one, other)
-    ]
-    return f"{one.name} where tensor {which[0]} depends on the image", f"{other.name} where {which[1]} does"
+def _counted(call: LoggedCall) -> str:
+    return f"{call.name} of {len(call.dependent)} tensors"
+
+
+def _numbered(call: LoggedCall) -> str:
+    """Which of its tensors, counted from 0, come from the input."""
+    numbers = [number for number, depends in enumerate(call.dependent) if depends]
+    return f"{call.name} of {len(call.dependent)} tensors, of which {numbers} come from the input"
 
 
 def _is_same(answer: Any, before: Any) -> bool:

@@ -50,6 +50,9 @@ class DeepShap:
     as it was found. Attributions sum to `prediction - mean prediction over the references`. One in half precision is
     run in float32, on a copy.
 
+    Volumes `(N, C, D, H, W)` are explained as well: their depth is laid out in the height, slice under slice, in
+    `values` and in pictures, and `values.unflatten(3, (D, H))` brings it back.
+
     Arguments
         model: the network. In-place activations, reused modules, functional calls and residuals are fine.
         references: images that stand for "feature absent", `(K, C, H, W)`; 20 to 100 are usual. A tuple of tensors

@@ -100,7 +100,8 @@ def heatmap_of_layer(values: Tensor, size: tuple[int, int]) -> Tensor:
         grid = _grid_of_tokens(values.sum(-1))
     else:
         raise ExplainerError(
-            f"a layer's input of shape {tuple(shape)} per image has no places in the image that could be drawn"
+            f"a layer's input of shape {tuple(shape)} per image has no places in the image that could be drawn; "
+            "spread_layer=False leaves the values in that shape"
         )
     maps = spread(grid.reshape(images * outputs, 1, *grid.shape[2:]), size)
     return maps.reshape(images, outputs, 1, *size)
@@ -114,7 +115,8 @@ def _grid_of_tokens(values: Tensor) -> Tensor:
             grid = values[..., prefix:].reshape(*values.shape[:-1], side, side)
             return grid + values[..., :prefix].sum(-1)[..., None, None] / (side * side)
     raise ExplainerError(
-        f"{tokens} tokens do not lie on a square grid, so they cannot be drawn over the image"
+        f"{tokens} tokens do not lie on a square grid, so they cannot be drawn over the image; spread_layer=False "
+        "leaves the values in the layer's own shape"
     )
 
 
