@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
+from shapsight.attribution.explanation.detail import SMALL
 from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
 from shapsight.diagnosis.groups import EVERY
@@ -34,7 +35,9 @@ def pictures(
     contributions: pd.DataFrame | None,
 ) -> dict[str, Figure]:
     """What the scene contributes, measures, the atlas of each environment, the atlas by target, and objects."""
-    sizes = case.explanation.heatmap("abs")[:, 0]
+    # Single pixels are mostly noise that cancels; in images of a few pixels a side they can be read.
+    is_small = max(case.images.shape[2:]) <= SMALL
+    sizes = case.explanation.heatmap(detail="pixels" if is_small else "smooth")[:, 0].abs()
     figures = {}
     if contributions is not None:
         shares = contributions[(contributions["measure"] == "share") & (contributions["part"] == SCENE)]
