@@ -33,43 +33,38 @@ def contribution_sentences(
 
 
 def share_sentence(measures: pd.DataFrame, output: str, home: Sequence[str]) -> str:
-    """`"The scene contributes 42 % of what moves x in room_1 (95 % 35 to 49 %), 34 % in room_2."`."""
+    """`"The scene contributes 42% of what moves x in room_1 and 34% in room_2 (room_1: 0.118, the region 0.164)."`."""
     parts = []
     for environment, split in _places(measures, output, home):
-        where = {"environment": environment, "split": split}
-        share = value_of(measures, output, "share", **where)
+        share = value_of(measures, output, "share", environment=environment, split=split)
         if share is not None:
-            parts.append(f"{share['value']:.0%} in {environment}{_range(share)}")
-    sizes = _sizes(measures, output, home)
-    return f"The scene contributes {_listed(parts)} of what moves {output}{sizes}."
+            moved = f" of what moves {output}" if not parts else ""
+            parts.append(f"{share['value']:.0%}{moved} in {environment}")
+    return f"The scene contributes {_listed(parts)}{_sizes(measures, output, home)}."
 
 
 def _sizes(measures: pd.DataFrame, output: str, home: Sequence[str]) -> str:
+    """The mean absolute contributions behind the first share, in the output's unit."""
     environment, split = _places(measures, output, home)[0]
     where = {"environment": environment, "split": split}
     scene = value_of(measures, output, "size", **where)
     region = value_of(measures, output, "size", part=REGION, **where)
     if scene is None or region is None:
         return ""
-    return (
-        f": in {environment} it moves {output} by {number(scene['value'])} on average, the region of interest by "
-        f"{number(region['value'])}"
-    )
+    return f" ({environment}: {number(scene['value'])} on average, the region {number(region['value'])})"
 
 
 def agreement_sentence(agreement: pd.DataFrame, output: str) -> str:
     """Whether the exact Shapley values of the same images say the same as the sums, and which are quoted."""
     row = agreement[agreement["output"] == output].iloc[0]
-    images = int(row["images"])
-    correlation = row["correlation_scene"]
-    known = f"correlation {number(float(correlation), 2)}, " if pd.notna(correlation) else ""
-    said = f"({known}typical difference {number(float(row['difference']))}, {images} images)"
+    correlation = float(row["correlation_scene"])
+    known = "" if math.isnan(correlation) else f"correlation {number(correlation, 2)}, "
+    said = f"({known}typical difference {number(float(row['difference']), 2)})"
     if row["quoted"] == EXACT:
         return (
-            f"Exact Shapley values of scene and region differ from the sums of the attributions {said}, so the exact "
-            "ones are given."
+            f"The attributions' own sums differ from exact Shapley values {said}, so the exact ones are told."
         )
-    return f"Exact Shapley values of scene and region agree with that {said}."
+    return f"Exact Shapley values of the same images agree {said}."
 
 
 def _places(measures: pd.DataFrame, output: str, home: Sequence[str]) -> list[tuple[str, str]]:
@@ -80,10 +75,6 @@ def _places(measures: pd.DataFrame, output: str, home: Sequence[str]) -> list[tu
         if found.get(environment, "train") == "train":
             found[environment] = split
     return sorted(found.items(), key=lambda place: place[0] not in home)
-
-
-def _range(found: dict[str, float]) -> str:
-    return "" if math.isnan(found["low"]) else f" (95 % {found['low']:.0%} to {found['high']:.0%})"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -56,9 +56,9 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
         ],
         key_figures=_comparison_figures(before, after),
         sections=[
-            error_section([before, after]),
-            *([contribution_section([before, after])] if before.contributions is not None else []),
             comparison_section(before, after),
+            *([contribution_section([before, after])] if before.contributions is not None else []),
+            error_section([before, after]),
             training_section([before, after]),
         ],
         settings=settings_table(before, command, seconds),
@@ -107,14 +107,23 @@ def _key_figures(outcome: Outcome) -> list[KeyFigure]:
 
 def _comparison_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:
     target = before.manifest.targets[0]
-    return [
-        KeyFigure(
-            f"MSE of {target} in {one.environment}",
-            f"{one.mse:.2g} → {two.mse:.2g}",
-            f"trained on {before.name} → on {after.name}",
-        )
+    change = f"trained on {before.name} → on {after.name}"
+    figures = [
+        KeyFigure(f"MSE of {target} in {one.environment}", f"{one.mse:.2g} → {two.mse:.2g}", change)
         for one, two in zip(errors_of(before, target), errors_of(after, target), strict=True)
     ]
+    if before.contributions is None or after.contributions is None:
+        return figures
+    for environment in before.manifest.environments:
+        shares = [
+            value_of(outcome.contributions.measures, target, "share", environment=environment)
+            for outcome in (before, after)
+            if outcome.contributions is not None
+        ]
+        said = [f"{share['value']:.0%}" for share in shares if share is not None]
+        if len(said) == len(shares):
+            figures.append(KeyFigure(f"scene's share of {target} in {environment}", " → ".join(said), change))
+    return figures
 
 
 def training_section(outcomes: Sequence[Trained]) -> Section:
