@@ -34,7 +34,7 @@ def contribution_sentences(
 
 def share_sentence(measures: pd.DataFrame, output: str, home: Sequence[str]) -> str:
     """`"The scene contributes 42% of what moves x in room_1 and 34% in room_2 (room_1: 0.118, the region 0.164)."`."""
-    parts = []
+    parts: list[str] = []
     for environment, split in _places(measures, output, home):
         share = value_of(measures, output, "share", environment=environment, split=split)
         if share is not None:
