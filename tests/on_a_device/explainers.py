@@ -1,9 +1,9 @@
 """Every explainer on a device without float64: the values are the processor's, and come back where the images are."""
 
 import pytest
+import software_device
 import torch
 
-import software_device
 from deep_models import CASES
 from deep_parts import TwoInputs, pictures
 from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, RegionShap, TopK

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import software_device
 from typer.testing import CliRunner
 
-import software_device
 from discs import write_discs
 from shapsight.cli import app
 

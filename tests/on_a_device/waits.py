@@ -3,11 +3,11 @@
 from collections import Counter
 
 import pytest
+import software_device
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import software_device
 from shapsight import DeepShap, GradientShap
 from small_networks import convolutional, pictures
 
