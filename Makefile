@@ -22,6 +22,7 @@ demo: install
 # One thread a worker: the tests' networks are small, and threads of several workers would only get in each other's way.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=worksteal tests/device
 
 lint: install
 	$(BIN)/ruff format --check .

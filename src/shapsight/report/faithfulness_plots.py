@@ -253,7 +253,7 @@ def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
 
 def _scaled(heatmap: Tensor, cell: int) -> Array:
     """A heatmap over the 99.5th percentile of its cells, so that each can be seen whatever its size."""
-    values = heatmap.double().cpu()
+    values = heatmap.cpu().double()
     cells = np.abs(block_sums(values, block_map(values.shape, cell)).numpy())
     size = float(np.percentile(cells, 99.5)) or float(cells.max(initial=0.0))
     return np.asarray(values / size if size > 0 else values)

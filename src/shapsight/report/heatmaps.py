@@ -173,14 +173,14 @@ def _mean_sizes(explanation: Explanation, chosen: Sequence[int]) -> Array:
     total = np.zeros((explanation.values.shape[1], *explanation.values.shape[3:]))
     known = np.zeros_like(total)
     for number in chosen:
-        sizes = explanation.values[number].detach().abs().sum(1).double().cpu().numpy()
+        sizes = explanation.values[number].detach().abs().sum(1).cpu().double().numpy()
         total += np.where(np.isfinite(sizes), sizes, 0)
         known += np.isfinite(sizes)
     return np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)
 
 
 def _heats(explanation: Explanation, image: int, names: Sequence[str], heading: str = "") -> tuple[Heat, ...]:
-    values = explanation.values[image].detach().sum(1).double().cpu().numpy()
+    values = explanation.values[image].detach().sum(1).cpu().double().numpy()
     predictions = explanation.predictions[image].tolist()
     return tuple(Heat(v, n, p, heading) for v, n, p in zip(values, names, predictions, strict=True))
 

@@ -76,7 +76,7 @@ def mean_and_spread(
     total = np.zeros(sizes.shape[1:])
     squares = np.zeros_like(total)
     for image in sizes:
-        values = image.double().cpu().numpy()
+        values = image.cpu().double().numpy()
         total += values
         squares += values**2
     mean = total / len(sizes)
