@@ -154,7 +154,7 @@ def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> t
         bundle = load_bundle(folder)
         bundle.model.to(device)
         return Subject(bundle, bundle.card.input_size, bundle.card.output_names, True), paths[1:]
-    names = _class_names(settings.classes)
+    names = class_names(settings.classes)
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
     for sentence in built.notes:
         narrator.note(sentence)
@@ -163,7 +163,7 @@ def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> t
     return Subject(model, settings.image_size or built.size, names, False), paths
 
 
-def _class_names(path: Path | None) -> tuple[str, ...]:
+def class_names(path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     try:
