@@ -30,16 +30,34 @@ from random import Random
 from typing import Any
 
 from fuzz_mutations import SENTINEL, mutate
-from fuzz_readers import READERS, Case
+from fuzz_readers import READERS, Case, Plain
 
 from shapsight.errors import ShapsightError
 
-OUTCOMES = ("result", "clear error", "unnamed error", "other exception", "hang", "crash", "written outside", "unpickled")
+OUTCOMES = (
+    "result",
+    "clear error",
+    "unnamed error",
+    "other exception",
+    "hang",
+    "crash",
+    "written outside",
+    "unpickled",
+)
 GOOD = OUTCOMES[:2]
 SECONDS = 20.0
 MEMORY = 8 << 30  # bytes a process may ask for
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
+CHANGES = (
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.link",
+    "os.truncate",
+    "os.chmod",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,9 @@ class Watch:
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES:
             self.written.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes) else "")
         elif event in CHANGES:
-            self.written += [os.fsdecode(each) for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
+            self.written += [
+                os.fsdecode(each) for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)
+            ]
         elif event == "pickle.find_class":
             self.unpickled.append(".".join(map(str, arguments)))
 
@@ -85,7 +105,7 @@ def attempt(reader: str, seed: int, seeds: Path, home: Path, watch: Watch) -> En
         each.mkdir(parents=True)
     os.chdir(here)
     rng = Random(f"{reader} {seed}")
-    changed = mutate(folder, rng)
+    changed = mutate(folder, rng, READERS[reader].which)
     before = _listing(folder)
     tempfile.tempdir = str(out)
     watch.start()
@@ -93,7 +113,11 @@ def attempt(reader: str, seed: int, seeds: Path, home: Path, watch: Watch) -> En
         READERS[reader].read(Case(folder, out, changed, rng))
         outcome, said = "result", ""
     except ShapsightError as error:
-        names = [str(home), *(Path(name).name for name in changed)]
+        names = [
+            str(home),
+            *(Path(name).name for name, _, _ in before),
+            *(Path(name).name for name in changed),
+        ]
         is_named = any(name in str(error) for name in names)
         outcome, said = "clear error" if is_named else "unnamed error", f"{type(error).__name__}: {error}"
     except Exception as error:
@@ -106,6 +130,15 @@ def attempt(reader: str, seed: int, seeds: Path, home: Path, watch: Watch) -> En
     if watch.unpickled or (here / SENTINEL).exists():
         outcome, said = "unpickled", ", ".join(watch.unpickled)
     return Ending(outcome, changed, said)
+
+
+def check_whole(reader: str, seeds: Path, out: Path) -> None:
+    """Every file is read as it was made: otherwise nothing that is changed in it would be seen."""
+    for path in sorted(seeds.rglob(READERS[reader].which)):
+        if path.is_file():
+            shutil.rmtree(out, ignore_errors=True)
+            out.mkdir(parents=True)
+            READERS[reader].read(Case(seeds, out, {path.relative_to(seeds).as_posix(): ""}, Plain()))
 
 
 def _listing(folder: Path) -> list[tuple[str, int, int]]:
@@ -140,11 +173,14 @@ def _work(reader: str, wanted: list[int], seeds: Path, home: Path, seconds: floa
         pipe.send((seed, ending))
 
 
-def run(reader: str, wanted: list[int], scratch: Path, seconds: float = SECONDS) -> Iterator[tuple[int, Ending]]:
+def run(
+    reader: str, wanted: list[int], scratch: Path, seconds: float = SECONDS
+) -> Iterator[tuple[int, Ending]]:
     """Each input's ending; in a process of its own, which is started anew after a hang or a crash."""
     seeds, home = scratch / "seeds", scratch / "home"
     seeds.mkdir(parents=True)
     READERS[reader].make(seeds)
+    check_whole(reader, seeds, home / "out")
     context = multiprocessing.get_context("fork")
     left = list(wanted)
     while left:
@@ -191,10 +227,10 @@ def again(reader: str, seed: int, scratch: Path) -> Ending:
     READERS[reader].make(seeds)
     home = scratch / "home"
     ending = attempt(reader, seed, seeds, home, Watch())
-    print(f"{reader}, seed {seed}: {ending.outcome}\n  changed: {ending.changed}\n  {ending.said}\n  files: {home / 'given'}")
+    print(f"{reader}, seed {seed}: {ending.outcome}\n  changed: {ending.changed}\n  {ending.said}")
     if ending.outcome == "other exception":
         rng = Random(f"{reader} {seed}")
-        mutate(shutil.copytree(seeds, scratch / "again"), rng)
+        mutate(shutil.copytree(seeds, scratch / "again"), rng, READERS[reader].which)
         shutil.rmtree(home / "out")
         (home / "out").mkdir()
         READERS[reader].read(Case(scratch / "again", home / "out", ending.changed, rng))
@@ -202,11 +238,15 @@ def again(reader: str, seed: int, scratch: Path) -> Ending:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--inputs", type=int, default=500, help="for each reader")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--reader", choices=list(READERS), action="append", help="by default all of them")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="after which an input counts as hanging")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="after which an input counts as hanging"
+    )
     parser.add_argument("--seed", type=int, help="this one input alone, with its traceback")
     given = parser.parse_args()
     readers = given.reader or list(READERS)
@@ -218,14 +258,21 @@ def main() -> int:
         for reader in readers:
             counts[reader] = Counter[str]()
             place = scratch / reader.replace(" ", "_")
-            for seed, ending in run(reader, list(range(given.first, given.first + given.inputs)), place, given.seconds):
+            for seed, ending in run(
+                reader, list(range(given.first, given.first + given.inputs)), place, given.seconds
+            ):
                 counts[reader][ending.outcome] += 1
                 if ending.outcome not in GOOD:
-                    print(f"--reader '{reader}' --seed {seed}: {ending.outcome}: {ending.said[:300]} {ending.changed}", flush=True)
+                    print(
+                        f"--reader '{reader}' --seed {seed}: {ending.outcome}: {ending.said[:300]} {ending.changed}",
+                        flush=True,
+                    )
             print(f"{reader}: {dict(counts[reader])}", file=sys.stderr, flush=True)
             shutil.rmtree(place, ignore_errors=True)
     print(table(counts))
-    return int(any(found[outcome] for found in counts.values() for outcome in OUTCOMES if outcome not in GOOD))
+    return int(
+        any(found[outcome] for found in counts.values() for outcome in OUTCOMES if outcome not in GOOD)
+    )
 
 
 if __name__ == "__main__":

@@ -69,24 +69,67 @@ ODD_VALUES: tuple[Any, ...] = (
     {"a": {}},
 )
 ODD_CELLS = (
-    *("", " ", "nan", "inf", "-inf", "1e400", "9" * 400, "-1", "1e308", "0x10", "1_000", "1,5", "٣", "True", "None"),
-    *("x", "../secret.png", "/etc/passwd", "a\0b", '"', '"open', "a\nb", "\ud7ff", "=1+1", "2001-02-03", "💥" * 20),
-    *("9223372036854775808", "18446744073709551616", "1;2", "[1, 2]", "{}", "#REF!", ".", "..", "~", "#1", "a#99", "-0"),
+    *(
+        "",
+        " ",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "9" * 400,
+        "-1",
+        "1e308",
+        "0x10",
+        "1_000",
+        "1,5",
+        "٣",
+        "True",
+        "None",
+    ),
+    *(
+        "x",
+        "../secret.png",
+        "/etc/passwd",
+        "a\0b",
+        '"',
+        '"open',
+        "a\nb",
+        "\ud7ff",
+        "=1+1",
+        "2001-02-03",
+        "💥" * 20,
+    ),
+    *(
+        "9223372036854775808",
+        "18446744073709551616",
+        "1;2",
+        "[1, 2]",
+        "{}",
+        "#REF!",
+        ".",
+        "..",
+        "~",
+        "#1",
+        "a#99",
+        "-0",
+    ),
 )
 NUMBERS = (b"0", b"-1", b"255", b"65536", b"4294967295", b"9999999999999999999999", b"NaN", b"1e400", b"")
 INTEGERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
-def mutate(folder: Path, rng: Random) -> dict[str, str]:
+def mutate(folder: Path, rng: Random, which: str = "*") -> dict[str, str]:
     """Change one or two files below a folder; gives each changed path and what happened to it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    files = sorted(path for path in folder.rglob(which) if path.is_file() and not path.is_symlink())
     kinds = sorted({path.suffix for path in files})
     happened: dict[str, str] = {}
     for _ in range(rng.choice((1, 1, 1, 2))):
         kind = rng.choice(kinds)  # each as often, however many pictures lie beside one table
         path = rng.choice([path for path in files if path.suffix == kind])
         place = path.relative_to(folder).as_posix()
-        happened[place] = "; ".join(_change(path, files, rng) for _ in range(rng.choice((1, 1, 2, 4))) if path.is_file())
+        happened[place] = "; ".join(
+            _change(path, files, rng) for _ in range(rng.choice((1, 1, 2, 4))) if path.is_file()
+        )
     return happened
 
 
@@ -218,7 +261,13 @@ def _dumps(content: Any) -> str:
 def _nodes(content: Any) -> list[tuple[Any, Any]]:
     """Every place in a JSON tree, as its container and its key."""
     found: list[tuple[Any, Any]] = []
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    items = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
     for key, value in items:
         found.append((content, key))
         found += _nodes(value)
@@ -297,7 +346,9 @@ def _columns(path: Path, rng: Random) -> None:
     metadata = dict(table.schema.metadata or {})
     if b"shapsight" in metadata and rng.random() < 0.5:
         card = _dumps(_changed_tree(json.loads(metadata[b"shapsight"]), rng))
-        pq.write_table(table.replace_schema_metadata({**metadata, b"shapsight": card.encode("utf-8", "replace")}), path)
+        pq.write_table(
+            table.replace_schema_metadata({**metadata, b"shapsight": card.encode("utf-8", "replace")}), path
+        )
         return
     at = rng.randrange(table.num_columns)
     name, length = table.column_names[at], table.num_rows
@@ -408,12 +459,30 @@ def _empty(path: Path, others: list[Path], rng: Random) -> None:
 def _other_kind(path: Path, others: list[Path], rng: Random) -> None:
     """The content of a neighbour, or of something else, under this name."""
     contents = [each.read_bytes() for each in others if each.is_file()]
-    contents += [b"%PDF-1.4\n", b"<html></html>", b"version https://git-lfs.github.com/spec/v1\n", b"\x80\x04N."]
+    contents += [
+        b"%PDF-1.4\n",
+        b"<html></html>",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        b"\x80\x04N.",
+    ]
     path.write_bytes(rng.choice(contents))
 
 
 def _wrong_suffix(path: Path, others: list[Path], rng: Random) -> None:
-    suffixes = (".png", ".jpg", ".tif", ".gif", ".webp", ".csv", ".json", ".txt", "", ".gz", ".parquet", ".PNG")
+    suffixes = (
+        ".png",
+        ".jpg",
+        ".tif",
+        ".gif",
+        ".webp",
+        ".csv",
+        ".json",
+        ".txt",
+        "",
+        ".gz",
+        ".parquet",
+        ".PNG",
+    )
     target = path.with_suffix(rng.choice(suffixes))
     if not target.exists():
         path.rename(target)
@@ -451,7 +520,17 @@ def _endless(path: Path, others: list[Path], rng: Random) -> None:
 
 
 def _odd_name(path: Path, others: list[Path], rng: Random) -> None:
-    names = (b"\xff\xfe_1_2", b"1_2_\xf0\x28", b"a#1", b"#", b"-", b"x\ny", b"9" * 200, "1e400_٣".encode(), b"nan_inf")
+    names = (
+        b"\xff\xfe_1_2",
+        b"1_2_\xf0\x28",
+        b"a#1",
+        b"#",
+        b"-",
+        b"x\ny",
+        b"9" * 200,
+        "1e400_٣".encode(),
+        b"nan_inf",
+    )
     name = os.fsdecode(rng.choice(names)) + path.suffix
     target = path.with_name(name)
     if not target.exists():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import io
 import json
 import shutil
 import warnings
@@ -61,12 +63,23 @@ class Case:
         return self.folder / next(iter(self.changed), ".")
 
 
+class Plain(Random):
+    """Chooses the first of everything: an input that is read in the plainest way."""
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+    def random(self) -> float:
+        return 1.0
+
+
 @dataclass(frozen=True)
 class Reader:
     """What makes valid files in a folder, and what reads the folder after something in it was changed."""
 
     make: Callable[[Path], None]
     read: Callable[[Case], Any]
+    which: str = "*"  # files that are changed
 
 
 def _pixels(number: int, height: int = SIZE, width: int = SIZE) -> np.ndarray:
@@ -214,7 +227,13 @@ def _read_names(case: Case) -> object:
     return _read_dataset(case.folder, case, {"train_on": "room_1"}, {"hold_out": ["room_2"]})
 
 
-PATTERNS = ("{x}_{y}_{id}", "{x}_{y}_{}", "{steering}_{speed}_{group}", "{environment}/{x}_{y}_{id}.png", "{label}_{x}_{}")
+PATTERNS = (
+    "{x}_{y}_{id}",
+    "{x}_{y}_{}",
+    "{steering}_{speed}_{group}",
+    "{environment}/{x}_{y}_{id}.png",
+    "{label}_{x}_{}",
+)
 
 
 def _read_pattern(case: Case) -> object:
@@ -231,7 +250,9 @@ def _make_classes(folder: Path) -> None:
 
 
 def _read_folder(case: Case) -> object:
-    return _read_dataset(case.folder, case, {"label": "folder:2"}, {"split": "folder:1"}, {"class_names": ("cat", "dog")})
+    return _read_dataset(
+        case.folder, case, {"label": "folder:2"}, {"split": "folder:1"}, {"class_names": ("cat", "dog")}
+    )
 
 
 def _make_idx(folder: Path) -> None:
@@ -274,7 +295,12 @@ def _make_tub(folder: Path) -> None:
     _save_images(folder / "images")
     names = sorted(path.name for path in (folder / "images").iterdir())
     records = [
-        {"_index": number, "cam/image_array": name, "user/angle": number / 10 - 0.3, "user/throttle": 0.1 * (number % 3)}
+        {
+            "_index": number,
+            "cam/image_array": name,
+            "user/angle": number / 10 - 0.3,
+            "user/throttle": 0.1 * (number % 3),
+        }
         for number, name in enumerate(names)
     ]
     (folder / "catalog_0.catalog").write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -296,12 +322,15 @@ def _label_me() -> dict[str, Any]:
         shape("rectangle", [[1, 1], [5, 5]]),
         shape("circle", [[8, 8], [10, 8]]),
         shape("point", [[3, 3]]),
-        shape("mask", [[1, 1], [2, 2]], mask=MASK),
+        shape("mask", [[1, 1], [2, 2]], mask=_mask()),
     ]
     return {"version": "5", "imagePath": "a.png", "imageWidth": SIZE, "imageHeight": SIZE, "shapes": shapes}
 
 
-MASK = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGP4/5/h/38ADvkD/cbKY0sAAAAASUVORK5CYII="
+def _mask() -> str:
+    written = io.BytesIO()
+    Image.new("1", (2, 2), 1).save(written, "PNG")
+    return base64.b64encode(written.getvalue()).decode()
 
 
 def _coco() -> dict[str, Any]:
@@ -350,7 +379,9 @@ def _read_annotations(case: Case) -> object:
 def _make_polygons(folder: Path) -> None:
     _write(folder / "one.json", POLYGON)
     _write(folder / "several.json", [POLYGON, [[0, 0], [4, 0], [4, 4]]])
-    boxes = pd.DataFrame([[ROW["path"], 1, 1, 9, 9.5, "track"]], columns="path left top right bottom category".split())
+    boxes = pd.DataFrame(
+        [[ROW["path"], 1, 1, 9, 9.5, "track"]], columns="path left top right bottom category".split()
+    )
     boxes.to_csv(folder / "boxes.csv", index=False)
 
 
@@ -399,22 +430,6 @@ def _make_bundle(folder: Path) -> None:
     _bundle().save(folder)
 
 
-def _make_card(folder: Path) -> None:
-    _make_bundle(folder)
-    (folder / "kept").mkdir()  # what is changed is the card alone
-    for name in ("model.safetensors", "references.safetensors"):
-        shutil.move(folder / name, folder / "kept" / f"{name}.bin")
-
-
-def _read_card(case: Case) -> object:
-    for name in ("model.safetensors", "references.safetensors"):
-        if (case.folder / "kept" / f"{name}.bin").exists():
-            shutil.copy(case.folder / "kept" / f"{name}.bin", case.out / name)
-    if (case.folder / "card.json").exists():
-        shutil.copy(case.folder / "card.json", case.out / "card.json")
-    return _use_bundle(case.out)
-
-
 def _use_bundle(folder: Path) -> object:
     bundle = load_bundle(folder)
     size = bundle.card.input_size
@@ -425,7 +440,6 @@ def _use_bundle(folder: Path) -> object:
 
 def _make_weights(folder: Path) -> None:
     state = build_model("small_cnn", 2, weights="none").model.state_dict()
-    state = {name: value for name, value in state.items()}
     torch.save(state, folder / "weights.pth")
     torch.save({"state_dict": state, "epoch": 3}, folder / "checkpoint.ckpt")
     torch.save(state, folder / "old.pt", _use_new_zipfile_serialization=False)
@@ -541,8 +555,8 @@ READERS: dict[str, Reader] = {
     "labelme": Reader(lambda folder: _write(folder / "label.json", _label_me()), _read_annotations),
     "polygons": Reader(_make_polygons, _read_annotations),
     "masks": Reader(_make_masks, _read_masks),
-    "cards": Reader(_make_card, _read_card),
-    "bundles": Reader(_make_bundle, lambda case: _use_bundle(case.folder)),
+    "cards": Reader(_make_bundle, lambda case: _use_bundle(case.folder), "card.json"),
+    "bundles": Reader(_make_bundle, lambda case: _use_bundle(case.folder), "*.safetensors"),
     "weights": Reader(_make_weights, _read_weights),
     "explanations": Reader(_make_explanation, _read_explanation),
     "manifests": Reader(_make_manifest, _read_manifest),

@@ -53,9 +53,9 @@ refused(
 refused("activations turned into a Python number", "item gives")(lambda m, x: x / x.abs().max().item())
 refused("an if on values", "control flow")(lambda m, x: F.gelu(x) if x[0].mean() > -0.01 else F.relu(x))
 refused("a loop over the images", "control flow")(lambda m, x: torch.cat([F.gelu(i) for i in x.split(1)]))
-refused(
-    "cat of as many tensors as images", "cat of 1 tensors in this run and cat of 2 in an earlier one"
-)(lambda m, x: F.gelu(torch.cat(x.split(1))))
+refused("cat of as many tensors as images", "cat of 1 tensors in this run and cat of 2 in an earlier one")(
+    lambda m, x: F.gelu(torch.cat(x.split(1)))
+)
 refused("squeeze that drops a batch of one", "squeeze|control flow")(
     lambda m, x: F.gelu(F.adaptive_avg_pool2d(x, 1).squeeze()).reshape(x.shape[0], -1).repeat(1, 8)
 )
