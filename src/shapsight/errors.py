@@ -1,5 +1,10 @@
 """What a user's mistake gets: one small family of exceptions, each saying what was wrong and what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ShapsightError(Exception):
     """Root of every error that shapsight raises on purpose."""
@@ -31,3 +36,14 @@ class RunError(ShapsightError):
 
 class MissingDependency(ShapsightError):
     """An optional library is needed for this; the message names the extra that installs it."""
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Put the name of what is read before an error that does not say it."""
+    try:
+        yield
+    except ShapsightError as error:
+        if str(source) not in str(error):
+            error.args = (f"{source}: {error}",)
+        raise

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapsight.attribution.explanation import storage
-from shapsight.errors import ExplainerError
+from shapsight.data.given_files import are, is_text
+from shapsight.errors import ExplainerError, naming
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,10 @@ class _Saved:
         held: dict[str, Any] = tensors | card
         if set(held) != set(names):
             raise ExplainerError(f"{path} is damaged: it does not hold {', '.join(names)}")
-        return cls(**held | {"output_names": tuple(held["output_names"])})
+        if not are(is_text)(held["output_names"]):
+            raise ExplainerError(f"{path} is damaged: its output names are no texts")
+        with naming(path):
+            return cls(**held | {"output_names": tuple(held["output_names"])})
 
     @classmethod
     def _family(cls) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from PIL import Image
 
+from shapsight.data.given_files import is_number, read_json, refuse_endless
 from shapsight.errors import DataError, MissingDependency
 
 Mask = Bool[np.ndarray, "height width"]
@@ -51,9 +52,8 @@ def read_shapes(path: Path, grammar: str) -> Shapes | dict[str, Shapes]:
     if path.suffix.lower() == ".csv":
         return _boxes_of(_box_table(path))
     content = _json(path, grammar)
-    if isinstance(content, dict) and "annotations" in content and "images" in content:
-        return _coco(path, content)
-    return _shapes(path, content, grammar)
+    with _damaged(path, content):
+        return _coco(path, content) if _is_coco(content) else _shapes(path, content, grammar)
 
 
 def read_categories(path: Path, grammar: str) -> dict[str, Shapes | dict[str, Shapes]]:
@@ -70,7 +70,12 @@ def read_categories(path: Path, grammar: str) -> dict[str, Shapes | dict[str, Sh
         every = dict.fromkeys(map(_posix, table["path"].unique()), Shapes())
         return {kind: every | _boxes_of(table[table["category"].astype(str) == kind]) for kind in kinds}
     content = _json(path, grammar)
-    if isinstance(content, dict) and "annotations" in content and "images" in content:
+    with _damaged(path, content):
+        return _categories_of(path, content, grammar)
+
+
+def _categories_of(path: Path, content: Any, grammar: str) -> dict[str, Shapes | dict[str, Shapes]]:
+    if _is_coco(content):
         return _coco_categories(path, content)
     if isinstance(content, dict) and isinstance(content.get("shapes"), list):
         parts: dict[str, list[Any]] = {}
@@ -173,7 +178,7 @@ def _are_points(content: object) -> TypeGuard[list[list[float]]]:
     return (
         isinstance(content, list)
         and all(isinstance(corner, list) and len(corner) == 2 for corner in content)
-        and all(isinstance(number, int | float) for corner in content for number in corner)
+        and all(is_number(number) for corner in content for number in corner)
     )
 
 
@@ -183,9 +188,23 @@ def _is_polygon(content: object) -> bool:
 
 def _json(path: Path, grammar: str) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+        return read_json(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON: {error}. {grammar}") from error
+
+
+def _is_coco(content: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(content, dict) and "annotations" in content and "images" in content
+
+
+@contextmanager
+def _damaged(path: Path, content: object) -> Iterator[None]:
+    """Values of a wrong type end in errors of many kinds, wherever they are used."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        kind = "as a COCO file" if _is_coco(content) else "or holds no annotations"
+        raise DataError(f"{path} is damaged {kind}: {error!r:.200}") from error
 
 
 def _shapes(path: Path, content: Any, grammar: str) -> Shapes:
@@ -225,6 +244,7 @@ def _posix(path: object) -> str:
 
 def _box_table(path: Path) -> pd.DataFrame:
     try:
+        refuse_endless(path)
         table = pd.read_csv(path, skipinitialspace=True, encoding="utf-8-sig").rename(columns=str.strip)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read as boxes: {str(error).splitlines()[0]}") from error
@@ -233,7 +253,7 @@ def _box_table(path: Path) -> pd.DataFrame:
     for name in table.select_dtypes(exclude="number"):
         table[name] = table[name].map(lambda value: value.strip() if isinstance(value, str) else value)
     for name in BOX_COLUMNS[1:]:
-        if not pd.api.types.is_numeric_dtype(table[name]) or table[name].isna().any():
+        if not pd.api.types.is_numeric_dtype(table[name]) or not np.isfinite(table[name].astype(float)).all():
             raise DataError(f"{path} holds a box whose {name} is no number")
     return table
 
@@ -247,14 +267,11 @@ def _boxes_of(table: pd.DataFrame) -> dict[str, Shapes]:
 
 def _coco_categories(path: Path, content: Mapping[str, Any]) -> dict[str, Shapes | dict[str, Shapes]]:
     """A COCO file read once for each of its categories; every image is in each, be it without shapes."""
-    try:
-        names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
-        of_kind: dict[str, list[Any]] = {}
-        for annotation in content["annotations"]:
-            number = annotation.get("category_id")
-            of_kind.setdefault(names.get(number, f"category {number}"), []).append(annotation)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged as a COCO file: {error!r}") from error
+    names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", [])}
+    of_kind: dict[str, list[Any]] = {}
+    for annotation in content["annotations"]:
+        number = annotation.get("category_id")
+        of_kind.setdefault(names.get(number, f"category {number}"), []).append(annotation)
     return {kind: _coco(path, {**content, "annotations": of_kind[kind]}) for kind in sorted(of_kind)}
 
 
@@ -264,18 +281,15 @@ def _coco(path: Path, content: Mapping[str, Any]) -> dict[str, Shapes]:
     of_image: dict[Any, list[Mapping[str, Any]]] = {}
     for annotation in content["annotations"]:
         of_image.setdefault(annotation.get("image_id"), []).append(annotation)
-    try:
-        for image in content["images"]:
-            size = int(image["width"]), int(image["height"])
-            polygons: list[Polygon] = []
-            masks: list[Mask] = []
-            for annotation in of_image.get(image["id"], []):
-                more, drawn = _coco_shapes(annotation, size, path)
-                polygons += more
-                masks += drawn
-            found[_posix(image["file_name"])] = Shapes(polygons, size, masks)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged as a COCO file: {error!r}") from error
+    for image in content["images"]:
+        size = int(image["width"]), int(image["height"])
+        polygons: list[Polygon] = []
+        masks: list[Mask] = []
+        for annotation in of_image.get(image["id"], []):
+            more, drawn = _coco_shapes(annotation, size, path)
+            polygons += more
+            masks += drawn
+        found[_posix(image["file_name"])] = Shapes(polygons, size, masks)
     return found
 
 
@@ -284,7 +298,7 @@ def _coco_shapes(
 ) -> tuple[list[Polygon], list[Mask]]:
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, list) and segmentation:
-        return [np.array(flat, float).reshape(-1, 2) for flat in segmentation], []
+        return [_finite(np.array(flat, float).reshape(-1, 2)) for flat in segmentation], []
     if isinstance(segmentation, dict):
         counts = segmentation.get("counts")
         if isinstance(counts, str):
@@ -296,7 +310,13 @@ def _coco_shapes(
         runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         return [], [runs.reshape(size, order="C").T]
     x, y, width, height = annotation["bbox"]
-    return [box(x, y, x + width, y + height)], []
+    return [_finite(box(x, y, x + width, y + height))], []
+
+
+def _finite(polygon: Polygon) -> Polygon:
+    if not np.isfinite(polygon).all():
+        raise ValueError("a corner is no finite number")
+    return polygon
 
 
 def _decompressed(path: Path, counts: str, size: tuple[int, int]) -> Mask:

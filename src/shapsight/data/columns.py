@@ -115,7 +115,8 @@ def _refuse_unknown(names: Sequence[str], table: pd.DataFrame, scales: Mapping[s
 
 def _numbers(name: str, raw: pd.Series) -> pd.Series[float]:
     numbers = pd.to_numeric(raw, errors="coerce").astype(float)
-    numbers = numbers.where(np.isfinite(numbers))
+    with np.errstate(over="ignore"):  # targets are learned in float32, which ends at 3e38
+        numbers = numbers.where(np.isfinite(numbers.astype(np.float32)))
     if len(numbers) and numbers.isna().all():
         raise DataError(
             f"the target {name!r} holds no numbers: the first of its values is {_shown(raw.iloc[0])}"

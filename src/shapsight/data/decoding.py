@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from shapsight.data.depth import deep_colours, said_white, to_eight_bits, unopened_tiff
+from shapsight.data.given_files import refuse_endless
 from shapsight.errors import DataError
 
 PHOTOGRAPHS = tuple(
@@ -112,10 +113,18 @@ class Decoder:
             return Image.fromarray(opened[number])
         dataset, column = opened
         with self._lock:  # Arrow readers are not made for several threads
-            picture = dataset[number][column]
+            picture = self._row(name, dataset, number)[column]
         if not isinstance(picture, Image.Image):
             raise UndecodableError(f"{name}#{number}", "the dataset holds no image here")
         return picture
+
+    def _row(self, name: str, dataset: Any, number: int) -> Any:
+        try:
+            return dataset[number]
+        except IndexError:
+            raise
+        except Exception as error:  # as in _decode
+            raise UndecodableError(self.root / f"{name}#{number}", f"it is damaged: {error}") from error
 
     def _open(self, name: str) -> Any:
         from shapsight.data.sources.huggingface import image_column, is_saved_dataset, open_saved
@@ -144,6 +153,7 @@ def quiet_pillow() -> Iterator[None]:
 def _decode(path: Path, matte: str = "white") -> Picture:
     image_suffixes()  # registers what decodes .heic
     try:
+        refuse_endless(path)
         with Image.open(path) as image:
             image.load()
             has_orientation = image.getexif().get(ORIENTATION_TAG, 1) != 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,30 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapsight.data.decoded import Decoded
+from shapsight.data.given_files import (
+    are,
+    is_mapping,
+    is_number,
+    is_text,
+    misfit,
+    or_none,
+    parsed_json,
+)
 from shapsight.data.scale import PIXELS, Scale
-from shapsight.errors import DataError
+from shapsight.errors import DataError, naming
 
 FORMAT = "shapsight.manifest/1"
 SPLITS = ("train", "validation", "test", "unseen")
 COLUMNS = ("path", "environment", "split", "width", "height")
+CARD = {
+    "root": is_text,
+    "targets": are(is_text),
+    "notes": are(is_text),
+    "train_on": are(is_text),
+    "class_names": or_none(are(is_text)),
+    "scales": or_none(is_mapping),
+}
+SCALE = {"low": is_number, "high": is_number, "unit": is_text}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,29 +157,57 @@ class Manifest:
             raise DataError(f"there is no manifest.parquet in {folder}: was a dataset read into this run?")
         try:
             table = pq.read_table(path)
-            card = json.loads((table.schema.metadata or {})[b"shapsight"])
+            card = parsed_json((table.schema.metadata or {})[b"shapsight"].decode())
+            found = card["format"]
+            rows = table.to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path} is damaged or not a Parquet file: {error}") from error
-        except (KeyError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise DataError(f"{path} is a Parquet file, but not one that shapsight wrote") from error
-        if card["format"] != FORMAT:
-            raise DataError(f"{path} has format {card['format']!r}, this version reads {FORMAT!r}")
-        skipped = Path(folder) / "skipped.csv"
-        return cls(
-            root=Path(card["root"]),
-            table=table.to_pandas(),
-            targets=tuple(card["targets"]),
-            skipped=pd.read_csv(skipped, dtype=str) if skipped.is_file() else no_skipped(),
-            notes=tuple(card["notes"]),
-            train_on=tuple(card["train_on"]),
-            class_names=tuple(card.get("class_names", ())),
-            scales={name: Scale(**scale) for name, scale in card.get("scales", {}).items()},
-        )
+        if found != FORMAT:
+            raise DataError(f"{path} has format {found!r}, this version reads {FORMAT!r}")
+        scales = card.get("scales") or {}
+        wrong = misfit(card, CARD) or next(filter(None, (misfit(s, SCALE) for s in scales.values())), None)
+        wrong = wrong or _misfit_of(rows, card["targets"])
+        if wrong is not None:
+            raise DataError(f"{path} is damaged: {wrong}")
+        with naming(path):
+            return cls(
+                root=Path(card["root"]),
+                table=rows,
+                targets=tuple(card["targets"]),
+                skipped=_read_skipped(Path(folder) / "skipped.csv"),
+                notes=tuple(card["notes"]),
+                train_on=tuple(card["train_on"]),
+                class_names=tuple(card.get("class_names") or ()),
+                scales={name: Scale(**{key: scale[key] for key in SCALE}) for name, scale in scales.items()},
+            )
 
     def _is_in(self, split: str) -> np.ndarray:
         if split not in SPLITS:
             raise DataError(f"{split!r} is not a split: there are {', '.join(SPLITS)}")
         return (self.table["split"] == split).to_numpy(bool)
+
+
+def _misfit_of(table: pd.DataFrame, targets: Sequence[str]) -> str | None:
+    """The first column that holds something else than it should; which columns there must be is checked elsewhere."""
+    numbers, texts = ("width", "height", *targets), ("path", "environment", "split", "label", "group")
+    for name in table.columns:
+        values = table[name]
+        if name in numbers and not (pd.api.types.is_numeric_dtype(values) and values.notna().all()):
+            return f"its column {name} holds something else than numbers"
+        if name in texts and not all(isinstance(value, str) for value in values):
+            return f"its column {name} holds something else than texts"
+    return None
+
+
+def _read_skipped(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return no_skipped()
+    try:
+        return pd.read_csv(path, dtype=str)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def no_skipped() -> pd.DataFrame:

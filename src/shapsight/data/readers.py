@@ -11,6 +11,7 @@ import pandas as pd
 
 from shapsight.data.columns import label_column, range_scales, target_columns
 from shapsight.data.decoded import Decoded
+from shapsight.data.given_files import is_file
 from shapsight.data.images import Progress, inspect_images
 from shapsight.data.manifest import COLUMNS, Manifest, no_skipped
 from shapsight.data.reading_notes import (
@@ -32,7 +33,7 @@ from shapsight.data.sources.table_file import SUFFIXES as TABLES
 from shapsight.data.sources.table_file import list_table
 from shapsight.data.sources.tub import is_tub, list_tubs
 from shapsight.data.splits import draw_splits, environments_to_train_on, known_splits
-from shapsight.errors import DataError
+from shapsight.errors import DataError, naming
 
 Task = Literal["regression", "classification"]
 KEPT_IN_MEMORY = 1 << 30  # bytes of decoded pixels that a manifest may carry until they are used
@@ -87,63 +88,66 @@ def read_dataset(
     for name, share in {"validation_share": validation_share, "test_share": test_share}.items():
         if not 0 <= share < 1:
             raise DataError(f"{name}={share} is not a share: it must be 0 or more and below 1")
-    rules = Rules(label, environment, split, group)
-    listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), rules)
-    task = task or _task(listing, targets, label)
-    table = _with_columns(listing, environment, split, group)
-    known = set(table["environment"])
-    decoded = Decoded(KEPT_IN_MEMORY)
-    inspections = inspect_images(listing.root, list(table["path"]), progress=progress, keep=decoded)
-    table = table.assign(width=[i.width for i in inspections], height=[i.height for i in inspections])
-    scales_found: dict[str, Scale | None] = {}
-    if task == "classification":
-        table["label"], reasons = label_column(table, label or listing.label, listing)
-    else:
-        scales_found, reasons = target_columns(table, targets, scales or {}, listing)
-    darker = darker_than_others([i.white for i in inspections])
-    reasons = [
-        i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
-    ]
-    table, skipped = _usable(table, reasons, listing)
-    for entry in skipped:
-        decoded.take(entry["path"])
-    trained: tuple[str, ...] = ()
-    if for_training:
-        held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
-        trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
-        table["split"] = draw_splits(
-            table, trained, validation_share=validation_share, test_share=test_share, seed=seed
+    with naming(source):
+        rules = Rules(label, environment, split, group)
+        listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), rules)
+        task = task or _task(listing, targets, label)
+        table = _with_columns(listing, environment, split, group)
+        known = set(table["environment"])
+        decoded = Decoded(KEPT_IN_MEMORY)
+        inspections = inspect_images(listing.root, list(table["path"]), progress=progress, keep=decoded)
+        table = table.assign(width=[i.width for i in inspections], height=[i.height for i in inspections])
+        scales_found: dict[str, Scale | None] = {}
+        if task == "classification":
+            table["label"], reasons = label_column(table, label or listing.label, listing)
+        else:
+            scales_found, reasons = target_columns(table, targets, scales or {}, listing)
+        darker = darker_than_others([i.white for i in inspections])
+        reasons = [
+            i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
+        ]
+        table, skipped = _usable(table, reasons, listing)
+        for entry in skipped:
+            decoded.take(entry["path"])
+        trained: tuple[str, ...] = ()
+        if for_training:
+            held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
+            trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
+            table["split"] = draw_splits(
+                table, trained, validation_share=validation_share, test_share=test_share, seed=seed
+            )
+        elif "split" not in table.columns:
+            table["split"] = "unseen"
+        classes = (
+            _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
         )
-    elif "split" not in table.columns:
-        table["split"] = "unseen"
-    classes = _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
-    notes = [how_it_was_read(table, listing, rules, tuple(scales_found), classes), *listing.notes]
-    if task == "regression" and targets is None:
-        notes += counting_note(listing.counting)
-    if for_training:
-        notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
-    final = range_scales(scales_found, table[table["split"] == "train"])
-    if for_training:
-        notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
-    notes += reading_notes(
-        table,
-        skipped,
-        listing.left_alone,
-        for_training=for_training,
-        inspections=[i for i, reason in zip(inspections, reasons, strict=True) if reason is None],
-        has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
-    )
-    return Manifest(
-        root=listing.root,
-        table=_ordered(table, tuple(final)),
-        targets=tuple(final),
-        skipped=pd.DataFrame(skipped) if skipped else no_skipped(),
-        notes=tuple(notes),
-        train_on=trained,
-        class_names=classes,
-        scales=final,
-        decoded=decoded,
-    )
+        notes = [how_it_was_read(table, listing, rules, tuple(scales_found), classes), *listing.notes]
+        if task == "regression" and targets is None:
+            notes += counting_note(listing.counting)
+        if for_training:
+            notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
+        final = range_scales(scales_found, table[table["split"] == "train"])
+        if for_training:
+            notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
+        notes += reading_notes(
+            table,
+            skipped,
+            listing.left_alone,
+            for_training=for_training,
+            inspections=[i for i, reason in zip(inspections, reasons, strict=True) if reason is None],
+            has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
+        )
+        return Manifest(
+            root=listing.root,
+            table=_ordered(table, tuple(final)),
+            targets=tuple(final),
+            skipped=pd.DataFrame(skipped) if skipped else no_skipped(),
+            notes=tuple(notes),
+            train_on=trained,
+            class_names=classes,
+            scales=final,
+            decoded=decoded,
+        )
 
 
 def _usable(
@@ -219,7 +223,7 @@ def _with_columns(
 def _whole_path(root: Path, spec: object) -> str:
     """A row's own region of interest; a file below the dataset gets its whole path, so that it is found anywhere."""
     path = root / str(spec)
-    return str(path.resolve()) if isinstance(spec, str) and path.is_file() else str(spec)
+    return str(path.resolve()) if isinstance(spec, str) and is_file(path) else str(spec)
 
 
 def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[str, str]]:

@@ -17,8 +17,9 @@ from PIL import Image
 
 from shapsight.data.annotations import Shapes, box, read_shapes, refuse_another_size, shapes_of
 from shapsight.data.decoding import decode_image, image_suffixes
+from shapsight.data.given_files import is_file, is_folder
 from shapsight.data.image_files import is_image
-from shapsight.errors import DataError
+from shapsight.errors import DataError, naming
 
 WHITE = 127  # a mask's pixel above this grey level is inside
 GRAMMAR = (
@@ -96,9 +97,9 @@ def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:
             )
         return Roi(text, partial(_below, int(row)))
     path = Path(text)
-    if path.is_dir():
+    if is_folder(path):
         return Roi(text, partial(_mask_from_folder, path))
-    if not path.is_file():
+    if not is_file(path):
         function = _imported(text)
         if function is not None:
             return Roi(text, partial(_from_function, text, function))
@@ -170,13 +171,16 @@ def _from_column(column: str, row: Row) -> Mask:
     if text.startswith("box:"):
         try:
             left, top, right, bottom = map(float, text.removeprefix("box:").split(","))
+            if not np.isfinite([left, top, right, bottom]).all():
+                raise ValueError("a side is no finite number")
         except ValueError as error:
             raise DataError(f"{text!r} of {row['path']} is no box:LEFT,TOP,RIGHT,BOTTOM") from error
         return _from_shapes(Path(text), Shapes([box(left, top, right, bottom)]), row)
     path = Path(text)
-    if path.is_file() and is_image(path):
-        return _read_mask(path, row)
-    return read_roi(text).draw(row)
+    with naming(row["path"]):
+        if is_file(path) and is_image(path):
+            return _read_mask(path, row)
+        return read_roi(text).draw(row)
 
 
 def _imported(text: str) -> Callable[[Row], Any] | None:

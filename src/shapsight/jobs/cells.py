@@ -166,11 +166,11 @@ def load_cell(path: Path) -> pd.DataFrame | None:
     """A result that is there already; None where it is not, or is damaged and must be made again."""
     try:
         table = pq.read_table(path)
-    except (FileNotFoundError, pa.ArrowException):
+        if (table.schema.metadata or {}).get(b"shapsight") != FORMAT.encode():
+            return None
+        return pd.DataFrame(table.to_pandas())
+    except (OSError, ValueError, TypeError, pa.ArrowException):
         return None
-    if (table.schema.metadata or {}).get(b"shapsight") != FORMAT.encode():
-        return None
-    return pd.DataFrame(table.to_pandas())
 
 
 def to_explain(manifest: Manifest, count: int, seed: int) -> np.ndarray:

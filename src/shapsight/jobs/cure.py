@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from shapsight.data.given_files import is_number
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
@@ -139,10 +140,10 @@ def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
     return Budget(
         arch=card.arch,
         weights=settings.weights or run.weights,
-        epochs=settings.epochs or int(card.training["epochs"]),
+        epochs=settings.epochs or int(_of_training(run, "epochs")),
         images_per_epoch=round(float(np.mean(shown))),
-        batch_size=settings.batch_size or int(card.training["batch_size"]),
-        learning_rate=float(card.training["learning_rate"]),
+        batch_size=settings.batch_size or int(_of_training(run, "batch_size")),
+        learning_rate=_of_training(run, "learning_rate"),
         schedule=card.training.get("schedule", "constant"),
         warm_up=int(card.training.get("warm_up", 0)),
         image_size=settings.image_size or card.input_size,
@@ -156,6 +157,17 @@ def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
         validation_share=validation,
         device=settings.device,
     )
+
+
+def _of_training(run: TrainedRun, name: str) -> float:
+    """A number that the model was trained with; a bundle that was made by hand may not say it."""
+    card, value = run.path / "model" / "card.json", run.bundle.card.training.get(name)
+    if not is_number(value) or value <= 0:
+        raise RunError(
+            f"{card} does not say with which {name} the model was trained ({value!r:.60}), so "
+            "remedies cannot be tried with the same: make the run with shapsight train"
+        )
+    return float(value)
 
 
 def save_table(table: pd.DataFrame, stem: Path) -> None:

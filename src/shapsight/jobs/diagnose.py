@@ -17,7 +17,7 @@ from shapsight.jobs.diagnosis.parts import run_parts, wanted_parts
 from shapsight.jobs.diagnosis.settings import DiagnoseSettings
 from shapsight.jobs.diagnosis.subject import subject_of
 from shapsight.jobs.narrator import Narrator
-from shapsight.jobs.run_folder import CARD, RunFolder
+from shapsight.jobs.run_folder import CARD, RunFolder, read_card
 from shapsight.jobs.trained_run import open_run
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
@@ -79,8 +79,7 @@ def _check(folder: Path) -> None:
         raise RunError(f"{folder} is a file; --out needs a folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    card = folder / CARD
-    if not card.is_file() or json.loads(card.read_text()).get("job") != COMMAND:
+    if not (folder / CARD).is_file() or read_card(folder).get("job") != COMMAND:
         raise RunError(f"{folder} is not empty and holds no diagnosis; choose another --out")
 
 

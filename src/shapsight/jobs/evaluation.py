@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import asdict, replace
@@ -21,7 +20,7 @@ from shapsight.jobs.error_sections import error_figures, error_section
 from shapsight.jobs.narrator import Narrator, duration
 from shapsight.jobs.pages import left_out_section, write_page
 from shapsight.jobs.reading import DataOptions, read
-from shapsight.jobs.run_folder import RunFolder
+from shapsight.jobs.run_folder import CARD, RunFolder, read_card
 from shapsight.jobs.summary import measures
 from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.devices import chosen_device
@@ -109,13 +108,13 @@ def _read(
 
 def _as_before(folder: Path, options: DataOptions) -> DataOptions:
     """How the run's own dataset was read, but for what is given now."""
-    path = folder / "run.json"
-    before = json.loads(path.read_text())["settings"].get("reading") if path.is_file() else None
+    before = read_card(folder)["settings"].get("reading") if (folder / CARD).is_file() else None
     if not isinstance(before, dict):
         return options
     before["scale"] = tuple(before.get("scale", ()))
     given = {name: value for name, value in asdict(options).items() if value != getattr(DataOptions(), name)}
-    return replace(DataOptions(**before), hold_out=None, **given)
+    known = {name: value for name, value in before.items() if hasattr(DataOptions(), name)}
+    return replace(DataOptions(**known), hold_out=None, **given)
 
 
 def _page(judged: Judged, bundle: Bundle, settings: dict[str, Any], command: str, seconds: float) -> Page:

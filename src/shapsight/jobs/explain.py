@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.outputs import Outputs, TopK
 from shapsight.attribution.short import METHODS, EightBitModel, Method, explain
+from shapsight.data.given_files import parsed_json, read_text
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import cropped_square, decode_image
 from shapsight.errors import DataError, ExplainerError, ModelError
@@ -154,7 +154,7 @@ def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> t
         bundle = load_bundle(folder)
         bundle.model.to(device)
         return Subject(bundle, bundle.card.input_size, bundle.card.output_names, True), paths[1:]
-    names = _class_names(settings.classes)
+    names = class_names(settings.classes)
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
     for sentence in built.notes:
         narrator.note(sentence)
@@ -163,12 +163,13 @@ def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> t
     return Subject(model, settings.image_size or built.size, names, False), paths
 
 
-def _class_names(path: Path | None) -> tuple[str, ...]:
+def class_names(path: Path | None) -> tuple[str, ...]:
+    """The names in a JSON list, or in a text with one a line. Raises `ModelError` for anything else."""
     if path is None:
         return ()
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        names = json.loads(text) if path.suffix == ".json" else text.splitlines()
+        text = read_text(path)
+        names = parsed_json(text) if path.suffix == ".json" else text.splitlines()
     except (OSError, ValueError) as error:
         raise ModelError(f"the class names {path} cannot be read: {error}") from error
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):

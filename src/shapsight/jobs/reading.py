@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from shapsight.data.given_files import is_file, read_text
 from shapsight.data.manifest import Manifest
 from shapsight.data.readers import Task, read_dataset
 from shapsight.errors import DataError
@@ -89,6 +90,10 @@ def _scale(text: str) -> tuple[str, str]:
 def _class_names(text: str) -> list[str]:
     """Names by comma, or the lines of a file."""
     path = Path(text)
-    if not path.is_file():
+    if not is_file(path):
         return _by_comma(text)
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"the class names {path} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -11,11 +11,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shapsight.data.given_files import (
+    are,
+    is_mapping,
+    is_number,
+    is_text,
+    is_whole,
+    misfit,
+    or_none,
+    read_json,
+)
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 
 CARD = "run.json"
 CHECKPOINTS = "checkpoints"
+KINDS = {"settings": is_mapping, "status": is_text}
+SETTINGS = {
+    **dict.fromkeys(("roi", "weights"), or_none(is_text)),
+    "seed": or_none(is_whole),
+    "reading": or_none(is_mapping),
+}
+READING = {"validation_share": or_none(is_number), "scale": or_none(are(is_text))}
 FREE = ("device", "devices", "logger")  # what a resumed run may change
 
 
@@ -80,7 +97,7 @@ class RunFolder:
 
     @classmethod
     def _resumed(cls, target: Path, path: Path, settings: Mapping[str, Any]) -> RunFolder:
-        card = json.loads((path / CARD).read_text())
+        card = read_card(path)
         differing = differences(card["settings"], json.loads(json.dumps(dict(settings), default=str)))
         if differing:
             raise RunError(f"{target} was begun with other settings and cannot go on with these: {differing}")
@@ -116,10 +133,23 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def read_card(folder: Path) -> dict[str, Any]:
+    """A run's own card, run.json. Raises `RunError` where it is damaged."""
+    try:
+        card = read_json(folder / CARD)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / CARD} is damaged: {error}") from error
+    if (wrong := misfit(card, KINDS)) is None:
+        wrong = misfit(card["settings"], SETTINGS) or misfit(card["settings"].get("reading") or {}, READING)
+    if wrong is not None:
+        raise RunError(f"{folder / CARD} is damaged: {wrong}")
+    return dict(card)
+
+
 def _take_up(target: Path, path: Path) -> None:
     """A run that was interrupted goes back to where it is worked on."""
     has_more_to_do = (target / CARD).is_file() and (target / CHECKPOINTS).is_dir() and not path.exists()
-    if has_more_to_do and json.loads((target / CARD).read_text())["status"] != "done":
+    if has_more_to_do and read_card(target)["status"] != "done":
         target.replace(path)
 
 

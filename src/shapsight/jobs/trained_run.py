@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from shapsight.data.manifest import Manifest
 from shapsight.errors import RunError
-from shapsight.jobs.run_folder import CARD
+from shapsight.jobs.run_folder import CARD, read_card
 from shapsight.models.bundle import Bundle, load_bundle
 
 
@@ -52,5 +51,5 @@ def open_run(folder: str | os.PathLike[str]) -> TrainedRun:
         )
     if not (path / "model" / "card.json").is_file():
         raise RunError(f"{path} holds no trained model (model/card.json): did its training end?")
-    settings = json.loads((path / CARD).read_text()).get("settings", {})
+    settings = read_card(path)["settings"]
     return TrainedRun(path, load_bundle(path / "model"), Manifest.load(path), settings)

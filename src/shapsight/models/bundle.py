@@ -21,13 +21,30 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import shapsight
+from shapsight.data.given_files import (
+    are,
+    is_mapping,
+    is_number,
+    is_text,
+    is_whole,
+    misfit,
+    parsed_json,
+    read_text,
+)
 from shapsight.data.scale import Scale
-from shapsight.errors import ModelError
+from shapsight.errors import DataError, ModelError, naming
 from shapsight.models.build import build_model
 from shapsight.models.rescaled import in_units
 from shapsight.models.weights import load_state
 
 FORMAT = "shapsight.bundle/1"
+CARD = {
+    **dict.fromkeys(("arch", "task", "channel_order", "model_hash"), is_text),
+    **dict.fromkeys(("output_names", "class_names"), are(is_text)),
+    **dict.fromkeys(("output_scales", "training", "metrics", "versions", "scales"), is_mapping),
+    **dict.fromkeys(("mean", "std"), lambda value: are(is_number)(value) and len(value) == 3),
+    "input_size": is_whole,
+}
 FILES = ("model.safetensors", "references.safetensors", "card.json")
 
 
@@ -81,7 +98,7 @@ class Card:
     def from_json(cls, text: str, source: str = "the card") -> Card:
         """Read `to_json`'s text. Raises `ModelError`, naming `source`, if it is another format or damaged."""
         try:
-            content = json.loads(text)
+            content = parsed_json(text)
             found = content.get("format")
         except (ValueError, AttributeError) as error:
             raise ModelError(f"{source} is damaged: it is not a JSON object ({error})") from error
@@ -92,9 +109,12 @@ class Card:
         try:
             tuples = {name: tuple(content[name]) for name in ("output_names", "mean", "std", "class_names")}
             scales = {name: tuple(scale) for name, scale in content.get("scales", {}).items()}
-            return cls(**{**content, **tuples, "scales": scales})
-        except (KeyError, TypeError) as error:
+            card = cls(**{**content, **tuples, "scales": scales})
+        except (AttributeError, KeyError, TypeError) as error:
             raise ModelError(f"{source} is damaged: a field is missing or unknown ({error})") from error
+        if (wrong := misfit(vars(card), CARD)) is not None:
+            raise ModelError(f"{source} is damaged: {wrong}")
+        return card
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,21 +202,37 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
             raise ModelError(
                 f"{folder} is no bundle: {name} is missing. Expected {', '.join(FILES)} in a folder"
             )
-    card = Card.from_json((folder / "card.json").read_text(encoding="utf-8"), str(folder / "card.json"))
+    card = _read_card(folder / "card.json")
     state = _read(folder / "model.safetensors")
     references = _read(folder / "references.safetensors").get("references")
     if references is None:
         raise ModelError(f"{folder / 'references.safetensors'} holds no tensor called references")
-    model = build_model(card.arch, len(card.output_names), weights="none").model
-    scales = [Scale(*card.scales.get(name, ())) for name in card.output_names]
-    model = in_units(model, scales).eval()
+    with naming(folder / "card.json"):
+        model = build_model(card.arch, len(card.output_names), weights="none").model
+    model = in_units(model, _scales_of(card, folder / "card.json")).eval()
     load_state(model, state, str(folder / "model.safetensors"))
     if weights_hash(model) != card.model_hash:
         raise ModelError(
             f"{folder / 'model.safetensors'} holds other weights than card.json was written for: one of the two "
             "was changed or comes from another run, so nothing the card says is sure"
         )
-    return Bundle(model, card, references)
+    with naming(folder / "references.safetensors"):
+        return Bundle(model, card, references)
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+    return Card.from_json(text, str(path))
+
+
+def _scales_of(card: Card, path: Path) -> list[Scale]:
+    try:
+        return [Scale(*card.scales.get(name, ())) for name in card.output_names]
+    except (DataError, TypeError) as error:
+        raise ModelError(f"{path} is damaged: a scale cannot be read ({error})") from error
 
 
 def normalise(

@@ -28,7 +28,7 @@ from shapsight.attribution.explanation import (
 from shapsight.attribution.explanation.detail import Detail, at_detail
 from shapsight.attribution.explanation.selection import Images, Wanted
 from shapsight.attribution.region_values import RegionValues
-from shapsight.errors import ExplainerError
+from shapsight.errors import ExplainerError, naming
 
 if TYPE_CHECKING:
     import numpy as np
@@ -348,7 +348,8 @@ class Explanation:
 
         Raises `ExplainerError` for a missing, truncated or foreign file, and for one of another version.
         """
-        return cls(**storage.load(path))
+        with naming(path):
+            return cls(**storage.load(path))
 
     def to_xarray(self) -> xarray.Dataset:
         """An `xarray.Dataset` with named dimensions and coordinates.

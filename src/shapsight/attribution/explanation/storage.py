@@ -12,6 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from shapsight.data.given_files import (
+    Kind,
+    are,
+    is_mapping,
+    is_number,
+    is_text,
+    misfit,
+    or_none,
+    parsed_json,
+    refuse_endless,
+)
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
@@ -24,6 +35,13 @@ OPTIONAL = ("std_errors", "unresolved", "above_noise", "part_labels", "part_std_
 # What has a value for each pixel, and over how many leading dimensions it shares a scale in half precision.
 HALVED = {"values": 2, "std_errors": 2, "unresolved": 2, "above_noise": 2, "images": 1}
 SCALE = "{}.scale"
+CARD = {
+    "output_names": are(is_text),
+    "settings": is_mapping,
+    "method": or_none(is_text),
+    "model_name": or_none(is_text),
+}
+STORED: dict[str, Kind] = {"dtype": is_text, "largest_error": is_number, "largest_gap_change": is_number}
 # The largest value becomes 2^15: half precision reaches 65504, and small values stay clear of its subnormal ones.
 LARGEST_HALF = 2.0**15
 SMALLEST_SCALE = 1e-37
@@ -82,17 +100,22 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The attributes of the explanation in a file. See `Explanation.load`."""
     tensors, card = read(path, FAMILY, VERSION)
     missing = [name for name in NEEDED if name not in tensors]
-    try:
-        known = {name: card.get(name, "") for name in ("method", "model_name")}
-        known |= {"output_names": tuple(card["output_names"]), "settings": dict(card["settings"])}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ExplainerError(f"{path} is damaged: its metadata cannot be read") from error
+    wrong = misfit(card, CARD)
+    if wrong is None and "stored" in card["settings"]:
+        wrong = misfit(card["settings"]["stored"], STORED)
+    if wrong is not None:
+        raise ExplainerError(f"{path} is damaged: its metadata cannot be read ({wrong})")
+    known = {name: card.get(name) or "" for name in ("method", "model_name")}
+    known |= {"output_names": tuple(card["output_names"]), "settings": dict(card["settings"])}
     if missing:
         raise ExplainerError(f"{path} is damaged: it holds no {', '.join(missing)}")
     found = {name: tensors[name] for name in (*NEEDED, *OPTIONAL) if name in tensors}
     for name, dimensions in HALVED.items():
         if SCALE.format(name) in tensors:
-            found[name] = _restored(found[name], tensors[SCALE.format(name)], dimensions)
+            scale = tensors[SCALE.format(name)]
+            if name not in found or scale.shape != found[name].shape[:dimensions]:
+                raise ExplainerError(f"{path} is damaged: the scale of its {name} does not fit")
+            found[name] = _restored(found[name], scale, dimensions)
     return found | known
 
 
@@ -102,11 +125,12 @@ def read(
     """The tensors and the card of what `write` wrote. Raises `ExplainerError` for whatever else `path` may be."""
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).exists():
+    if not Path(path).exists() and not Path(path).is_symlink():
         raise ExplainerError(f"there is no {what} at {path}")
     if Path(path).is_dir():
         raise ExplainerError(f"{path} is a folder; an {what} is one file")
     try:
+        refuse_endless(Path(path))
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             _check_version(path, metadata.get("format"), family, version, what)
@@ -114,7 +138,7 @@ def read(
     except (SafetensorError, OSError) as error:
         raise ExplainerError(f"{path} is damaged, cut short or not a safetensors file: {error}") from error
     try:
-        return tensors, dict(json.loads(metadata["card"]))
+        return tensors, dict(parsed_json(metadata["card"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ExplainerError(f"{path} is damaged: its metadata cannot be read") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from shapsight.data.columns import numeric_targets
+from shapsight.data.given_files import refuse_endless
 from shapsight.data.rules import refuse_lists
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError, MissingDependency
@@ -33,6 +34,8 @@ def open_saved(path: Path) -> dict[str, Any]:
             f"{path} was saved by Hugging Face datasets, which is not installed: pip install datasets"
         ) from error
     try:
+        for file in path.rglob("*"):
+            refuse_endless(file)
         saved = datasets.load_from_disk(str(path))
     except Exception as error:  # a damaged folder ends in errors of many kinds
         raise DataError(f"{path} cannot be read by Hugging Face datasets: {error}") from error
@@ -47,6 +50,22 @@ def image_column(dataset: Any, path: Path) -> str:
     return str(names[0])
 
 
+def _without_images(dataset: Any, path: Path) -> pd.DataFrame:
+    """The other columns. Raises `DataError` where the rows are damaged."""
+    image = image_column(dataset, path)
+    try:
+        frame = pd.DataFrame(dataset.remove_columns([image]).to_dict())
+    except Exception as error:  # as above
+        raise DataError(f"the rows of {path} cannot be read: {error}") from error
+    for column, feature in dataset.features.items():
+        if (
+            type(feature).__name__ == "ClassLabel"
+            and not frame[column].dropna().between(-1, len(feature.names) - 1).all()
+        ):
+            raise DataError(f"{path} is damaged: its column {column} holds numbers of no class")
+    return frame
+
+
 def list_saved(path: Path) -> Listing:
     """Every row of every split, with its plain columns and the names of its classes."""
     parts = []
@@ -54,8 +73,7 @@ def list_saved(path: Path) -> Listing:
     label = None
     several: list[str] = []
     for split, dataset in open_saved(path).items():
-        image = image_column(dataset, path)
-        frame = pd.DataFrame(dataset.remove_columns([image]).to_dict())
+        frame = _without_images(dataset, path)
         for column, feature in dataset.features.items():
             if type(feature).__name__ in LISTS and type(feature.feature).__name__ == "ClassLabel":
                 several.append(str(column))

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
+from shapsight.data.given_files import refuse_endless
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
@@ -49,6 +50,7 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
     Raises `DataError` for a file that is damaged, cut off, or of other numbers.
     """
     try:
+        refuse_endless(path)
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

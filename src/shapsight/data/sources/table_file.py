@@ -81,8 +81,9 @@ def _read(path: Path) -> pd.DataFrame:
         return _read_text(path, "\t" if kind == ".tsv" else ",")
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path} has no rows: the file is empty") from error
-    except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as {kind[1:]}: {str(error).splitlines()[0]}") from error
+    except (ValueError, TypeError, OSError, RecursionError, OverflowError, pa.ArrowException) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} cannot be read as {kind[1:]}: {said}") from error
 
 
 def _read_text(path: Path, separator: str) -> pd.DataFrame:
@@ -133,9 +134,16 @@ def _inside(root: Path, given: object, allow_outside: bool) -> tuple[str, str]:
         return "", "there is no path"
     home = root.resolve()
     path = Path(given.strip())
-    if not (home / path).exists():
-        path = _from_elsewhere(home, given.strip()) or path
-    whole = (home / path).resolve()
+    try:
+        if not (home / path).exists():
+            path = _from_elsewhere(home, given.strip()) or path
+        whole = (home / path).resolve()
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # too long, a link to itself (an error of both kinds), a null byte
+        return "", "no file can be found under such a path"
     if whole.is_relative_to(home):
         inside = path.relative_to(home) if path.is_absolute() and path.is_relative_to(home) else path
         return (whole.relative_to(home) if inside.is_absolute() else inside).as_posix(), ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from shapsight.data.given_files import parsed_json, refuse_endless
 from shapsight.data.sources.listing import Listing
 from shapsight.data.sources.names import natural
 from shapsight.errors import DataError
@@ -76,7 +76,7 @@ def _records(tub: Path) -> list[tuple[str, Any]]:
     )
     found = []
     for file in files:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = _text(file)
         lines = text.splitlines() if file.suffix == ".catalog" else [text]
         found += [
             (f"{file.name}, record {n}", _json(line)) for n, line in enumerate(lines, 1) if line.strip()
@@ -89,7 +89,7 @@ def _deleted(tub: Path) -> set[int]:
     manifest = tub / "manifest.json"
     if not manifest.is_file():
         return set()
-    lines = manifest.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = _text(manifest).splitlines()
     last = _json(lines[-1]) if lines else None
     deleted = last.get("deleted_indexes", []) if isinstance(last, dict) else None
     if not isinstance(deleted, list):
@@ -97,8 +97,17 @@ def _deleted(tub: Path) -> set[int]:
     return {number for number in deleted if isinstance(number, int)}
 
 
+def _text(file: Path) -> str:
+    """A file of records; bytes that are no text make a record unreadable, not all of them."""
+    try:
+        refuse_endless(file)
+        return file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise DataError(f"{file} cannot be opened: {(error.strerror or str(error)).lower()}") from error
+
+
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parsed_json(text)
     except ValueError:
         return None

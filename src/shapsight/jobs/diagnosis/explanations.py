@@ -15,6 +15,7 @@ from torch import Tensor
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.outputs import Outputs, TopK
+from shapsight.data.given_files import read_json
 from shapsight.errors import ExplainerError, RunError
 from shapsight.jobs.diagnosis.case import Report, silent
 from shapsight.models.bundle import Bundle, weights_hash
@@ -88,7 +89,9 @@ class KeptExplanations:
         found = explainer(bundle.prepare(images), outputs, progress=report, show=images.float() / 255)
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / CARD).exists():
-            (self.folder / CARD).write_text(json.dumps(asdict(self.identity), indent=2) + "\n")
+            part = self.folder / f".{CARD}.part"
+            part.write_text(json.dumps(asdict(self.identity), indent=2) + "\n")
+            part.replace(self.folder / CARD)
         numbers = [int(path.stem) for path in self.folder.glob("*.csv") if path.stem.isdigit()]
         stem = self.folder / f"{max(numbers, default=0) + 1:04}"
         found.save(stem.with_suffix(".safetensors"))
@@ -103,7 +106,7 @@ class KeptExplanations:
         for table in sorted(self.folder.glob("*.csv")):
             file = table.with_suffix(".safetensors")
             if file.is_file():
-                keys = pd.read_csv(table, dtype=str)["pixels"]
+                keys = _keys_in(table)
                 known |= {str(key): (file, number) for number, key in enumerate(keys)}
         return known
 
@@ -130,13 +133,29 @@ class KeptExplanations:
 
     def _check(self, folder: Path) -> None:
         for path in sorted(folder.glob(f"*/{CARD}")):
-            found = json.loads(path.read_text()).get("model_hash")
+            found = _model_hash(path)
             if found != self.identity.model_hash:
                 raise RunError(
                     f"the explanations in {path.parent} are of another model (weights {str(found)[:12]}) than this "
                     f"run's (weights {self.identity.model_hash[:12]}): was it trained again? Use --overwrite to make "
                     "them anew, or another --out"
                 )
+
+
+def _keys_in(table: Path) -> Sequence[str]:
+    """The images of which a file holds explanations; none where the table is damaged, so they are made anew."""
+    try:
+        return list(pd.read_csv(table, dtype=str)["pixels"])
+    except (OSError, ValueError, KeyError):
+        return ()
+
+
+def _model_hash(path: Path) -> str:
+    try:
+        card = read_json(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}): delete {path.parent}, and it is made anew") from error
+    return str(card.get("model_hash")) if isinstance(card, dict) else "unknown"
 
 
 def _fingerprint(image: UInt8[Tensor, "3 size size"]) -> str:

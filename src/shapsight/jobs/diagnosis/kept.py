@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from shapsight.data.given_files import read_json
 from shapsight.jobs.diagnosis.case import Findings
 
 FORMAT = "shapsight.findings/1"
@@ -72,7 +74,7 @@ def keep(findings: Findings, folder: Path, key: str, seconds: float) -> Kept:
 def read_kept(folder: Path, key: str) -> Kept | None:
     """What `keep` wrote with the same key; None where there is nothing, something else, or something damaged."""
     try:
-        card = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        card = read_json(folder / FACTS)
         if card["format"] != FORMAT or card["key"] != key:
             return None
         tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in card["tables"]}
@@ -88,7 +90,7 @@ def read_kept(folder: Path, key: str) -> Kept | None:
             left_out=tuple(card["left_out"]),
             seconds=float(card["seconds"]),
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
 
 
