@@ -95,13 +95,10 @@ def _key_figures(diagnosed: Diagnosed) -> list[KeyFigure]:
             )
         )
     for place, said in (("home", "at home"), ("elsewhere", "elsewhere")):
-        inside, chance = known(look, f"inside_{place}"), known(look, f"inside_{place}_chance")
-        if inside is not None and chance is not None:
-            figures.append(
-                KeyFigure(
-                    f"attribution outside the ROI, {said}", f"{1 - inside:.0%}", f"chance {1 - chance:.0%}"
-                )
-            )
+        share, low, high = (known(look, f"scene_share_{place}{end}") for end in ("", "_low", "_high"))
+        if share is not None:
+            interval = "" if low is None or high is None else f"95 % {low:.0%} to {high:.0%}"
+            figures.append(KeyFigure(f"scene's share of {look['output']}, {said}", f"{share:.0%}", interval))
     share = known(why, "scene_share")
     if share is not None:
         interval = f"95 % {why['scene_share_low']:.0%} to {why['scene_share_high']:.0%}"

@@ -34,6 +34,7 @@ from shapsight.models.bundle import Bundle
 
 # Floating-point operations that exact values may take in all: some 25 seconds on two cores.
 EXACT_WORK = 9e12
+LEAST_WORK = 2e8  # of a forward pass: that of a small network costs more than its operations
 # What exact values divide an image into: the first that can be afforded.
 GRIDS = ((3, 4), (2, 5), (2, 4), (2, 3))
 ABSENT = 2  # references that stand for what is hidden, where values against references are tested
@@ -281,7 +282,7 @@ def measure_agreement(subject: Subject, effort: Effort, into: Measured, report: 
 def measure_exactly(subject: Subject, effort: Effort, into: Measured, report: Report) -> None:
     """Exact Shapley values of a few regions, from all their coalitions."""
     versions = len(subject.references) + 1  # of each coalition: behind every reference, and behind the masker
-    work = versions * work_of(subject.model, subject.images[:1])
+    work = versions * max(LEAST_WORK, work_of(subject.model, subject.images[:1]))
     grid, count = affordable(work, len(subject.images), effort.regions)
     some = subject.first(count)
 
@@ -302,7 +303,7 @@ def measure_exactly(subject: Subject, effort: Effort, into: Measured, report: Re
     if effort.regions is None and regions < 12:
         into.left_out.append(
             f"Exact Shapley values are of {regions} regions: of 12 they take {4096 * versions:,} forward passes an "
-            "image, which this model makes slow. regions=12 computes them."
+            "image, which would take long. regions=12 computes them."
         )
 
 
