@@ -414,3 +414,21 @@ def test_killed_commands_go_on_and_end_where_undisturbed_ones_do():
     printed = bench("kills.py", "--kills", "2", "--quick")
     for command in ("train", "diagnose", "cure", "explain"):
         assert f"| {command} | 2 |" in printed
+
+
+def test_a_tubs_record_with_a_list_for_a_number_is_read_like_any_other(tmp_path):
+    records = [
+        {
+            "_index": n if n else [n],
+            "cam/image_array": f"{n}.png",
+            "user/angle": n / 10,
+            "user/throttle": n / 20,
+        }
+        for n in range(5)
+    ]
+    for number in range(5):
+        picture(tmp_path / f"{number}.png")
+    (tmp_path / "catalog_0.catalog").write_text("\n".join(map(json.dumps, records)))
+    (tmp_path / "manifest.json").write_text('{"deleted_indexes": [3]}')
+    manifest = read_dataset(tmp_path)
+    assert sorted(manifest.table["path"]) == ["0.png", "1.png", "2.png", "4.png"]

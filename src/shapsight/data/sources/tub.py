@@ -84,17 +84,17 @@ def _records(tub: Path) -> list[tuple[str, Any]]:
     return found
 
 
-def _deleted(tub: Path) -> set[int]:
+def _deleted(tub: Path) -> list[int]:
     """The numbers of deleted records, in the last line of the manifest."""
     manifest = tub / "manifest.json"
     if not manifest.is_file():
-        return set()
+        return []
     lines = _text(manifest).splitlines()
     last = _json(lines[-1]) if lines else None
     deleted = last.get("deleted_indexes", []) if isinstance(last, dict) else None
     if not isinstance(deleted, list):
         raise DataError(f"{manifest} is damaged: its last line does not say which records were deleted")
-    return {number for number in deleted if isinstance(number, int)}
+    return [number for number in deleted if isinstance(number, int)]
 
 
 def _text(file: Path) -> str:
