@@ -37,7 +37,7 @@ def list_tubs(path: Path) -> Listing:
             name = record.get(IMAGE) if isinstance(record, dict) else None
             if not isinstance(name, str):
                 skipped.append({"path": where, "reason": f"the record names no image ({IMAGE})"})
-            elif record.get("_index") in deleted:
+            elif isinstance(record.get("_index"), int) and record["_index"] in deleted:
                 skipped.append({"path": name, "reason": "it was deleted in the tub"})
             else:
                 place = (folder / Path(name).name).relative_to(path).as_posix()
@@ -84,17 +84,17 @@ def _records(tub: Path) -> list[tuple[str, Any]]:
     return found
 
 
-def _deleted(tub: Path) -> list[int]:
+def _deleted(tub: Path) -> set[int]:
     """The numbers of deleted records, in the last line of the manifest."""
     manifest = tub / "manifest.json"
     if not manifest.is_file():
-        return []
+        return set()
     lines = _text(manifest).splitlines()
     last = _json(lines[-1]) if lines else None
     deleted = last.get("deleted_indexes", []) if isinstance(last, dict) else None
     if not isinstance(deleted, list):
         raise DataError(f"{manifest} is damaged: its last line does not say which records were deleted")
-    return [number for number in deleted if isinstance(number, int)]
+    return {number for number in deleted if isinstance(number, int)}
 
 
 def _text(file: Path) -> str:
