@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from shapsight import Explanation, load_bundle, read_dataset
 from shapsight.attribution.region_values import RegionValues
-from shapsight.data.images import decode_image, inspect_images
+from shapsight.data.images import decode_image, inspect_images, load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
 from shapsight.data.roi import read_roi
@@ -32,6 +33,7 @@ from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.trained_run import open_run
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card
+from shapsight.models.train import fit
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ROW = {"path": "room/a.png", "width": 16, "height": 16}
@@ -432,3 +434,33 @@ def test_a_tubs_record_with_a_list_for_a_number_is_read_like_any_other(tmp_path)
     (tmp_path / "manifest.json").write_text('{"deleted_indexes": [3]}')
     manifest = read_dataset(tmp_path)
     assert sorted(manifest.table["path"]) == ["0.png", "1.png", "2.png", "4.png"]
+
+
+class Trap:
+    def __reduce__(self):
+        return open, ("unpickled", "w")
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "pickle", "other"])
+def test_a_training_refuses_to_go_on_from_a_damaged_checkpoint(tmp_path, table, damage, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    manifest = read_dataset(tmp_path / "table.csv")
+    images = load_images(manifest, list(manifest.table["path"]), 16)
+    folder = tmp_path / "checkpoints"
+    built = build_model("small_cnn", 1, weights="none")
+    fit(built, manifest, images, epochs=1, references=2, checkpoints=folder, progress=False)
+    checkpoint = folder / "last.ckpt"
+    whole = checkpoint.read_bytes()
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    checkpoint.write_bytes(
+        {
+            "cut": whole[:-100],
+            "empty": b"",
+            "pickle": pickle.dumps(Trap(), protocol=2),
+            "other": (tmp_path / "other.ckpt").read_bytes(),
+        }[damage]
+    )
+    with pytest.raises(ModelError, match=r"last\.ckpt is damaged, .* delete it"):
+        fit(built, manifest, images, epochs=2, references=2, checkpoints=folder, progress=False)
+    assert not (tmp_path / "unpickled").exists()
