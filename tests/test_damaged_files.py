@@ -357,7 +357,18 @@ def test_a_damaged_list_of_what_was_left_out_is_named(manifest, content):
         Manifest.load(manifest)
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '"a"', '{"settings": 3, "status": "done"}', "\xff", DEEP])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        '"a"',
+        '{"settings": 3, "status": "done"}',
+        '{"settings": {"seed": -1}, "status": ""}',
+        "\xff",
+        DEEP,
+    ],
+)
 def test_a_damaged_card_of_a_run_is_named(bundle, manifest, text):
     (manifest / "run.json").write_text(text, encoding="latin-1")
     with pytest.raises(RunError, match=r"run\.json is damaged"):

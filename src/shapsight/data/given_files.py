@@ -78,7 +78,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return abs(value) < LARGEST  # which NaN is not
 
 
-def is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
     """A whole number that fits 63 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 

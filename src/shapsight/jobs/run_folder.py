@@ -29,7 +29,7 @@ CHECKPOINTS = "checkpoints"
 KINDS = {"settings": is_mapping, "status": is_text}
 SETTINGS = {
     **dict.fromkeys(("roi", "weights"), or_none(is_text)),
-    "seed": or_none(is_whole),
+    "seed": or_none(lambda value: is_whole(value) and value >= 0),
     "reading": or_none(is_mapping),
 }
 READING = {"validation_share": or_none(is_number), "scale": or_none(are(is_text))}
