@@ -78,9 +78,14 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return abs(value) < LARGEST  # which NaN is not
 
 
-def is_whole(value: object) -> TypeGuard[int]:
+def is_whole(value: object) -> bool:
     """A whole number that fits 63 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def is_count(value: object) -> bool:
+    """A whole number of 0 or more."""
+    return isinstance(value, int) and is_whole(value) and value >= 0
 
 
 def is_mapping(value: object) -> bool:
