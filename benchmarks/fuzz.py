@@ -3,6 +3,7 @@
 python benchmarks/fuzz.py                              # 500 inputs for each of 22 readers, about ten minutes
 python benchmarks/fuzz.py --inputs 20 --reader csv     # a few
 python benchmarks/fuzz.py --reader csv --seed 123      # one again, with its traceback
+python benchmarks/fuzz.py --again printed.txt          # those that failed before
 
 Small valid files are made, something in them is changed at random, and they are read. Each input ends in one of:
 a result; a `ShapsightError` that names the file or its folder; or what must not be: an error that names neither, any
@@ -16,6 +17,7 @@ import argparse
 import faulthandler
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import sys
@@ -237,6 +239,14 @@ def again(reader: str, seed: int, scratch: Path) -> Ending:
     return ending
 
 
+def _failed(printed: Path) -> dict[str, list[int]]:
+    """Readers and seeds, as this command prints what failed."""
+    found: dict[str, list[int]] = {}
+    for reader, seed in re.findall(r"^--reader '(.+?)' --seed (\d+):", printed.read_text(), re.M):
+        found.setdefault(reader, []).append(int(seed))
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -248,6 +258,7 @@ def main() -> int:
         "--seconds", type=float, default=SECONDS, help="after which an input counts as hanging"
     )
     parser.add_argument("--seed", type=int, help="this one input alone, with its traceback")
+    parser.add_argument("--again", type=Path, help="the inputs that an earlier run printed, from a file")
     given = parser.parse_args()
     readers = given.reader or list(READERS)
     with tempfile.TemporaryDirectory(prefix="shapsight-fuzz-") as temporary:
@@ -255,18 +266,16 @@ def main() -> int:
         if given.seed is not None:
             return int(again(readers[0], given.seed, scratch).outcome not in GOOD)
         counts = {}
-        for reader in readers:
+        seeds = list(range(given.first, given.first + given.inputs))
+        wanted = dict.fromkeys(readers, seeds) if given.again is None else _failed(given.again)
+        for reader, numbers in wanted.items():
             counts[reader] = Counter[str]()
             place = scratch / reader.replace(" ", "_")
-            for seed, ending in run(
-                reader, list(range(given.first, given.first + given.inputs)), place, given.seconds
-            ):
+            for seed, ending in run(reader, numbers, place, given.seconds):
                 counts[reader][ending.outcome] += 1
                 if ending.outcome not in GOOD:
-                    print(
-                        f"--reader '{reader}' --seed {seed}: {ending.outcome}: {ending.said[:300]} {ending.changed}",
-                        flush=True,
-                    )
+                    said = f"{ending.outcome}: {ending.said[:300]} {ending.changed}".replace("\n", " ")
+                    print(f"--reader '{reader}' --seed {seed}: {said}", flush=True)
             print(f"{reader}: {dict(counts[reader])}", file=sys.stderr, flush=True)
             shutil.rmtree(place, ignore_errors=True)
     print(table(counts))

@@ -29,7 +29,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
 from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
-from shapsight.errors import DataError
+from shapsight.errors import DataError, naming
 from shapsight.jobs.cells import load_cell, save_cell
 from shapsight.jobs.cure import CureSettings, budget_of
 from shapsight.jobs.diagnosis.case import Findings
@@ -513,7 +513,8 @@ def _read_run(case: Case) -> object:
     from shapsight.data.turns import take_turns
 
     run = open_run(case.folder)
-    turns = take_turns(run.manifest.environments, run.manifest.train_on)
+    with naming(run.path):
+        turns = take_turns(run.manifest.environments, run.manifest.train_on)
     return run.roi, budget_of(run, CureSettings(("flip",)), turns)
 
 

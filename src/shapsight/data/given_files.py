@@ -83,6 +83,11 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
+def is_count(value: object) -> bool:
+    """A whole number of 0 or more."""
+    return isinstance(value, int) and is_whole(value) and value >= 0
+
+
 def is_mapping(value: object) -> bool:
     """An object of JSON."""
     return isinstance(value, Mapping)

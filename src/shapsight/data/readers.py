@@ -102,6 +102,8 @@ def read_dataset(
             table["label"], reasons = label_column(table, label or listing.label, listing)
         else:
             scales_found, reasons = target_columns(table, targets, scales or {}, listing)
+            if "label" in table.columns:  # beside targets anything, which no file could hold as one column
+                table["label"] = table["label"].map(str)
         darker = darker_than_others([i.white for i in inspections])
         reasons = [
             i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)

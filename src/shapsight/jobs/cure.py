@@ -22,7 +22,7 @@ from shapsight.data.remedies.treatment import STRENGTH
 from shapsight.data.roi import read_roi
 from shapsight.data.turns import Turns, in_turn, take_turns
 from shapsight.diagnosis.ranking import rank, recommend
-from shapsight.errors import DataError, RunError
+from shapsight.errors import DataError, RunError, naming
 from shapsight.jobs.cells import Budget, Cell, Material, load_cell, run_cell, save_cell
 from shapsight.jobs.cure_page import Cured, cure_page, summarise_cure
 from shapsight.jobs.narrator import Narrator, part_of
@@ -78,7 +78,8 @@ def cure(
     started = time.monotonic()
     chosen_device(settings.device)  # a wrong one is said before any work is done
     trained = open_run(run)
-    turns = take_turns(trained.manifest.environments, trained.manifest.train_on)
+    with naming(trained.path):
+        turns = take_turns(trained.manifest.environments, trained.manifest.train_on)
     budget = budget_of(trained, settings, turns)
     recipes = read_recipes(settings.recipes, turns)
     for recipe in recipes:

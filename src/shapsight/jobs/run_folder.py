@@ -13,10 +13,10 @@ from typing import Any
 
 from shapsight.data.given_files import (
     are,
+    is_count,
     is_mapping,
     is_number,
     is_text,
-    is_whole,
     misfit,
     or_none,
     read_json,
@@ -29,7 +29,7 @@ CHECKPOINTS = "checkpoints"
 KINDS = {"settings": is_mapping, "status": is_text}
 SETTINGS = {
     **dict.fromkeys(("roi", "weights"), or_none(is_text)),
-    "seed": or_none(is_whole),
+    "seed": or_none(is_count),
     "reading": or_none(is_mapping),
 }
 READING = {"validation_share": or_none(is_number), "scale": or_none(are(is_text))}

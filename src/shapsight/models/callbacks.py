@@ -15,8 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from shapsight.data.given_files import is_mapping, is_whole, misfit
+from shapsight.errors import ModelError
+from shapsight.models.weights import read_pickle
+
 OnEpoch = Callable[[int, int, float, float], None]
 CHECKPOINT = "last.ckpt"
+CONTENT = {"state_dict": is_mapping, "callbacks": is_mapping, "loops": is_mapping, "epoch": is_whole}
 
 
 class NotFiniteError(Exception):
@@ -134,6 +139,22 @@ class Checkpoints(Checkpoint):
         self.path = folder / CHECKPOINT
         self.resumed = 0
         self.complaint: str | None = None
+
+    def found(self) -> Path | None:
+        """The checkpoint to go on from, if there is one. Raises `ModelError` for a damaged one."""
+        if not self.path.is_file():
+            return None
+        try:
+            content = read_pickle(self.path)
+            wrong = misfit(content, CONTENT)
+        except ModelError as error:
+            wrong = str(error)
+        if wrong is not None:
+            raise ModelError(
+                f"the checkpoint {self.path} is damaged, so the training cannot go on from it: delete it, and the same "
+                f"command begins anew ({wrong})"
+            )
+        return self.path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         part = self.path.with_name(f".{self.path.name}.part")

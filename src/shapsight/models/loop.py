@@ -136,7 +136,7 @@ def run(
     resume: Path | None = None
     if checkpoints is not None:
         callbacks.append(checkpoints)
-        resume = checkpoints.path if checkpoints.path.is_file() else None
+        resume = checkpoints.found()
     with quiet_lightning(), bar.progress:
         trainer = _trainer(callbacks, plan, has_checkpoints=checkpoints is not None)
         try:

@@ -44,7 +44,7 @@ def read_state(path: str | Path) -> State:
         raise ModelError(
             f"the weights {path} are {what}. Expected a .safetensors or .pth file, 'imagenet' or 'none'"
         )
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -140,7 +140,8 @@ def _read_safetensors(path: Path) -> object:
         raise ModelError(f"{path} is damaged or not a safetensors file: {_first_line(error)}") from error
 
 
-def _read_pickle(path: Path) -> Any:
+def read_pickle(path: Path) -> Any:
+    """What torch saved, if it holds nothing but tensors and plain values. Raises `ModelError` for anything else."""
     try:
         with warnings.catch_warnings():  # about pickle protocols, right before the error that says it better
             warnings.simplefilter("ignore")

@@ -37,9 +37,14 @@ def open_saved(path: Path) -> dict[str, Any]:
         for file in path.rglob("*"):
             refuse_endless(file)
         saved = datasets.load_from_disk(str(path))
+        parts = dict(saved) if isinstance(saved, dict) else {".": saved}
+        for part in parts.values():
+            part.data.validate(full=True)  # Arrow reads outside its memory where a file's offsets are wrong
     except Exception as error:  # a damaged folder ends in errors of many kinds
         raise DataError(f"{path} cannot be read by Hugging Face datasets: {error}") from error
-    return dict(saved) if isinstance(saved, dict) else {".": saved}
+    if not parts:
+        raise DataError(f"{path} holds no splits")
+    return parts
 
 
 def image_column(dataset: Any, path: Path) -> str:

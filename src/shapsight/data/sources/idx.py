@@ -61,11 +61,13 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
             f"{path} holds numbers of type 0x{content[2]:02x}; images and labels are of type 0x08"
         )
     header = 4 + 4 * content[3]
+    if len(content) < header:
+        raise DataError(f"{path} is cut off: it ends within its header of {header} bytes")
     shape = tuple(int(size) for size in np.frombuffer(content[4:header], ">u4"))
-    if len(shape) != content[3] or len(content) - header != math.prod(shape):
+    if len(content) - header != math.prod(shape):
         raise DataError(
             f"{path} is cut off or damaged: its header says {' × '.join(map(str, shape))}, which is "
-            f"{math.prod(shape)} bytes, but {max(0, len(content) - header)} follow"
+            f"{math.prod(shape)} bytes, but {len(content) - header} follow"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from shapsight.data.columns import numeric_targets
 from shapsight.data.decoding import PHOTOGRAPHS
@@ -75,7 +76,9 @@ def _read(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     try:
         if kind == ".parquet":
-            return pd.read_parquet(path)
+            stored = pq.read_table(path)
+            stored.validate(full=True)  # of texts that are none, Arrow complains only when they are looked at
+            return _without_categories(stored.to_pandas())
         if kind in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True, encoding="utf-8-sig")
         return _read_text(path, "\t" if kind == ".tsv" else ",")
@@ -84,6 +87,12 @@ def _read(path: Path) -> pd.DataFrame:
     except (ValueError, TypeError, OSError, RecursionError, OverflowError, pa.ArrowException) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as {kind[1:]}: {said}") from error
+
+
+def _without_categories(table: pd.DataFrame) -> pd.DataFrame:
+    """Categories as the values that they stand for: pandas refuses to ask of them what it can ask of texts."""
+    kinds = {name: table[name].cat.categories.dtype for name in table.select_dtypes("category")}
+    return table.astype({name: object if kind == "str" else kind for name, kind in kinds.items()})
 
 
 def _read_text(path: Path, separator: str) -> pd.DataFrame:

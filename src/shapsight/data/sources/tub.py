@@ -37,7 +37,7 @@ def list_tubs(path: Path) -> Listing:
             name = record.get(IMAGE) if isinstance(record, dict) else None
             if not isinstance(name, str):
                 skipped.append({"path": where, "reason": f"the record names no image ({IMAGE})"})
-            elif record.get("_index") in deleted:
+            elif isinstance(record.get("_index"), int) and record["_index"] in deleted:
                 skipped.append({"path": name, "reason": "it was deleted in the tub"})
             else:
                 place = (folder / Path(name).name).relative_to(path).as_posix()
