@@ -27,6 +27,7 @@ from shapsight.errors import DataError, ExplainerError, ModelError, RunError, Sh
 from shapsight.jobs.cells import load_cell, save_cell
 from shapsight.jobs.cure import CureSettings, budget_of
 from shapsight.jobs.diagnosis.case import Findings
+from shapsight.jobs.diagnosis.explanations import KeptExplanations
 from shapsight.jobs.diagnosis.kept import keep, read_kept
 from shapsight.jobs.explain import class_names
 from shapsight.jobs.run_folder import RunFolder
@@ -475,3 +476,20 @@ def test_a_training_refuses_to_go_on_from_a_damaged_checkpoint(tmp_path, table, 
     with pytest.raises(ModelError, match=r"last\.ckpt is damaged, .* delete it"):
         fit(built, manifest, images, epochs=2, references=2, checkpoints=folder, progress=False)
     assert not (tmp_path / "unpickled").exists()
+
+
+def test_what_a_killed_diagnosis_left_half_written_is_cleared_and_damaged_tables_are_made_anew(
+    tmp_path, bundle
+):
+    loaded = load_bundle(bundle)
+    images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    kept = KeptExplanations(tmp_path / "kept", loaded, ("x",), references=2)
+    whole = kept.explain(images, ["a", "b", "c"], chunk=1)
+    (kept.folder / ".0004.safetensors.123.part").write_bytes(b"half")
+    (kept.folder / "0002.csv").write_bytes(b"")
+    again = kept.explain(images, ["a", "b", "c"], chunk=1)
+    assert torch.equal(whole.values, again.values)
+    assert not list(kept.folder.glob(".*.part"))
+    (kept.folder / "card.json").write_text("")
+    with pytest.raises(RunError, match=r"card\.json is damaged .* delete"):
+        KeptExplanations(tmp_path / "kept", loaded, ("x",), references=2)

@@ -64,6 +64,8 @@ class KeptExplanations:
         chunk: int | None = None,
     ) -> Explanation:
         """The explanation of all images, in their order; those that are there already are read."""
+        for half in self.folder.glob(".*.part"):  # of a process that was killed while it wrote
+            half.unlink()
         keys = [_fingerprint(image) for image in images]
         known = self._known()
         missing = [number for number, key in enumerate(keys) if key not in known]
