@@ -30,7 +30,9 @@ def chosen_device(name: str) -> torch.device:
             raise RuntimeError("it holds shapes, but no numbers")
         return device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # torch's own words for a name that it does not know are a list of all that it does.
+        why = "" if "device type at start" in str(error) else f": {str(error).strip().splitlines()[0]}"
         raise ModelError(
-            f"--device {name} is not to be had here: {str(error).strip().splitlines()[0]}. There are auto, cpu, and "
-            "cuda, cuda:1 or mps where torch finds them"
+            f"--device {name} is not to be had here{why}. There are auto, cpu, and cuda, cuda:1 or mps where torch "
+            "finds them"
         ) from error
