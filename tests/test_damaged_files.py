@@ -142,7 +142,7 @@ def test_json_lines_of_something_else_are_refused(tmp_path, line):
 
 
 def test_a_parquet_text_that_is_none_is_refused(tmp_path, table):
-    paths = pa.array([b"\xff\xfe.png"] * 6, pa.binary()).view(pa.binary()).cast(pa.string(), safe=False)
+    paths = pa.array([b"\xff\xfe.png"] * 6).cast(pa.string(), safe=False)
     pq.write_table(pa.table({"path": paths, "steering": table["steering"]}), tmp_path / "table.parquet")
     with pytest.raises(DataError, match=r"table\.parquet"):
         read_dataset(tmp_path / "table.parquet")
@@ -493,3 +493,12 @@ def test_what_a_killed_diagnosis_left_half_written_is_cleared_and_damaged_tables
     (kept.folder / "card.json").write_text("")
     with pytest.raises(RunError, match=r"card\.json is damaged .* delete"):
         KeptExplanations(tmp_path / "kept", loaded, ("x",), references=2)
+
+
+def test_a_manifest_whose_texts_are_none_is_refused(manifest):
+    table = pq.read_table(manifest / "manifest.parquet")
+    none = pa.array([b"\xff\xfe"] * len(table)).cast(pa.string(), safe=False)
+    damaged = table.set_column(table.column_names.index("path"), "path", none)
+    pq.write_table(damaged.replace_schema_metadata(table.schema.metadata), manifest / "manifest.parquet")
+    with pytest.raises(DataError, match=r"manifest\.parquet is damaged"):
+        Manifest.load(manifest)

@@ -25,6 +25,7 @@ from shapsight.data.given_files import (
     misfit,
     or_none,
     parsed_json,
+    read_parquet,
 )
 from shapsight.data.scale import PIXELS, Scale
 from shapsight.errors import DataError, naming
@@ -156,7 +157,7 @@ class Manifest:
         if not path.is_file():
             raise DataError(f"there is no manifest.parquet in {folder}: was a dataset read into this run?")
         try:
-            table = pq.read_table(path)
+            table = read_parquet(path)
             card = parsed_json((table.schema.metadata or {})[b"shapsight"].decode())
             found = card["format"]
             rows = table.to_pandas()

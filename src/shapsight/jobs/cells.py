@@ -22,6 +22,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.outputs import TopK
+from shapsight.data.given_files import read_parquet
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.treatment import STRENGTH, Treatment
@@ -165,7 +166,7 @@ def save_cell(table: pd.DataFrame, path: Path) -> None:
 def load_cell(path: Path) -> pd.DataFrame | None:
     """A result that is there already; None where it is not, or is damaged and must be made again."""
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
         if (table.schema.metadata or {}).get(b"shapsight") != FORMAT.encode():
             return None
         return pd.DataFrame(table.to_pandas())

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shapsight.data.columns import numeric_targets
 from shapsight.data.decoding import PHOTOGRAPHS
+from shapsight.data.given_files import read_parquet
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
@@ -76,9 +76,7 @@ def _read(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     try:
         if kind == ".parquet":
-            stored = pq.read_table(path)
-            stored.validate(full=True)  # of texts that are none, Arrow complains only when they are looked at
-            return _without_categories(stored.to_pandas())
+            return _without_categories(read_parquet(path).to_pandas())
         if kind in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True, encoding="utf-8-sig")
         return _read_text(path, "\t" if kind == ".tsv" else ",")

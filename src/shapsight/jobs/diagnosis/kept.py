@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from shapsight.data.given_files import read_json
+from shapsight.data.given_files import read_json, read_parquet
 from shapsight.jobs.diagnosis.case import Findings
 
 FORMAT = "shapsight.findings/1"
@@ -77,7 +77,7 @@ def read_kept(folder: Path, key: str) -> Kept | None:
         card = read_json(folder / FACTS)
         if card["format"] != FORMAT or card["key"] != key:
             return None
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in card["tables"]}
+        tables = {name: read_parquet(folder / f"{name}.parquet").to_pandas() for name in card["tables"]}
         figures = {title: folder / name for title, name in card["figures"].items()}
         if not all(path.is_file() for path in figures.values()):
             return None
