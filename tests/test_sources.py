@@ -374,51 +374,36 @@ def test_a_hugging_face_folder_without_the_library_names_it(tmp_path, monkeypatc
         read_dataset(tmp_path)
 
 
-class SavedImages:
-    """Stands for a split of Hugging Face's library, which the tests do not need: columns, features, rows."""
+def saved_images(folder, several: bool = False):
+    """A folder as Hugging Face's library saves it: ten grey pictures, each with an answer, or with several."""
+    import datasets
 
-    def __init__(self, rows: list[dict[str, object]]) -> None:
-        kind = type("Image", (), {})
-        label = type("ClassLabel", (), {"names": ["no", "yes"]})
-        self.rows, self.features = rows, {"picture": kind(), "answer": label()}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: int) -> dict[str, object]:
-        return self.rows[number]
-
-    def remove_columns(self, names: list[str]) -> "SavedImages":
-        return SavedImages([{k: v for k, v in row.items() if k not in names} for row in self.rows])
-
-    def to_dict(self) -> dict[str, list[object]]:
-        return {name: [row[name] for row in self.rows] for name in self.rows[0]}
+    datasets.disable_progress_bars()
+    label = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features(
+        {"picture": datasets.Image(), "answer": datasets.List(label) if several else label}
+    )
+    rows = {
+        "picture": [Image.new("L", (8, 6), 20 * n) for n in range(10)],
+        "answer": [[n % 2, 1] if several else n % 2 for n in range(10)],
+    }
+    train = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict({"train": train, "test": train.select(range(4))}).save_to_disk(str(folder))
+    return folder
 
 
-def test_a_hugging_face_folder_gives_pictures_labels_and_splits(tmp_path, monkeypatch):
-    rows = [{"picture": Image.new("L", (8, 6), 20 * n), "answer": n % 2} for n in range(10)]
-    fake = type(sys)("datasets")
-    fake.load_from_disk = lambda _: {"train": SavedImages(rows), "test": SavedImages(rows[:4])}
-    monkeypatch.setitem(sys.modules, "datasets", fake)
-    (tmp_path / "dataset_dict.json").write_text("{}")
-    manifest = read_dataset(tmp_path)
+def test_a_hugging_face_folder_gives_pictures_labels_and_splits(tmp_path):
+    manifest = read_dataset(saved_images(tmp_path / "saved"))
     assert manifest.class_names == ("no", "yes")
     assert len(manifest.split("test")) == 4
     row = manifest.table.index[manifest.table["path"] == "train#7"][0]
     assert (load_images(manifest, list(manifest.table["path"]), 6)[row] == 140).all()
 
 
-def test_several_labels_of_an_image_are_refused_with_their_column(tmp_path, monkeypatch, drives):
+def test_several_labels_of_an_image_are_refused_with_their_column(tmp_path, drives):
     """In a folder of Hugging Face's, and in any table that holds lists."""
-    rows = [{"picture": Image.new("L", (8, 6), 20 * n), "answer": [n % 2, 1]} for n in range(10)]
-    saved = SavedImages(rows)
-    saved.features = saved.features | {"answer": type("List", (), {"feature": saved.features["answer"]})()}
-    fake = type(sys)("datasets")
-    fake.load_from_disk = lambda _: {"train": saved}
-    monkeypatch.setitem(sys.modules, "datasets", fake)
-    (tmp_path / "dataset_dict.json").write_text("{}")
     with pytest.raises(DataError, match=r"'answer' holds several values in one row.* column of 0 and 1"):
-        read_dataset(tmp_path)
+        read_dataset(saved_images(tmp_path / "saved", several=True))
     folder, table = drives
     path = written(folder, table.assign(tags=[["wet", "dark"]] * 12), "jsonl")
     for options in ({"label": "tags"}, {"environment": "tags"}, {"targets": ["tags"]}, {"group": "tags"}):
