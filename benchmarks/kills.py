@@ -55,6 +55,7 @@ TRAINING = [
 ]
 PRELOADED = ["shapsight.cli", "shapsight.jobs.training", "shapsight.jobs.diagnose", "shapsight.jobs.cure"]
 PRELOADED += ["shapsight.jobs.explain", "shapsight.models.loop", "sklearn.cluster", "matplotlib.pyplot"]
+QUICK = {"diagnose": ["--only", "look"], "cure": ["--epochs", "1"]}  # the last of an option counts
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 REACTION = 0.004  # seconds at most from the beginning of a write to the kill
@@ -192,7 +193,7 @@ def command_line(command: str, scratch: Path, out: Path, *, is_quick: bool = Fal
             "cpu",
         ],
     }
-    less = ["--only", "look"] if is_quick and command == "diagnose" else []
+    less = QUICK.get(command, []) if is_quick else []
     return [command, *rest[command], *less, "--out", str(out)]
 
 
@@ -336,7 +337,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=25, help="of each command")
     parser.add_argument("--command", choices=COMMANDS, action="append", help="by default all four")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one part of the diagnosis instead of all four")
+    parser.add_argument("--quick", action="store_true", help="one part of the diagnosis, and epochs of one")
     given = parser.parse_args()
     found = {}
     with prepared() as (scratch, killer):
