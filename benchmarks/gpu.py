@@ -893,12 +893,12 @@ def _deep_sweep(bench: Bench, name: str, case: deep.Case, chunks: tuple[int, ...
 @contextmanager
 def largest_chunk(references: int) -> Iterator[None]:
     """DeepShap works with so many references at a time, if they fit into memory."""
-    before = memory.LARGEST_CHUNK_ON_DEVICE
-    memory.LARGEST_CHUNK_ON_DEVICE = references
+    before = memory.LARGEST_CHUNK, memory.LARGEST_CHUNK_ON_DEVICE
+    memory.LARGEST_CHUNK = memory.LARGEST_CHUNK_ON_DEVICE = references
     try:
         yield
     finally:
-        memory.LARGEST_CHUNK_ON_DEVICE = before
+        memory.LARGEST_CHUNK, memory.LARGEST_CHUNK_ON_DEVICE = before
 
 
 def _gradient_sweep(bench: Bench) -> None:
