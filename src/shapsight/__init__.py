@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from shapsight.attribution.gradient import GradientShap
     from shapsight.attribution.outputs import TopK
     from shapsight.attribution.partition import PartitionShap
+    from shapsight.attribution.references import ChosenReferences, choose_references
     from shapsight.attribution.regions import RegionShap
     from shapsight.attribution.short import explain
     from shapsight.data.readers import read_dataset
@@ -25,7 +26,9 @@ _HOMES = {
     "GradientShap": "shapsight.attribution.gradient",
     "RegionShap": "shapsight.attribution.regions",
     "PartitionShap": "shapsight.attribution.partition",
+    "ChosenReferences": "shapsight.attribution.references",
     "TopK": "shapsight.attribution.outputs",
+    "choose_references": "shapsight.attribution.references",
     "explain": "shapsight.attribution.short",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
@@ -34,6 +37,7 @@ _HOMES = {
 _MODULES = {"maskers": "shapsight.attribution.maskers", "trees": "shapsight.attribution.trees"}
 __all__ = [
     "Bundle",
+    "ChosenReferences",
     "DeepShap",
     "Explanation",
     "GradientShap",
@@ -41,6 +45,7 @@ __all__ = [
     "RegionShap",
     "TopK",
     "__version__",
+    "choose_references",
     "explain",
     "load_bundle",
     "maskers",

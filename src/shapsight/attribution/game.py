@@ -141,7 +141,13 @@ class Game:
         with self.predictor.held():
             for shown in self._masked(visible, max(1, self._group() // variants)):
                 answers = torch.cat([self._answers(batch, of) for batch in torch.split(shown, self._batch())])
-                parts.append(answers.reshape(-1, variants, answers.shape[1]).mean(1))
+                versions = answers.reshape(-1, variants, answers.shape[1])
+                weights = self.masker.weights
+                parts.append(
+                    versions.mean(1)
+                    if weights is None
+                    else torch.einsum("cvo,v->co", versions, weights.to(versions))
+                )
         give_back_unused()
         return torch.cat(parts)
 

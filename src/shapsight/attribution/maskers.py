@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from shapsight.attribution.inpainting import EightBits, chosen, fill_by_pyramid, fill_with_opencv
 from shapsight.attribution.placement import moved, wide
 from shapsight.errors import ExplainerError
+from shapsight.models.references import ChosenReferences
 
 Visible = Bool[Tensor, "coalitions channels_or_1 height width"]
 Image = Shaped[Tensor, "channels height width"]
@@ -44,10 +45,12 @@ class Masker(ABC):
     Attributes
         variants: how many hidden versions of each coalition `hide` returns, one after another: coalition 0's, then
             coalition 1's. The model's outputs for them are averaged.
+        weights: of the variants, summing to 1; None for equal ones.
         name: such as "blur(128,128)", kept in an explanation's settings.
     """
 
     variants: int = 1
+    weights: Float[Tensor, "variants"] | None = None
 
     @property
     def name(self) -> str:
@@ -165,9 +168,16 @@ class Blur(StandIn):
 
 
 class References(StandIn):
-    """Hidden pixels come from reference images, one after another; the model's outputs are averaged over them."""
+    """Hidden pixels come from reference images, one after another; the model's outputs are averaged over them.
 
-    def __init__(self, references: Shaped[Tensor, "references channels height width"]) -> None:
+    Chosen references are averaged with their weights.
+    """
+
+    def __init__(
+        self, references: Shaped[Tensor, "references channels height width"] | ChosenReferences
+    ) -> None:
+        if isinstance(references, ChosenReferences):
+            self.weights, references = references.unequal_weights, references.references
         if references.dim() != 4 or len(references) == 0:
             raise ExplainerError(
                 f"references must be (references, channels, height, width), not {tuple(references.shape)}"
@@ -265,6 +275,7 @@ def as_masker(masker: Any) -> Masker:
         as_masker("blur(128,128)");  as_masker("mean");  as_masker("constant(0)")
         as_masker(0.5);  as_masker((124, 116, 104))                # a number or a colour, in the image's unit
         as_masker(references)                          # (K, C, H, W), arrays (K, H, W, C): averaged over the references
+        as_masker(choose_references(model, pool, 25))  # the same, of chosen ones
 
     Raises `ExplainerError`, with the grammar, for a string that does not parse.
     """
@@ -272,6 +283,8 @@ def as_masker(masker: Any) -> Masker:
         return masker
     if isinstance(masker, str):
         return _parse(masker)
+    if isinstance(masker, ChosenReferences):
+        return References(masker)
     if isinstance(masker, Real):
         return Constant(float(masker))
     if isinstance(masker, np.ndarray):

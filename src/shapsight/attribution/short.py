@@ -18,6 +18,7 @@ from shapsight.attribution.progress import Report
 from shapsight.attribution.regions import RegionShap
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle, normalise
+from shapsight.models.references import ChosenReferences
 
 Method = Literal["deep", "gradient", "partition", "regions"]
 METHODS: tuple[Method, ...] = ("deep", "gradient", "partition", "regions")
@@ -46,7 +47,7 @@ def explain(
     method: Method = "deep",
     outputs: Outputs = None,
     *,
-    references: Tensor | Sequence[Tensor] | None = None,
+    references: Tensor | Sequence[Tensor] | ChosenReferences | None = None,
     masker: Any = DEFAULT_MASKER,
     regions: Any = DEFAULT_REGIONS,
     output_names: Sequence[str] | None = None,
@@ -78,7 +79,7 @@ def explain(
         show = images.float() / 255
         output_names = model.card.output_names if output_names is None else output_names
         if method in ("deep", "gradient"):
-            references = model.prepare(model.references) if references is None else references
+            references = model.prepared_references() if references is None else references
             explained, images = model.model, model.prepare(images)
         else:
             explained = EightBitModel(model.model, model.card.mean, model.card.std).eval()
@@ -96,7 +97,7 @@ def explain(
 def _explainer(
     method: Method,
     model: Any,
-    references: Tensor | Sequence[Tensor] | None,
+    references: Tensor | Sequence[Tensor] | ChosenReferences | None,
     masker: Any,
     regions: Any,
     options: dict[str, Any],
@@ -105,7 +106,7 @@ def _explainer(
         if method == "deep":
             return DeepShap(model, _as_parts(references), **options)
         if method == "gradient":
-            return GradientShap(model, _as_parts(references), **options)
+            return GradientShap(model, _as_parts(references), **options)  # type: ignore[arg-type]
         if method == "partition":
             return PartitionShap(model, masker, **options)
         return RegionShap(model, masker, regions, **options)
@@ -113,8 +114,10 @@ def _explainer(
         raise ExplainerError(f"method={method!r}: {error}") from error
 
 
-def _as_parts(references: Any) -> Tensor | Sequence[Tensor]:
+def _as_parts(references: Any) -> Tensor | Sequence[Tensor] | ChosenReferences:
     """References as tensors, one for each input of the model; an array becomes one."""
+    if isinstance(references, ChosenReferences):
+        return references
     is_several = isinstance(references, list | tuple) and all(isinstance(part, Tensor) for part in references)
     parts: Tensor | Sequence[Tensor] = references if is_several else torch.as_tensor(references)
     return parts

@@ -34,6 +34,7 @@ from shapsight.data.given_files import (
 from shapsight.data.scale import Scale
 from shapsight.errors import DataError, ModelError, naming
 from shapsight.models.build import build_model
+from shapsight.models.references import ChosenReferences
 from shapsight.models.rescaled import in_units
 from shapsight.models.weights import load_state
 
@@ -127,16 +128,30 @@ class Bundle:
         bundle.model(bundle.prepare(images))        # the same, with gradients
 
     `model` is always in eval mode. `references` are uint8 images `(K, 3, S, S)`, not normalised, as
-    `load_images` returns them. Raises `ModelError` if sizes do not go together.
+    `load_images` returns them, and `chosen` has what is known of them where they were chosen.
+    Raises `ModelError` if sizes do not go together.
     """
 
     model: nn.Module
     card: Card
     references: UInt8[Tensor, "references 3 size size"]
+    chosen: ChosenReferences | None = None
 
     def __post_init__(self) -> None:
         self.check(self.references)
         self.model.eval()
+
+    @classmethod
+    def of_chosen(cls, model: nn.Module, card: Card, chosen: ChosenReferences) -> Bundle:
+        """A bundle whose references were chosen."""
+        return cls(model, card, chosen.references, chosen)
+
+    def prepared_references(self, most: int | None = None) -> ChosenReferences:
+        """The references, or the first of them, as an explainer of `model` takes them: normalised, on its device."""
+        chosen = self.chosen or ChosenReferences.drawn(self.references)
+        chosen = chosen if most is None else chosen.first(most)
+        device = next(self.model.parameters()).device
+        return dataclasses.replace(chosen, references=self.prepare(chosen.references.to(device)))
 
     def prepare(self, images: UInt8[Tensor, "images 3 size size"]) -> Float[Tensor, "images 3 size size"]:
         """Images as `load_images` returns them -> what the model takes: float32, normalised."""
@@ -167,7 +182,8 @@ class Bundle:
         parts = {name: folder / f".{name}.part" for name in FILES}
         state = {key: value.detach().cpu().contiguous() for key, value in self.model.state_dict().items()}
         _save(state, parts["model.safetensors"])
-        _save({"references": self.references.cpu().contiguous()}, parts["references.safetensors"])
+        known = self.chosen or ChosenReferences.drawn(self.references)
+        _save(known.tensors(), parts["references.safetensors"])
         card = dataclasses.replace(self.card, model_hash=weights_hash(self.model))
         parts["card.json"].write_text(card.to_json(), encoding="utf-8")
         for name, part in parts.items():
@@ -204,9 +220,13 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
             )
     card = _read_card(folder / "card.json")
     state = _read(folder / "model.safetensors")
-    references = _read(folder / "references.safetensors").get("references")
-    if references is None:
+    tensors = _read(folder / "references.safetensors")
+    if "references" not in tensors:
         raise ModelError(f"{folder / 'references.safetensors'} holds no tensor called references")
+    try:
+        chosen = ChosenReferences.of_tensors(tensors)
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{folder / 'references.safetensors'} is damaged: {error} is missing") from error
     with naming(folder / "card.json"):
         model = build_model(card.arch, len(card.output_names), weights="none").model
     model = in_units(model, _scales_of(card, folder / "card.json")).eval()
@@ -217,7 +237,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
             "was changed or comes from another run, so nothing the card says is sure"
         )
     with naming(folder / "references.safetensors"):
-        return Bundle(model, card, references)
+        return Bundle.of_chosen(model, card, chosen)
 
 
 def _read_card(path: Path) -> Card:

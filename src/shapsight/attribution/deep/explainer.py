@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from shapsight.attribution.deep.inputs import (
+    GivenReferences,
     Parts,
-    checked_references,
     prepared,
     prepared_images,
     prepared_weights,
@@ -30,6 +30,7 @@ from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.progress import Report, Steps, reporting
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
+from shapsight.models.references import ChosenReferences
 
 OnGap = Literal["warn", "raise", "ignore"]
 
@@ -42,6 +43,7 @@ class DeepShap:
     """SHAP values of any PyTorch image model, as it is: exact sums, several times as fast as shap.
 
         explainer = DeepShap(model, references)                # references: (K, C, H, W)
+        explainer = DeepShap(model, choose_references(model, pool, 25))   # as good as some 100 drawn from the pool
         explanation = explainer(images)                        # images: (N, C, H, W), prepared like the references
         explanation = explainer(images, outputs=TopK(4))       # the four highest classes of each image
         DeepShap(model, references, layer="layer3")(images)    # what layer3 is given, drawn over the image
@@ -55,14 +57,15 @@ class DeepShap:
 
     Arguments
         model: the network. In-place activations, reused modules, functional calls and residuals are fine.
-        references: images that stand for "feature absent", `(K, C, H, W)`; 20 to 100 are usual. A tuple of tensors
-            for a model with several inputs, which is called with one argument for each.
+        references: images that stand for "feature absent", `(K, C, H, W)`; 20 to 100 are usual, or 25 that
+            `choose_references` found. A tuple of tensors for a model with several inputs, which is called with one
+            argument for each.
         output_names: a name for every column of the output.
         output: which part of a model's dict or tuple is explained: a key or a position.
         layer: a submodule, or its dotted name, whose input is explained instead of the image. The sum is complete
             only if nothing passes the layer by, such as a residual connection around it.
         spread_layer: False leaves the values of a layer in its own shape instead of drawing them at the image's size.
-        weights: of the references, `(K,)`; equal by default.
+        weights: of the references, `(K,)`; equal by default. Chosen references bring their own.
         max_memory: bytes to work in, by default a safe share of what is free. It sets how many references are
             replayed and how many images are kept at a time, never what comes out.
         on_unsupported: "raise" for a call without a rule, or "gradient" to go on with autograd's gradient there.
@@ -76,7 +79,7 @@ class DeepShap:
     def __init__(
         self,
         model: nn.Module,
-        references: Float[Tensor, "references channels height width"] | Sequence[Tensor],
+        references: Float[Tensor, "references channels height width"] | Sequence[Tensor] | ChosenReferences,
         *,
         output_names: Sequence[str] | None = None,
         output: str | int | None = None,
@@ -99,9 +102,10 @@ class DeepShap:
         self.spread_layer = spread_layer
         self.on_unsupported = on_unsupported
         self.max_memory = max_memory
-        parts = checked_references(references)
-        self.references: Parts = prepared(parts, *home(model, parts[0]), "reference")
-        self.weights = prepared_weights(weights, self.references)
+        given = GivenReferences.of(references, weights)
+        self.references: Parts = prepared(given.parts, *home(model, given.parts[0]), "reference")
+        self.weights = prepared_weights(given.weights, self.references)
+        self.given = given
 
     @overload
     def __call__(
@@ -216,7 +220,14 @@ class DeepShap:
         chosen = choose_outputs(outputs, predictions, self.output_names)
         mine = None if labels is None else labels[start : numbers.stop]
         result = GroupSums.empty(
-            recorded, predictions, chosen, self.weights is not None, tolerance, mine, parts
+            recorded,
+            predictions,
+            chosen,
+            self.weights is not None,
+            self.given.likeness,
+            tolerance,
+            mine,
+            parts,
         )
         count = len(self.references[0])
         steps = Steps(report, len(images[0]) * chosen.shape[1] * count, start * chosen.shape[1] * count)
@@ -308,13 +319,14 @@ class DeepShap:
             "model": type(self.model).__name__,
             "layer": self.layer,
             "tolerance": tolerance,
+            **self.given.said(chosen, self.output_names, groups[0].predicted.shape[1]),
         }
         explanations = []
         for number, value in enumerate(values):
             drawn = given[number] if show is None else show
             errors = None
             if not (self.layer and self.spread_layer):
-                spread = [g.sums[number].std_errors(g.weight, g.squared_weight) for g in groups]
+                spread = [g.sums[number].std_errors(g.weighing) for g in groups]
                 errors = torch.cat(spread).to(device)
             explanations.append(
                 Explanation(
@@ -340,7 +352,7 @@ class DeepShap:
 def _of_parts(groups: list[GroupSums]) -> Float[Tensor, "images outputs parts"]:
     """Standard errors of the parts' sums, over the references."""
     known = [(group.parts, group) for group in groups]
-    return torch.cat([p.std_errors(g.weight, g.squared_weight) for p, g in known if p is not None])
+    return torch.cat([p.std_errors(g.weighing) for p, g in known if p is not None])
 
 
 def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[str]) -> None:

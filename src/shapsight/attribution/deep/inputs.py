@@ -3,13 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapsight.errors import ExplainerError
+from shapsight.models.references import ChosenReferences, Likeness
 
 Parts = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GivenReferences:
+    """References as an explainer is given them: tensors with weights of their own, or chosen ones."""
+
+    parts: Parts
+    weights: Tensor | Sequence[float] | None
+    likeness: Likeness | None = None
+    pool_size: int | None = None
+    pool_outputs: Float[Tensor, "outputs"] | None = None
+
+    def said(
+        self, chosen: Int[Tensor, "images outputs"], names: Sequence[str], columns: int
+    ) -> dict[str, Any]:
+        """For an explanation's settings: what the references were chosen from, and what the model says of all that."""
+        if self.pool_size is None:
+            return {}
+        outputs = self.pool_outputs
+        if outputs is None or len(outputs) != columns:  # the model answers with more than what is explained
+            return {"references_chosen_from": self.pool_size}
+        means = {
+            names[i] if names else str(i): float(outputs[i]) for i in sorted(set(chosen.flatten().tolist()))
+        }
+        return {"references_chosen_from": self.pool_size, "pool_base_values": means}
+
+    @classmethod
+    def of(
+        cls,
+        references: Tensor | Sequence[Tensor] | ChosenReferences,
+        weights: Tensor | Sequence[float] | None = None,
+    ) -> GivenReferences:
+        """Raises `ExplainerError` for anything that is not references, and for a second set of weights."""
+        if not isinstance(references, ChosenReferences):
+            return cls(checked_references(references), weights)
+        if weights is not None:
+            raise ExplainerError(
+                "chosen references have weights of their own: give references.references with weights="
+            )
+        parts = checked_references(references.references)
+        return cls(
+            parts,
+            references.unequal_weights,
+            references.likeness,
+            references.pool_size,
+            references.pool_outputs,
+        )
 
 
 def as_parts(value: Tensor | Sequence[Tensor], kind: str) -> Parts:

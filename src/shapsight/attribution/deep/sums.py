@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,12 +14,14 @@ from torch import Tensor
 from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.rules.pieces import one_by_one
 from shapsight.attribution.placement import wide
+from shapsight.models.references import Likeness
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.runs import Image
 
 FEWEST_REFERENCES = 8  # before `tolerance` may stop: a standard error of fewer says little
 CELLS = 8  # the region-level map, by which `tolerance` is judged, has 8 × 8 cells
+KEPT = 128  # values of a map that are kept for every chosen reference, to see how smoothly they follow it
 
 
 def cell_sums(shares: Tensor) -> Tensor:
@@ -34,6 +37,15 @@ def part_sums(shares: Tensor, labels: Int[Tensor, "pixels"], count: int) -> Floa
     return flat.new_zeros(len(flat), count).index_add_(1, labels, flat)
 
 
+@functools.lru_cache(maxsize=16)
+def some_places(shape: torch.Size) -> tuple[Tensor, ...]:
+    """Indices of some values of a map `(channels, height, width)`, the same for all maps of a shape."""
+    count = shape.numel()
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(count))[:KEPT]
+    indices: tuple[Tensor, ...] = torch.unravel_index(chosen, shape)
+    return indices
+
+
 def _membership(length: int, like: Tensor) -> Tensor:
     cells = min(CELLS, length)
     cell = torch.arange(length, device=like.device) * cells // length
@@ -42,14 +54,21 @@ def _membership(length: int, like: Tensor) -> Tensor:
 
 @dataclass
 class WeightedSums:
-    """Sums of `w a`, of `w² a²` and, where the weights differ, of `w² a`."""
+    """Sums of `w a`, of `w² a²` and, where the weights differ, of `w² a`.
+
+    With the likeness of chosen references, `kept` has some of the `a` for every image, output and reference.
+    """
 
     values: Tensor
     squares: Tensor
     linear: Tensor | None
+    likeness: Likeness | None = None
+    kept: dict[tuple[int, ...], list[Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def zeros(cls, shape: tuple[int, ...], like: Tensor, is_weighted: bool) -> WeightedSums:
+    def zeros(
+        cls, shape: tuple[int, ...], like: Tensor, is_weighted: bool, likeness: Likeness | None
+    ) -> WeightedSums:
         """Nothing added up yet; in the layout of `like`, so that adding runs straight through memory."""
 
         def zeros() -> Tensor:
@@ -59,10 +78,13 @@ class WeightedSums:
                 flat = flat.to(memory_format=torch.channels_last)
             return flat.view(images, outputs, *rest)
 
-        return cls(zeros(), zeros(), zeros() if is_weighted else None)
+        return cls(zeros(), zeros(), zeros() if is_weighted else None, likeness)
 
     def add(self, place: tuple[int, ...], shares: Tensor, weights: Tensor | None) -> None:
         """Add the shares of some references, `(references, ...)`; they are overwritten."""
+        if self.likeness is not None:
+            places = some_places(shares.shape[1:])
+            self.kept.setdefault(place, []).append(shares[(slice(None), *places)].detach())  # type: ignore[index]
         if weights is not None and self.linear is not None:
             shares.mul_(weights.reshape(-1, *[1] * (shares.dim() - 1)))
             self.linear[place] += torch.tensordot(weights, shares, 1)
@@ -77,18 +99,25 @@ class WeightedSums:
         """The weighted mean over the references, whose weights sum to `total`."""
         return (self.values / total).contiguous()
 
-    def std_errors(self, total: float, total_squares: float) -> Tensor:
+    def std_errors(self, weights: Float[Tensor, "references"]) -> Tensor:
         """Standard error of the weighted mean; infinite for a single reference.
 
-        `√(Σ w² (a - ā)² / (W² - Σ w²))`, which for equal weights is the usual `s / √K`.
+        `√(Σ w² (a - ā)² / (W² - Σ w²))`, which for equal weights is the usual `s / √K`: that of independent draws. Of
+        chosen references it is multiplied by `√Likeness.variance_ratio`, one for each image and output.
         """
+        total, total_squares = float(weights.sum()), float(weights.square().sum())
         left = total**2 - total_squares
         if left <= 1e-9 * total**2:
             return torch.full_like(self.values, torch.inf)
         mean = self.mean(total)
         linear = self.values if self.linear is None else self.linear
         spread = self.squares - 2 * mean * linear + mean.square() * total_squares
-        return (spread.clamp_min_(0) / left).sqrt_()
+        errors = (spread.clamp_min_(0) / left).sqrt_()
+        if self.likeness is not None:
+            likeness = self.likeness.first(len(weights))
+            for place, kept in self.kept.items():
+                errors[place] *= likeness.variance_ratio(torch.cat(kept), weights / total) ** 0.5
+        return errors
 
 
 @dataclass
@@ -112,19 +141,21 @@ class GroupSums:
         predicted: Tensor,
         chosen: Tensor,
         is_weighted: bool,
+        likeness: Likeness | None,
         tolerance: float | None,
         labels: Int[Tensor, "images height width"] | None,
         parts: int,
     ) -> GroupSums:
         explained = images[0].explained
-        sums = tuple(
-            WeightedSums.zeros((*chosen.shape, *part.shape[1:]), part, is_weighted) for part in explained
-        )
-        shape = (*chosen.shape, *cell_sums(explained[0]).shape[1:])
-        regions = None if tolerance is None else WeightedSums.zeros(shape, explained[0], is_weighted)
+
+        def zeros(shape: tuple[int, ...], like: Tensor) -> WeightedSums:
+            return WeightedSums.zeros((*chosen.shape, *shape), like, is_weighted, likeness)
+
+        sums = tuple(zeros(part.shape[1:], part) for part in explained)
+        regions = None if tolerance is None else zeros(cell_sums(explained[0]).shape[1:], explained[0])
         if labels is None:
             return cls(chosen, predicted, sums, regions, None, None)
-        of_parts = WeightedSums.zeros((*chosen.shape, parts), explained[0], is_weighted)
+        of_parts = zeros((parts,), explained[0])
         return cls(chosen, predicted, sums, regions, labels.flatten(1).to(explained[0].device), of_parts)
 
     def places(self) -> Iterator[tuple[int, int]]:
@@ -142,14 +173,16 @@ class GroupSums:
             self.weights.append(weights)
 
     @property
-    def weight(self) -> float:
-        """The sum of the references' weights."""
-        return float(wide(torch.cat(self.weights)).sum()) if self.weights else float(len(self.counted))
+    def weighing(self) -> Float[Tensor, "references"]:
+        """The weight of each reference so far; 1 where they are equal."""
+        if self.weights:
+            return wide(torch.cat(self.weights)).cpu()
+        return torch.ones(len(self.counted), dtype=torch.float64)
 
     @property
-    def squared_weight(self) -> float:
-        """The sum of their squares."""
-        return float(wide(torch.cat(self.weights)).square().sum()) if self.weights else self.weight
+    def weight(self) -> float:
+        """The sum of the references' weights."""
+        return float(self.weighing.sum())
 
     def add(
         self, place: tuple[int, int], multipliers: Parts, x: Parts, b: Parts, weights: Tensor | None
@@ -182,5 +215,5 @@ class GroupSums:
         """Whether the standard error of every region-level map is small against its largest cell."""
         if self.regions is None or len(self.counted) < FEWEST_REFERENCES:
             return False
-        errors = self.regions.std_errors(self.weight, self.squared_weight).flatten(2).amax(2)
+        errors = self.regions.std_errors(self.weighing).flatten(2).amax(2)
         return bool((errors <= tolerance * self.regions.mean(self.weight).abs().flatten(2).amax(2)).all())
