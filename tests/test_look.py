@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from shapsight.attribution.deep import DeepShap
-from shapsight.attribution.outputs import TopK
+from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.diagnosis.accuracy import predict_table
 from shapsight.diagnosis.randomised import randomised_copy

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shapsight.attribution import maskers, trees
     from shapsight.attribution.deep import DeepShap, register_rule
+    from shapsight.attribution.explain import explain
     from shapsight.attribution.explanation import Explanation
     from shapsight.attribution.gradient import GradientShap
-    from shapsight.attribution.outputs import TopK
     from shapsight.attribution.partition import PartitionShap
     from shapsight.attribution.regions import RegionShap
-    from shapsight.attribution.short import explain
+    from shapsight.attribution.shared.outputs import TopK
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
 
@@ -25,8 +25,8 @@ _HOMES = {
     "GradientShap": "shapsight.attribution.gradient",
     "RegionShap": "shapsight.attribution.regions",
     "PartitionShap": "shapsight.attribution.partition",
-    "TopK": "shapsight.attribution.outputs",
-    "explain": "shapsight.attribution.short",
+    "TopK": "shapsight.attribution.shared.outputs",
+    "explain": "shapsight.attribution.explain",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.outputs import TopK
+from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
 from shapsight.diagnosis.accuracy import evaluate, predict_table

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
-from shapsight.attribution.outputs import TopK
+from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.given_files import read_parquet
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
+from shapsight.attribution.explain import METHODS, EightBitModel, Method, explain
 from shapsight.attribution.explanation import Detail, Explanation, detail
-from shapsight.attribution.outputs import Outputs, TopK
-from shapsight.attribution.short import METHODS, EightBitModel, Method, explain
+from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import cropped_square, decode_image

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.rules.pieces import one_by_one
-from shapsight.attribution.placement import wide
+from shapsight.attribution.shared.inputs import Parts
+from shapsight.attribution.shared.placement import wide
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.runs import Image

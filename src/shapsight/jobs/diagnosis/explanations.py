@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.outputs import Outputs, TopK
+from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import read_json
 from shapsight.errors import ExplainerError, RunError
 from shapsight.jobs.diagnosis.case import Report, silent

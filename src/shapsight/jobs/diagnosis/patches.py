@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from shapsight.attribution.outputs import Outputs, TopK
-from shapsight.attribution.progress import Report
+from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.regions import RegionShap
-from shapsight.attribution.short import EightBitModel
+from shapsight.attribution.shared.outputs import Outputs, TopK
+from shapsight.attribution.shared.progress import Report
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import scene_patches
 from shapsight.jobs.diagnosis.swaps import Swapping

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from shapsight.attribution.deep import DeepShap
+from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.gradient import GradientShap
 from shapsight.attribution.partition import PartitionShap
 from shapsight.attribution.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
-from shapsight.attribution.short import EightBitModel
 from shapsight.diagnosis.faithfulness.agreement import against_exact, agreement, exact_agreement
 from shapsight.diagnosis.faithfulness.completeness import completeness
 from shapsight.diagnosis.faithfulness.curves import Order, games_of, removal_curves

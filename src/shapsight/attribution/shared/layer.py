@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.suitability import unwrapped
+from shapsight.attribution.shared.suitability import unwrapped
 from shapsight.errors import ExplainerError
 
 MOST_PREFIX_TOKENS = 8

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.memory import is_out_of_memory
-from shapsight.attribution.deep.modules import left_as_found
-from shapsight.attribution.deep.runs import as_columns, part_of, pick
-from shapsight.attribution.deep.suitability import refuse_other_integers, refuse_uninitialised
+from shapsight.attribution.shared.columns import as_columns, part_of, pick
+from shapsight.attribution.shared.memory import is_out_of_memory
+from shapsight.attribution.shared.modules import left_as_found
+from shapsight.attribution.shared.suitability import refuse_other_integers, refuse_uninitialised
 from shapsight.errors import ExplainerError
 
 LARGEST = 65535  # what 16 bits hold

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.modules import remembered
-from shapsight.attribution.deep.precision import HALVES
+from shapsight.attribution.shared.modules import remembered
 from shapsight.errors import ExplainerError
 
+HALVES = (torch.float16, torch.bfloat16)
 FLOAT_AMONG_QUANTISED = ("FloatFunctional", "FXFloatFunctional")  # they stand for + and cat in a float model
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from shapsight.attribution.deep.modules import module_path_of_caller
+from shapsight.attribution.shared.modules import module_path_of_caller
 from shapsight.errors import ExplainerError
 
 # What a model may do with a single image's prediction, after the last call that several have as well.

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapsight.attribution.numbers import is_whole
+from shapsight.attribution.shared.numbers import is_whole
 from shapsight.errors import ExplainerError
 
 MOST_OUTPUTS = 32  # an ImageNet model asked for "all" would take a thousand backward passes an image

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.modules import module_path_of_caller
+from shapsight.attribution.shared.modules import module_path_of_caller
 from shapsight.errors import ExplainerError
 
 LARGEST_CHUNK = 16  # more references at a time leave the processor's caches and are slower

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import as_masker
-from shapsight.attribution.numbers import is_whole
-from shapsight.attribution.predictor import Predictor
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.numbers import is_whole
+from shapsight.attribution.shared.predictor import Predictor
 from shapsight.errors import ExplainerError
 
 PROBES = 8  # coalitions on which a precision is compared with float32

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.checkpoints import without_checkpoints
+from shapsight.attribution.shared.checkpoints import without_checkpoints
 
 _THREAD = threading.local()
 _LOCK = threading.Lock()

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.gradient import GradientShap
-from shapsight.attribution.outputs import Outputs
 from shapsight.attribution.partition import PartitionShap
-from shapsight.attribution.progress import Report
 from shapsight.attribution.regions import RegionShap
+from shapsight.attribution.shared.outputs import Outputs
+from shapsight.attribution.shared.progress import Report
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle, normalise
 

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from shapsight.attribution.deep.memory import is_out_of_memory
-from shapsight.attribution.heap import give_back_unused
 from shapsight.attribution.maskers import Masker
-from shapsight.attribution.predictor import Predictor
+from shapsight.attribution.shared.heap import give_back_unused
+from shapsight.attribution.shared.memory import is_out_of_memory
+from shapsight.attribution.shared.predictor import Predictor
 from shapsight.errors import ExplainerError
 
 # Pixels that a processor's caches hold while a network runs: more images at a time are slower, not quicker
