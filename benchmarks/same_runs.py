@@ -23,7 +23,7 @@ import pandas as pd
 from PIL import Image, ImageChops
 from safetensors import safe_open
 
-LEFT_OUT = {"started", "finished", "created", "versions", "seconds", "key", "duration"}
+LEFT_OUT = {"started", "finished", "created", "versions", "seconds", "cost", "key"}
 TIMES = re.compile(r"\b\d+(\.\d+)? (s|min|h|ms|seconds?|minutes?)\b|\b\d{4}-\d\d-\d\d[T ][\d:+.]+")
 
 

@@ -14,7 +14,7 @@ from shapsight.diagnosis.classes import (
     evaluate_classes,
 )
 from shapsight.errors import DataError
-from shapsight.report.class_plots import accuracy_bars, calibration_plot, confusion_plot
+from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 NAMES = ("cat", "dog", "fox")
 

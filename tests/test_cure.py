@@ -15,7 +15,7 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
 from shapsight.jobs import cure as job
-from shapsight.report.remedy_plots import Shown, augmentation_plot, error_share_plot
+from shapsight.studies.cure.pictures import Shown, augmentation_plot, error_share_plot
 
 TRAINED = [
     "--arch",

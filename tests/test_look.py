@@ -24,7 +24,7 @@ from shapsight.jobs.diagnosis.look_sentences import sentences
 from shapsight.jobs.diagnosis.part_tables import COLUMNS
 from shapsight.jobs.diagnosis.strategies import strategies
 from shapsight.models.bundle import Bundle, Card
-from shapsight.report.relevance_plots import Place, measures_plot, objects_plot, places_plot
+from shapsight.studies.diagnose.look.relevance_pictures import Place, measures_plot, objects_plot, places_plot
 
 SIZE = 24
 

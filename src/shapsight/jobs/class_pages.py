@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from shapsight.attribution.explanation.heatmaps import image_plot
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table
 from shapsight.jobs.analysis import Judged, Outcome
 from shapsight.jobs.class_findings import accuracies, accuracy_sentence, judged
@@ -16,9 +17,8 @@ from shapsight.jobs.pages import (
     settings_table,
     training_section,
 )
-from shapsight.report.class_plots import accuracy_bars, calibration_plot, confusion_plot
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
-from shapsight.report.plots import image_plot
+from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 ACCURACY = (
     Column("environment"),

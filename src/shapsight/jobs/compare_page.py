@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from shapsight.attribution.explanation.heatmaps import compare_plot
 from shapsight.jobs.analysis import Outcome
 from shapsight.jobs.class_pages import ACCURACY
 from shapsight.jobs.error_sections import MODEL, contribution_section, error_section, stacked
@@ -18,7 +19,6 @@ from shapsight.jobs.pages import contribution_words
 from shapsight.jobs.picture_sections import comparison_section
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
-from shapsight.report.plots import compare_plot
 
 EVERY = "all"
 A_CLASS = 2  # images of each class that are drawn

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from shapsight.diagnosis.contributions import REGION
+from shapsight.drawing.style import number
 from shapsight.jobs.contributions import EXACT, PREDICTED, Contributions, value_of
-from shapsight.report.style import number
 
 NO_ROI = "No region of interest was given (--roi), so it is not known how much the scene contributes."
 # Why the share of absolute attribution is a detail and no headline.

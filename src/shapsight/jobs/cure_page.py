@@ -20,7 +20,7 @@ from shapsight.jobs.findings import count
 from shapsight.jobs.narrator import duration
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
-from shapsight.report.remedy_plots import Shown, augmentation_plot, error_share_plot
+from shapsight.studies.cure.pictures import Shown, augmentation_plot, error_share_plot
 
 AFTER = 4  # pictures of each image after a remedy
 TRIES = (

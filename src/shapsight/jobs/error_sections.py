@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from shapsight.diagnosis.contributions import MEASURES, SCENE
+from shapsight.drawing.bars import error_bars, share_bars
+from shapsight.drawing.scatter import scatter_panels
 from shapsight.jobs.analysis import Judged, Outcome
 from shapsight.jobs.contribution_words import BLUNT
 from shapsight.jobs.contributions import AGREEMENT
 from shapsight.jobs.findings import errors_of
 from shapsight.report.page import Column, KeyFigure, Picture, Section, Table
-from shapsight.report.plots import error_bars, scatter_panels, share_bars
 
 ERRORS = (
     Column("environment"),

@@ -20,13 +20,13 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import cropped_square, decode_image
+from shapsight.drawing.style import HEAT, see_through
 from shapsight.errors import DataError, ExplainerError, ModelError
 from shapsight.jobs.narrator import Narrator, part_of
 from shapsight.jobs.run_folder import RunFolder, refuse_to_overwrite
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
 from shapsight.models.devices import chosen_device
-from shapsight.report.style import HEAT, see_through
 
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"

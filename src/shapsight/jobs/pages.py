@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from shapsight.drawing.curves import training_curve
 from shapsight.jobs.analysis import Judged, Outcome, Trained
 from shapsight.jobs.contribution_words import contribution_sentences
 from shapsight.jobs.contributions import value_of
@@ -16,7 +17,6 @@ from shapsight.jobs.picture_sections import comparison_section, picture_section
 from shapsight.jobs.run_folder import RunFolder
 from shapsight.jobs.settings import completed
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table, render_page
-from shapsight.report.plots import training_curve
 
 CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
 

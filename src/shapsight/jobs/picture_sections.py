@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.jobs.analysis import Outcome
 from shapsight.jobs.contributions import value_of
 from shapsight.jobs.findings import gap_sentence
 from shapsight.report.page import Picture, Section
-from shapsight.report.plots import compare_plot, image_plot
 
 SHOWN = 4  # pictures of each environment: more is scrolled past
 

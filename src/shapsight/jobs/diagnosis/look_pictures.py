@@ -13,9 +13,9 @@ from shapsight.attribution.explanation.detail import SMALL
 from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
 from shapsight.diagnosis.groups import EVERY
+from shapsight.drawing.bars import share_bars
 from shapsight.jobs.diagnosis.case import Case
-from shapsight.report.plots import share_bars
-from shapsight.report.relevance_plots import (
+from shapsight.studies.diagnose.look.relevance_pictures import (
     Place,
     mean_and_spread,
     measures_plot,

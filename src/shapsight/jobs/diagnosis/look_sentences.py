@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from shapsight.drawing.style import number
 from shapsight.jobs.contributions import EXACT
 from shapsight.jobs.diagnosis.case import Fact
-from shapsight.report.style import number
 
 FAR = 0.9  # heatmaps of different targets that overlap this much of what chance lets them are told as staying put
 WHERE = {"home": "where it was trained", "elsewhere": "in unseen environments"}

@@ -14,7 +14,7 @@ from shapsight.diagnosis.accuracy import error_per_image
 from shapsight.diagnosis.strategies import CELLS, Strategies, find_strategies, strategy_table
 from shapsight.errors import DataError
 from shapsight.jobs.diagnosis.case import Case, Fact, Findings, Report, silent
-from shapsight.report.strategy_plots import Member, strategies_plot, strategy_map
+from shapsight.studies.diagnose.strategies.pictures import Member, strategies_plot, strategy_map
 
 TYPICAL = 4
 EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right

@@ -12,7 +12,7 @@ from shapsight.jobs.diagnosis.case import Case, Fact, Findings, Report, silent
 from shapsight.jobs.diagnosis.trust_facts import checks_of, facts_of, level_of
 from shapsight.jobs.diagnosis.trust_measures import Effort, Measured, Subject, measure
 from shapsight.jobs.diagnosis.trust_sentences import note_of_curves, sentences_of
-from shapsight.report.faithfulness_plots import trust_figures
+from shapsight.studies.diagnose.trust.pictures import trust_figures
 
 PART = "trust"
 CONSTANT = 1e-6  # a change of the prediction below this share of it is none

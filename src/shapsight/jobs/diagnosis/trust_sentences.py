@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from shapsight.drawing.style import number
 from shapsight.jobs.diagnosis.case import Fact
 from shapsight.jobs.findings import count
-from shapsight.report.style import number
 
 Numbers = Mapping[str, float]
 ADVICE = {

@@ -13,8 +13,9 @@ from numpy import ndarray
 from shapsight.data.remedies.sample import Places
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
+from shapsight.drawing.style import number
 from shapsight.jobs.diagnosis.swaps import LABEL
-from shapsight.report.intervention_plots import (
+from shapsight.studies.diagnose.why.intervention_pictures import (
     PatchMap,
     Variant,
     crossed_plot,
@@ -23,7 +24,6 @@ from shapsight.report.intervention_plots import (
     variance_bars,
     variants_plot,
 )
-from shapsight.report.style import number
 
 if TYPE_CHECKING:
     from shapsight.jobs.diagnosis.why import Tested

@@ -18,9 +18,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 from numpy import ndarray
 
+from shapsight.drawing import style
+from shapsight.drawing.tables import checked, sized
 from shapsight.errors import DataError
-from shapsight.report import style
-from shapsight.report.tables import checked, sized
 
 PANEL, GAP, LINES = 1.42, 0.1, 0.34  # inches
 ACROSS = 7

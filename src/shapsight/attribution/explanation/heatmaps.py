@@ -15,9 +15,9 @@ from torch import Tensor
 from shapsight.attribution.explanation import Detail, Explanation
 from shapsight.attribution.explanation import detail as details
 from shapsight.attribution.explanation.parts import part_labels
+from shapsight.drawing.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
+from shapsight.drawing.style import in_an_installed_font, number, see_through
 from shapsight.errors import ExplainerError
-from shapsight.report.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
-from shapsight.report.style import in_an_installed_font, number, see_through
 
 NOISE_NOTE = "what sampling noise hides is averaged"
 NOTES = {"regions": "summed over regions of the image", "smooth": "smoothed over 3 % of the side"}

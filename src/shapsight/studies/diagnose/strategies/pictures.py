@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from shapsight.drawing import style
+from shapsight.drawing.tables import sized
 from shapsight.errors import DataError
-from shapsight.report import style
-from shapsight.report.tables import sized
 
 PANEL = 1.7  # inches
 PALENESS = 0.4

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
-from shapsight.report import style
-from shapsight.report.curves import curve
-from shapsight.report.panels import SIGNED, Array, Heat, Look, Row, draw_rows
-from shapsight.report.tables import checked, sized
+from shapsight.drawing import style
+from shapsight.drawing.curves import curve
+from shapsight.drawing.panels import SIGNED, Array, Heat, Look, Row, draw_rows
+from shapsight.drawing.tables import checked, sized
 
 CHANCE = "#8a8f98"
 SHOWN = 3  # images in pictures of heatmaps

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from shapsight.report import style
-from shapsight.report.tables import checked, sized
+from shapsight.drawing import style
+from shapsight.drawing.tables import checked, sized
 
 DASHES = ("-", (0, (4, 1.6)), (0, (1, 1.2)))
 

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from shapsight.drawing import style
+from shapsight.drawing.bars import bars_with_intervals
 from shapsight.errors import DataError
-from shapsight.report import style
-from shapsight.report.plots import bars_with_intervals
 
 MOST_NUMBERS = 25  # classes up to which every cell's count can be read
 PALE_TO_DARK = LinearSegmentedColormap.from_list("counts", ["#ffffff", style.SERIES[0], "#1b3352"])

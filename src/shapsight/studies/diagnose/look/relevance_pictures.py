@@ -19,10 +19,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.diagnosis.relevance_measures import MEASURES
+from shapsight.drawing import style
+from shapsight.drawing.panels import Heat, Kind, Look, Row, draw_rows
+from shapsight.drawing.tables import checked, sized
 from shapsight.errors import DataError
-from shapsight.report import style
-from shapsight.report.panels import Heat, Kind, Look, Row, draw_rows
-from shapsight.report.tables import checked, sized
 
 PANEL = (2.5, 0.24)  # inches: the width of a panel, the height of a line in it
 NAME = 1.9

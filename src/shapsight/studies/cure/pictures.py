@@ -16,8 +16,8 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import PercentFormatter
 from numpy import ndarray
 
+from shapsight.drawing import style
 from shapsight.errors import DataError
-from shapsight.report import style
 
 PANEL = 1.75  # inches
 OUTLINE = "#7dff5a"

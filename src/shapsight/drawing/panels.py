@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from shapsight.report import style
+from shapsight.drawing import style
 
 Array = NDArray[Any]
 Mark = Literal["target", "prediction"]

@@ -9,8 +9,8 @@ from matplotlib.colors import Colormap
 from numpy import ndarray
 
 from shapsight.attribution.explanation import Detail, Explanation
-from shapsight.report.heatmaps import heats_of, is_per_area, kind_of, pictures_of
-from shapsight.report.panels import Look, paled, scale_of
+from shapsight.attribution.explanation.heatmaps import heats_of, is_per_area, kind_of, pictures_of
+from shapsight.drawing.panels import Look, paled, scale_of
 
 
 def overlay(

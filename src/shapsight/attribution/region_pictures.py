@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from shapsight.attribution.region_values import Interactions, RegionValues
-from shapsight.report import style
+from shapsight.drawing import style
 
 SIDE = 2.6  # of a picture, in inches
 MOST_BARS = 24
