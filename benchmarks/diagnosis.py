@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
-import importlib.util
 import time
 from pathlib import Path
 
@@ -24,13 +22,13 @@ from torch import Tensor
 
 from shapsight import DeepShap
 from shapsight.data.manifest import Manifest
-from shapsight.diagnosis.accuracy import predict_table
-from shapsight.jobs.diagnosis.case import Case
-from shapsight.jobs.diagnosis.explanations import CHUNK
+from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card, weights_hash
+from shapsight.studies.diagnose.case import Case, silent
+from shapsight.studies.diagnose.explanations import CHUNK
+from shapsight.studies.diagnose.parts import PARTS
 
-PARTS = ("look", "why", "strategies", "trust")
 DISTINCT = CHUNK
 ENVIRONMENTS = ("room_1", "room_2", "room_3")
 
@@ -110,12 +108,8 @@ def main() -> None:
     print(f"DeepSHAP of {arguments.images} images: {explaining:.0f} s, {each.clock:.2f} s each", flush=True)
     clock, images = explaining, float(arguments.images)
     for name in arguments.only.split(","):
-        if importlib.util.find_spec(f"shapsight.jobs.diagnosis.{name}") is None:
-            print(f"{name}: not in this version")
-            continue
-        part = getattr(importlib.import_module(f"shapsight.jobs.diagnosis.{name}"), name)
         started = Spent.now()
-        findings = part(case)
+        findings = PARTS[name].find(case, silent)
         spent = started.since()
         clock, images = clock + spent.clock, images + spent.work / each.work
         left = f"; left out: {' '.join(findings.left_out)}" if findings.left_out else ""

@@ -30,17 +30,17 @@ from shapsight.data.objects import object_masks
 from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
 from shapsight.errors import DataError, naming
-from shapsight.jobs.cells import load_cell, save_cell
-from shapsight.jobs.cure import CureSettings, budget_of
-from shapsight.jobs.diagnosis.case import Findings
-from shapsight.jobs.diagnosis.kept import keep, read_kept
-from shapsight.jobs.explain import class_names
-from shapsight.jobs.run_folder import RunFolder
-from shapsight.jobs.trained_run import open_run
-from shapsight.jobs.treated import photographs
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.weights import read_state
+from shapsight.studies.cure.study import CureSettings, budget_of
+from shapsight.studies.cure.trials import load_cell, save_cell
+from shapsight.studies.diagnose.case import Findings
+from shapsight.studies.diagnose.kept_findings import keep, read_kept
+from shapsight.studies.explain.study import class_names
+from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.trained_run import open_run
+from shapsight.studies.shared.treatment import photographs
 
 datasets.disable_progress_bars()
 SIZE = 16

@@ -55,10 +55,10 @@ from torch import Tensor, nn
 
 from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, RegionShap
 from shapsight.attribution.deep import explainer as deep_explainer
-from shapsight.attribution.deep import memory
-from shapsight.attribution.game import distinct
 from shapsight.attribution.maskers import as_masker
 from shapsight.attribution.partition.shares import painted
+from shapsight.attribution.shared import memory
+from shapsight.attribution.shared.game import distinct
 from shapsight.attribution.trees import as_tree
 
 NETWORKS = (

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shapsight import GradientShap
-from shapsight.attribution.predictor import has_bfloat16
+from shapsight.attribution.shared.predictor import has_bfloat16
 
 
 def main() -> None:

@@ -53,8 +53,18 @@ TRAINING = [
     "--device",
     "cpu",
 ]
-PRELOADED = ["shapsight.cli", "shapsight.jobs.training", "shapsight.jobs.diagnose", "shapsight.jobs.cure"]
-PRELOADED += ["shapsight.jobs.explain", "shapsight.models.loop", "sklearn.cluster", "matplotlib.pyplot"]
+PRELOADED = [
+    "shapsight.cli",
+    "shapsight.studies.train.study",
+    "shapsight.studies.diagnose.study",
+    "shapsight.studies.cure.study",
+]
+PRELOADED += [
+    "shapsight.studies.explain.study",
+    "shapsight.models.loop",
+    "sklearn.cluster",
+    "matplotlib.pyplot",
+]
 QUICK = {"diagnose": ["--only", "look"], "cure": ["--epochs", "1"]}  # the last of an option counts
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")

@@ -35,10 +35,10 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import as_masker
 from shapsight.attribution.partition import PartitionShap
-from shapsight.attribution.predictor import Predictor
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.predictor import Predictor
 
 MODELS = ("resnet50", "squeezenet1_1")
 MASKERS = ("blur(128,128)", "inpaint_telea", "inpaint_diffuse")

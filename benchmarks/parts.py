@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapsight.jobs.diagnose import DiagnoseSettings, diagnose
-from shapsight.jobs.narrator import Narrator
+from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
+from shapsight.studies.shared.narrator import Narrator
 
 HEAD = (
     "model",

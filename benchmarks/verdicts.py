@@ -9,7 +9,7 @@ poster on the wall hangs above the point to drive to ("place"), a little beside 
 images ("most"); or a bright stripe stands on the wall above it ("stripe"). In the others nothing does: the poster hangs
 anywhere ("any place"), so does the stripe ("any stripe"), or there is neither ("none"). A colour of the poster and a
 light on the walls that told the target were tried, too, and left out: the networks did not use them (`used` below 1.3).
-Only the dataset, as files, goes into training and diagnosis, which are the jobs behind the commands.
+Only the dataset, as files, goes into training and diagnosis, which are the studies behind the commands.
 
 A world that is there already is not made again, and neither is what its diagnosis found. It is judged right if its
 verdict is "shortcut" exactly where one was given. Beside that, `used` tells how much the network uses it: the error on
@@ -35,11 +35,11 @@ from torch import Tensor
 from shapsight.data.images import load_images
 from shapsight.data.rooms import ROOMS, Frame, drive
 from shapsight.diagnosis.interventions import cut
-from shapsight.jobs.diagnose import DiagnoseSettings, diagnose
-from shapsight.jobs.narrator import Narrator
-from shapsight.jobs.settings import Settings
-from shapsight.jobs.trained_run import open_run
-from shapsight.jobs.training import train_run
+from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.settings import Settings
+from shapsight.studies.shared.trained_run import open_run
+from shapsight.studies.train.study import train_run
 
 GIVES_AWAY = ("place", "near", "most", "stripe")
 SAYS_NOTHING = ("any place", "any stripe", "none", "any place")
@@ -134,7 +134,7 @@ def _saying(
 
 
 def diagnosed(world: World, folder: Path, only: tuple[str, ...], epochs: int) -> dict[str, object]:
-    """A row of the result; the network is trained and diagnosed by the jobs behind the commands."""
+    """A row of the result; the network is trained and diagnosed by the studies behind the commands."""
     quiet = Narrator(quiet=True)
     if not (folder / "world.json").is_file():
         write(world, folder)

@@ -13,11 +13,11 @@ from torch import Tensor
 from shapsight.attribution.deep import DeepShap
 from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.data.rooms import drive
-from shapsight.diagnosis.accuracy import predict_table
-from shapsight.jobs.diagnosis.case import Case
+from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
 from shapsight.models.train import fit
+from shapsight.studies.diagnose.case import Case
 
 SIZE = 48
 STICKER = SIZE // 5

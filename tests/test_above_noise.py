@@ -9,8 +9,8 @@ import torch
 from partition_games import Squares
 from pictures import drawn_texts, heat_of
 from shapsight import Explanation, PartitionShap
+from shapsight.attribution.explanation.heatmaps import atlas, image_plot
 from shapsight.errors import ExplainerError
-from shapsight.report.plots import atlas, image_plot
 
 IMAGE = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(5), dtype=torch.float64) + 0.2
 MODEL = Squares(256)

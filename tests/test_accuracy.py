@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from shapsight.data.manifest import Manifest, no_skipped
-from shapsight.diagnosis.accuracy import evaluate, predict_table
+from shapsight.diagnosis.prediction_errors import evaluate, predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle, Card
 
@@ -125,7 +125,7 @@ def test_the_same_seed_gives_the_same_interval_whatever_other_groups_there_are()
 
 def test_many_images_are_drawn_in_chunks_with_the_same_result(monkeypatch):
     whole = evaluate(noisy(50, 0), ["x"])
-    monkeypatch.setattr("shapsight.diagnosis.accuracy.CHUNK", 120)
+    monkeypatch.setattr("shapsight.diagnosis.prediction_errors.CHUNK", 120)
     pd.testing.assert_frame_equal(evaluate(noisy(50, 0), ["x"]), whole)
 
 

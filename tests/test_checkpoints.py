@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from shapsight import DeepShap, GradientShap, PartitionShap
-from shapsight.attribution.deep.checkpoints import without_checkpoints
+from shapsight.attribution.shared.checkpoints import without_checkpoints
 
 EXPLAINERS = {
     "deep": DeepShap,

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from shapsight.jobs.choice import choose_images
+from shapsight.studies.shared.sampling import choose_images
 
 
 def predictions() -> pd.DataFrame:

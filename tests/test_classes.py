@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 
-from shapsight.diagnosis.accuracy import evaluate
 from shapsight.diagnosis.classes import (
     _f1,
     calibration_table,
@@ -13,8 +12,9 @@ from shapsight.diagnosis.classes import (
     confusion_table,
     evaluate_classes,
 )
+from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.errors import DataError
-from shapsight.report.class_plots import accuracy_bars, calibration_plot, confusion_plot
+from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 NAMES = ("cat", "dog", "fox")
 

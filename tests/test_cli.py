@@ -142,7 +142,7 @@ def test_ctrl_c_during_training_keeps_the_best_epoch_and_exits_with_130(
 
         return fit(*args, **kwargs, on_epoch=stop)
 
-    monkeypatch.setattr("shapsight.jobs.analysis.fit", interrupted)
+    monkeypatch.setattr("shapsight.studies.shared.analysis.fit", interrupted)
     result = shapsight("debug", data, "--train-on", "red", "--out", tmp_path / "run", *QUICK)
     assert result.exit_code == 130
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
@@ -152,7 +152,7 @@ def test_ctrl_c_during_training_keeps_the_best_epoch_and_exits_with_130(
 def test_the_demo_compares_two_models_on_images_that_neither_was_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from shapsight.jobs import demo
+    from shapsight.studies.demo import study as demo
 
     small = replace(demo.QUICK, arch="squeezenet1_1", image_size=48, epochs=1, references=3, explain=2)
     monkeypatch.setattr(demo, "QUICK", small)
@@ -187,7 +187,7 @@ def test_a_failure_after_training_keeps_the_model(
     def fail(*_: object, **__: object) -> None:
         raise ShapsightError("the report could not be drawn")
 
-    monkeypatch.setattr("shapsight.jobs.debug.debug_page", fail)
+    monkeypatch.setattr("shapsight.studies.debug.study.debug_page", fail)
     result = shapsight("debug", data, "--train-on", "red", "--out", tmp_path / "run", *QUICK)
     assert result.exit_code == 1
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"

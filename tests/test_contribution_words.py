@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shapsight.jobs.contribution_words import NO_ROI, contribution_sentences
-from shapsight.jobs.contributions import ATTRIBUTIONS, EXACT, Contributions
+from shapsight.studies.shared.contribution_words import NO_ROI, contribution_sentences
+from shapsight.studies.shared.contributions import ATTRIBUTIONS, EXACT, Contributions
 
 
 def contributions(quoted: str = ATTRIBUTIONS, correlation: float = 0.987) -> Contributions:

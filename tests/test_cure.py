@@ -14,8 +14,8 @@ from shapsight.cli import app
 from shapsight.data.readers import read_dataset
 from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
-from shapsight.jobs import cure as job
-from shapsight.report.remedy_plots import Shown, augmentation_plot, error_share_plot
+from shapsight.studies.cure import study as job
+from shapsight.studies.cure.pictures import Shown, augmentation_plot, error_share_plot
 
 TRAINED = [
     "--arch",
@@ -116,7 +116,7 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(
 
 
 def test_every_recipe_trains_on_as_many_images(run: Path):
-    from shapsight.jobs.trained_run import open_run
+    from shapsight.studies.shared.trained_run import open_run
 
     opened = open_run(run)
     turns = take_turns(opened.manifest.environments, opened.manifest.train_on)

@@ -13,8 +13,8 @@ from torch import nn
 from deep_parts import Overflow, Several, TwoInputs, assert_exact, block, pictures, small
 from shapsight import DeepShap
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning, register_rule
-from shapsight.attribution.deep.layer import spread
 from shapsight.attribution.deep.rules import RULES
+from shapsight.attribution.shared.layer import spread
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 
 X, B = pictures(2), pictures(4, seed=1)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from shapsight import DeepShap
 from shapsight.attribution.deep.folding import Folding
-from shapsight.attribution.deep.memory import budget
 from shapsight.attribution.deep.rules import pooling
 from shapsight.attribution.deep.runs import Runs
+from shapsight.attribution.shared.memory import budget
 from shapsight.errors import ExplainerError
 
 
@@ -189,12 +189,12 @@ def test_a_model_too_large_for_what_is_free_is_refused_before_the_system_ends_it
         nn.Conv2d(3, 64, 3, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(64 * 64, 2)
     ).double()
     kept = 2 * 2 * 64 * 64 * 8  # two images, before and after GELU
-    monkeypatch.setattr("shapsight.attribution.deep.memory._free_main_memory", lambda: kept)
+    monkeypatch.setattr("shapsight.attribution.shared.memory._free_main_memory", lambda: kept)
     with pytest.raises(
         ExplainerError, match=r"memory is not enough: before 1 \(GELU\), two images .* 80% of what"
     ):
         DeepShap(model, references)(images)
-    monkeypatch.setattr("shapsight.attribution.deep.memory._free_main_memory", lambda: 4 * kept)
+    monkeypatch.setattr("shapsight.attribution.shared.memory._free_main_memory", lambda: 4 * kept)
     assert DeepShap(model, references)(images).completeness_gap.abs().max() < 1e-12
 
 

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from shapsight import DeepShap
-from shapsight.attribution.deep.memory import LARGEST_BLOCK, LARGEST_CHUNK, SMALLEST_CHUNK, Need, budget
 from shapsight.attribution.deep.rules import pieces
 from shapsight.attribution.deep.rules.elementwise import Elementwise, relu_slope
 from shapsight.attribution.deep.rules.norms import Normalised
 from shapsight.attribution.deep.rules.pooling import MaxPooling2d
 from shapsight.attribution.deep.rules.rule import Pair
 from shapsight.attribution.deep.rules.softmax import Softmax
-from shapsight.attribution.deep.strided import StridedConvolution, convolve
+from shapsight.attribution.shared.memory import LARGEST_BLOCK, LARGEST_CHUNK, SMALLEST_CHUNK, Need, budget
+from shapsight.attribution.shared.strided import StridedConvolution, convolve
 
 CPU = torch.device("cpu")
 

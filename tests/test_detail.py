@@ -13,9 +13,9 @@ from PIL import Image
 
 from pictures import assert_texts_have_room, drawn_texts, explained, heat_of, panels, photographs
 from shapsight import Explanation, trees
+from shapsight.attribution.explanation.heatmaps import atlas, compare_plot, image_plot
+from shapsight.drawing import style
 from shapsight.errors import ExplainerError
-from shapsight.report import style
-from shapsight.report.plots import atlas, compare_plot, image_plot
 
 DETAILS = ["auto", "regions", "smooth", "pixels"]
 

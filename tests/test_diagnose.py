@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from discs import write_discs
 from shapsight import Explanation, load_bundle
 from shapsight.cli import app
-from shapsight.jobs.diagnosis import explanations
+from shapsight.studies.diagnose import explanations
 
 SMALL = ["--images", "12", "--references", "2"]
 PARTS = ("look", "why", "strategies", "trust")
@@ -91,8 +91,8 @@ def test_what_was_done_is_not_done_again_and_parts_can_be_done_alone(run, tmp_pa
     def refused(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shapsight.jobs.diagnosis.why.why", refused)
-    monkeypatch.setattr("shapsight.jobs.diagnosis.trust.trust", refused)
+    monkeypatch.setattr("shapsight.studies.diagnose.why.study.why", refused)
+    monkeypatch.setattr("shapsight.studies.diagnose.trust.study.trust", refused)
     stopped = shapsight(*command)
     assert stopped.exit_code != 0  # why was there already, trust is where it stopped
     kept = sorted(out.glob("explanations/*/*.safetensors"))

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from discs import write_discs
 from shapsight.cli import app
-from shapsight.jobs.diagnosis import explanations
-from shapsight.jobs.diagnosis.explanations import KeptExplanations
-from shapsight.jobs.diagnosis.rows import choose_rows
+from shapsight.studies.diagnose import explanations
+from shapsight.studies.diagnose.explanations import KeptExplanations
+from shapsight.studies.diagnose.rows import choose_rows
 
 TRAINED = [
     "--arch",

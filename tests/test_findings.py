@@ -2,7 +2,7 @@
 
 import math
 
-from shapsight.jobs.findings import ErrorInEnvironment
+from shapsight.studies.shared.error_words import ErrorInEnvironment
 
 
 def test_an_error_of_a_single_image_is_said_without_an_interval():

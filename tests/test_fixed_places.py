@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shapsight.diagnosis.cells import cell_shares
+from shapsight.diagnosis.cell_shares import cell_shares
 from shapsight.diagnosis.fixed_places import same_place, still_parts, target_groups
 
 

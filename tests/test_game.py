@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from shapsight.attribution import game as games
-from shapsight.attribution.game import Game, UnsteadyModelWarning
 from shapsight.attribution.maskers import Masker, as_masker
-from shapsight.attribution.predictor import Predictor, has_bfloat16
+from shapsight.attribution.shared import game as games
+from shapsight.attribution.shared.game import Game, UnsteadyModelWarning
+from shapsight.attribution.shared.predictor import Predictor, has_bfloat16
 from shapsight.errors import ExplainerError
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from deep_parts import Overflow, Restless, Several, TwoInputs, assert_left_as_found
 from shapsight import GradientShap, TopK
 from shapsight.attribution.deep import CompletenessWarning, HalfPrecisionWarning
-from shapsight.attribution.predictor import has_bfloat16
+from shapsight.attribution.shared.predictor import has_bfloat16
 from shapsight.errors import CompletenessError, ExplainerError
 
 

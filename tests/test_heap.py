@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from shapsight import PartitionShap
-from shapsight.attribution import game, heap
+from shapsight.attribution.shared import game, heap
 
 needs_glibc = pytest.mark.skipif(sys.platform != "linux", reason="malloc is set up on Linux only")
 
 CHURN = """
 import ctypes, resource, torch
-from shapsight.attribution.heap import keeping_freed_memory
+from shapsight.attribution.shared.heap import keeping_freed_memory
 from contextlib import nullcontext
 
 def faults():
@@ -67,7 +67,7 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 FRAGMENTS = """
 import torch
-from shapsight.attribution.heap import give_back_unused, keeping_freed_memory
+from shapsight.attribution.shared.heap import give_back_unused, keeping_freed_memory
 
 def resident():
     return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1024

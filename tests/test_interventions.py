@@ -19,9 +19,9 @@ from shapsight.diagnosis.interventions import (
     scene_patches,
 )
 from shapsight.errors import DataError
-from shapsight.jobs.diagnosis.swaps import predict_variants, swapping
-from shapsight.jobs.diagnosis.why import why
-from shapsight.report.intervention_plots import Variant, effects_plot, variants_plot
+from shapsight.studies.diagnose.why.intervention_pictures import Variant, effects_plot, variants_plot
+from shapsight.studies.diagnose.why.study import why
+from shapsight.studies.diagnose.why.swaps import predict_variants, swapping
 
 EVERYONE = np.arange(10)
 

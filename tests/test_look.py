@@ -12,19 +12,19 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from shapsight.attribution.deep import DeepShap
-from shapsight.attribution.outputs import TopK
+from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.manifest import Manifest, no_skipped
-from shapsight.diagnosis.accuracy import predict_table
+from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import NAMES
 from shapsight.errors import DataError
-from shapsight.jobs.diagnosis.case import Case
-from shapsight.jobs.diagnosis.look import look
-from shapsight.jobs.diagnosis.look_sentences import sentences
-from shapsight.jobs.diagnosis.part_tables import COLUMNS
-from shapsight.jobs.diagnosis.strategies import strategies
 from shapsight.models.bundle import Bundle, Card
-from shapsight.report.relevance_plots import Place, measures_plot, objects_plot, places_plot
+from shapsight.studies.diagnose.case import Case
+from shapsight.studies.diagnose.look.relevance_pictures import Place, measures_plot, objects_plot, places_plot
+from shapsight.studies.diagnose.look.study import look
+from shapsight.studies.diagnose.look.words import sentences
+from shapsight.studies.diagnose.part_tables import COLUMNS
+from shapsight.studies.diagnose.strategies.study import strategies
 
 SIZE = 24
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import as_masker
-from shapsight.attribution.predictor import Predictor, as_images, is_keras
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.predictor import Predictor, as_images, is_keras
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is first imported
 

@@ -9,14 +9,14 @@ from rich.console import Console
 from discs import write_discs
 from shapsight.data.images import load_images
 from shapsight.data.readers import read_dataset
-from shapsight.jobs.cure import CureSettings, cure
-from shapsight.jobs.explain import Settings as ExplainSettings
-from shapsight.jobs.explain import explain_files
-from shapsight.jobs.narrator import Narrator, part_of
-from shapsight.jobs.settings import Settings
-from shapsight.jobs.training import train_run
 from shapsight.models.build import build_model
 from shapsight.models.train import fit
+from shapsight.studies.cure.study import CureSettings, cure
+from shapsight.studies.explain.study import Settings as ExplainSettings
+from shapsight.studies.explain.study import explain_files
+from shapsight.studies.shared.narrator import Narrator, part_of
+from shapsight.studies.shared.settings import Settings
+from shapsight.studies.train.study import train_run
 
 
 class Log:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from shapsight import DeepShap, GradientShap
-from shapsight.attribution.outputs import choose_outputs
+from shapsight.attribution.shared.outputs import choose_outputs
 from shapsight.errors import ExplainerError
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from shapsight.attribution.placement import full_float32
+from shapsight.attribution.shared.placement import full_float32
 
 
 def settings() -> tuple[bool, bool]:

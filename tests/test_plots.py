@@ -23,17 +23,13 @@ from pictures import (
     photographs,
     predictions_of,
 )
+from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.data.sources.idx import FASHION
+from shapsight.drawing import style
+from shapsight.drawing.bars import error_bars, share_bars
+from shapsight.drawing.curves import training_curve
+from shapsight.drawing.scatter import scatter_panels
 from shapsight.errors import DataError, ExplainerError
-from shapsight.report import style
-from shapsight.report.plots import (
-    compare_plot,
-    error_bars,
-    image_plot,
-    scatter_panels,
-    share_bars,
-    training_curve,
-)
 
 
 @pytest.mark.parametrize("count, outputs", [(1, 1), (3, 2), (2, 10)])
@@ -467,7 +463,7 @@ def test_the_same_input_gives_the_same_picture():
 def test_importing_the_package_loads_no_matplotlib_and_drawing_no_pyplot():
     code = (
         "import sys, shapsight.report; assert 'matplotlib' not in sys.modules;"
-        "import shapsight.report.plots; assert 'matplotlib.pyplot' not in sys.modules"
+        "import shapsight.drawing.bars; assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from shapsight.attribution.predictor import Predictor, UnusualImageWarning, as_images, has_bfloat16
+from shapsight.attribution.shared.predictor import Predictor, UnusualImageWarning, as_images, has_bfloat16
 from shapsight.errors import ExplainerError
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from shapsight import PartitionShap, RegionShap, TopK
-from shapsight.attribution.predictor import has_bfloat16
 from shapsight.attribution.region_values import Interactions, RegionValues
 from shapsight.attribution.segments import label_map
+from shapsight.attribution.shared.predictor import has_bfloat16
 from shapsight.errors import ExplainerError
 
 X = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1

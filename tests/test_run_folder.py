@@ -3,7 +3,7 @@ import json
 import pytest
 
 from shapsight.errors import RunError
-from shapsight.jobs.run_folder import RunFolder
+from shapsight.studies.shared.run_folder import RunFolder
 
 
 def start(folder, **options):

@@ -16,8 +16,8 @@ from shapsight.diagnosis.strategies import (
     strategy_table,
 )
 from shapsight.errors import DataError
-from shapsight.jobs.diagnosis.strategies import strategies
-from shapsight.report.strategy_plots import Member, strategies_plot, strategy_map
+from shapsight.studies.diagnose.strategies.pictures import Member, strategies_plot, strategy_map
+from shapsight.studies.diagnose.strategies.study import strategies
 from stickers import TRAINED, UNSEEN, Planted, planted, with_sticker
 
 

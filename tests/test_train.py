@@ -15,7 +15,7 @@ from torch import nn
 from discs import write_discs
 from shapsight.data.images import load_images
 from shapsight.data.readers import read_dataset
-from shapsight.diagnosis.accuracy import evaluate, predict_table
+from shapsight.diagnosis.prediction_errors import evaluate, predict_table
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel, build_model
 from shapsight.models.bundle import load_bundle, weights_hash

@@ -22,8 +22,8 @@ from shapsight.cli import app
 from shapsight.data.augment import training_transform
 from shapsight.data.images import ImageBatches, load_images, whole_batch
 from shapsight.data.scale import Scale
-from shapsight.diagnosis.accuracy import predict_table
 from shapsight.diagnosis.classes import evaluate_classes
+from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import build_model
 from shapsight.models.order import EpochDraws, EpochOrder
@@ -158,7 +158,7 @@ def test_a_resumed_training_ends_at_the_weights_of_one_that_was_not_stopped(disc
 KILLED = """
 import os, signal, sys
 from shapsight.models import train
-from shapsight.jobs import analysis
+from shapsight.studies.shared import analysis
 fit = train.fit
 def killed(*args, **kwargs):
     def stop(epoch, *_):
@@ -221,7 +221,7 @@ def test_a_resume_with_other_data_is_refused(discs, tmp_path, monkeypatch):
     command = ["train", discs, "--train-on", "red", "--epochs", "3", "--out", tmp_path / "run", *QUICK]
     fitting = fit
     monkeypatch.setattr(
-        "shapsight.jobs.analysis.fit", lambda *a, **k: fitting(*a, **k, on_epoch=stopped_after(2))
+        "shapsight.studies.shared.analysis.fit", lambda *a, **k: fitting(*a, **k, on_epoch=stopped_after(2))
     )
     assert shapsight(*command).exit_code == 130
     monkeypatch.undo()

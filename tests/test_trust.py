@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from shapsight.errors import ExplainerError
-from shapsight.jobs.diagnosis.trust import trust
-from shapsight.jobs.diagnosis.trust_facts import CHECKS, checks_of, facts_of, level_of
-from shapsight.jobs.diagnosis.trust_measures import (
+from shapsight.models.bundle import Bundle
+from shapsight.studies.diagnose.trust.facts import CHECKS, checks_of, facts_of, level_of
+from shapsight.studies.diagnose.trust.measures import (
     EXACT_WORK,
     STEPS,
     Effort,
@@ -21,7 +21,7 @@ from shapsight.jobs.diagnosis.trust_measures import (
     spread_over_environments,
     work_of,
 )
-from shapsight.models.bundle import Bundle
+from shapsight.studies.diagnose.trust.study import trust
 from trust_cases import a_case, case_of, trained
 
 QUICK = {"images": 6, "few": 2, "regions": 6, "layers": 2, "noises": 1, "evaluations": 40, "samples": 16}

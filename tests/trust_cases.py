@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from shapsight import DeepShap, TopK
 from shapsight.data.manifest import Manifest
-from shapsight.jobs.diagnosis.case import Case
 from shapsight.models.bundle import Bundle, Card
+from shapsight.studies.diagnose.case import Case
 from small_networks import convolutional
 
 SIDE, SQUARE = 24, 7

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shapsight.attribution import maskers, trees
     from shapsight.attribution.deep import DeepShap, register_rule
+    from shapsight.attribution.explain import explain
     from shapsight.attribution.explanation import Explanation
     from shapsight.attribution.gradient import GradientShap
-    from shapsight.attribution.outputs import TopK
     from shapsight.attribution.partition import PartitionShap
     from shapsight.attribution.references import ChosenReferences, choose_references
     from shapsight.attribution.regions import RegionShap
-    from shapsight.attribution.short import explain
+    from shapsight.attribution.shared.outputs import TopK
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
 
@@ -27,9 +27,9 @@ _HOMES = {
     "RegionShap": "shapsight.attribution.regions",
     "PartitionShap": "shapsight.attribution.partition",
     "ChosenReferences": "shapsight.attribution.references",
-    "TopK": "shapsight.attribution.outputs",
+    "TopK": "shapsight.attribution.shared.outputs",
     "choose_references": "shapsight.attribution.references",
-    "explain": "shapsight.attribution.short",
+    "explain": "shapsight.attribution.explain",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",

@@ -85,10 +85,10 @@ def debug(
     how: dict[str, Any],
 ) -> None:
     """Train on some environments, test on all of them, explain the model with DeepSHAP, and write a report."""
-    from shapsight.jobs.debug import debug as run
-    from shapsight.jobs.narrator import Narrator
-    from shapsight.jobs.reading import DataOptions
-    from shapsight.jobs.settings import Settings
+    from shapsight.studies.debug.study import debug as run
+    from shapsight.studies.shared.narrator import Narrator
+    from shapsight.studies.shared.reading import DataOptions
+    from shapsight.studies.shared.settings import Settings
 
     settings = Settings(
         train_on=train_on,
@@ -120,8 +120,8 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """The whole story on a rendered world: trained in one room, failing in the next, cured by more rooms."""
-    from shapsight.jobs.demo import demo as run
-    from shapsight.jobs.narrator import Narrator
+    from shapsight.studies.demo.study import demo as run
+    from shapsight.studies.shared.narrator import Narrator
 
     with exit_codes():
         lines = run(
@@ -157,8 +157,8 @@ def explain(
     how: dict[str, Any],
 ) -> None:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
-    from shapsight.jobs.explain import Settings, explain_files
-    from shapsight.jobs.narrator import Narrator
+    from shapsight.studies.explain.study import Settings, explain_files
+    from shapsight.studies.shared.narrator import Narrator
 
     with exit_codes():
         lines = explain_files(

@@ -151,7 +151,7 @@ def _explain_options(
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """What is explained and how; the fields of `jobs.explain.Settings`."""
+    """What is explained and how; the fields of `studies.explain.Settings`."""
 
 
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -56,10 +56,10 @@ def diagnose(
 
     A second call goes on where the first stopped. --roi is by default the run's own; --roi none leaves it out.
     """
-    from shapsight.jobs.diagnose import DiagnoseSettings
-    from shapsight.jobs.diagnose import diagnose as diagnose_run
-    from shapsight.jobs.narrator import Narrator
-    from shapsight.jobs.reading import DataOptions
+    from shapsight.studies.diagnose.study import DiagnoseSettings
+    from shapsight.studies.diagnose.study import diagnose as diagnose_run
+    from shapsight.studies.shared.narrator import Narrator
+    from shapsight.studies.shared.reading import DataOptions
 
     settings = DiagnoseSettings(
         images=images,
@@ -123,9 +123,9 @@ def cure(
     Environments take turns: a run of one environment is trained on each of them in turn and judged on the others; a
     run of several leaves one out in turn. A second call goes on where the first stopped.
     """
-    from shapsight.jobs.cure import CureSettings
-    from shapsight.jobs.cure import cure as cure_run
-    from shapsight.jobs.narrator import Narrator
+    from shapsight.studies.cure.study import CureSettings
+    from shapsight.studies.cure.study import cure as cure_run
+    from shapsight.studies.shared.narrator import Narrator
 
     settings = CureSettings(
         recipes=_by_comma(tried),
@@ -164,9 +164,9 @@ def compare(
 
     The images are those of the first run's dataset that neither model was trained on.
     """
-    from shapsight.jobs.compare import CompareSettings
-    from shapsight.jobs.compare import compare as compare_runs
-    from shapsight.jobs.narrator import Narrator
+    from shapsight.studies.compare.study import CompareSettings
+    from shapsight.studies.compare.study import compare as compare_runs
+    from shapsight.studies.shared.narrator import Narrator
 
     settings = CompareSettings(roi=roi, explain=explain, names=_by_comma(names), seed=seed)
     with exit_codes():

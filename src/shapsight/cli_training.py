@@ -88,10 +88,10 @@ def train(
     how: dict[str, Any],
 ) -> None:
     """Train a model on a dataset and measure it in every environment; goes on after a kill with --resume."""
-    from shapsight.jobs.narrator import Narrator
-    from shapsight.jobs.reading import DataOptions
-    from shapsight.jobs.settings import Settings
-    from shapsight.jobs.training import train_run
+    from shapsight.studies.shared.narrator import Narrator
+    from shapsight.studies.shared.reading import DataOptions
+    from shapsight.studies.shared.settings import Settings
+    from shapsight.studies.train.study import train_run
 
     with exit_codes():
         settings = Settings(
@@ -146,9 +146,9 @@ def evaluate(
     how: dict[str, Any],
 ) -> None:
     """Measure a model: MSE, MAE, R² and right side, or accuracy, F1 and calibration, per environment."""
-    from shapsight.jobs.evaluation import evaluate_run
-    from shapsight.jobs.narrator import Narrator
-    from shapsight.jobs.reading import DataOptions
+    from shapsight.studies.evaluate.study import evaluate_run
+    from shapsight.studies.shared.narrator import Narrator
+    from shapsight.studies.shared.reading import DataOptions
 
     with exit_codes():
         show(
@@ -177,9 +177,9 @@ def check(
     """Look for what spoils training or flatters a test: duplicates across splits, odd files, few images, drift."""
     from rich.console import Console
 
-    from shapsight.jobs.checking import as_rich_table, check_data
-    from shapsight.jobs.narrator import Narrator
-    from shapsight.jobs.reading import DataOptions
+    from shapsight.studies.check.study import as_rich_table, check_data
+    from shapsight.studies.shared.narrator import Narrator
+    from shapsight.studies.shared.reading import DataOptions
 
     with exit_codes():
         checks = check_data(

@@ -7,7 +7,7 @@ import torch
 from deep_models import CASES
 from deep_parts import TwoInputs, pictures
 from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, RegionShap, TopK
-from shapsight.attribution.placement import has_float64, wide, widest
+from shapsight.attribution.shared.placement import has_float64, wide, widest
 from shapsight.errors import ExplainerError
 from small_networks import convolutional
 from small_networks import pictures as photographs

@@ -12,22 +12,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.explainer import CompletenessWarning, OnGap
-from shapsight.attribution.deep.inputs import Parts, checked_references, prepared, prepared_images
-from shapsight.attribution.deep.layer import heatmap_of_layer, path_of
-from shapsight.attribution.deep.memory import is_out_of_memory
-from shapsight.attribution.deep.suitability import home, refuse_other_integers, runnable
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.heap import keeping_freed_memory
-from shapsight.attribution.image_shape import image_shaped, image_size
 from shapsight.attribution.integrand import Integrand, as_python
-from shapsight.attribution.numbers import is_real, is_whole
-from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.paths import Paths, PathSums
-from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.positions import Samples, gauss, spread
-from shapsight.attribution.predictor import Predictor
-from shapsight.attribution.progress import Report, Steps, reporting
+from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
+from shapsight.attribution.shared.heap import keeping_freed_memory
+from shapsight.attribution.shared.image_shape import image_shaped, image_size
+from shapsight.attribution.shared.inputs import Parts, checked_references, prepared, prepared_images
+from shapsight.attribution.shared.layer import heatmap_of_layer, path_of
+from shapsight.attribution.shared.memory import is_out_of_memory
+from shapsight.attribution.shared.numbers import is_real, is_whole
+from shapsight.attribution.shared.outputs import Outputs, choose_outputs
+from shapsight.attribution.shared.placement import moved, wide
+from shapsight.attribution.shared.predictor import Predictor
+from shapsight.attribution.shared.progress import Report, Steps, reporting
+from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
 from shapsight.errors import CompletenessError, ExplainerError
 
 BATCH_ON_PROCESSOR = 8  # more points at a time leave a processor's caches

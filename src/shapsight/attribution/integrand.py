@@ -14,12 +14,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from shapsight.attribution.deep.inputs import Parts
-from shapsight.attribution.deep.layer import LayerInput
-from shapsight.attribution.deep.modules import left_as_found
-from shapsight.attribution.deep.runs import farthest, refuse_mixing, scores
-from shapsight.attribution.deep.strided import convolve
-from shapsight.attribution.deep.suitability import first_non_finite
+from shapsight.attribution.shared.columns import scores
+from shapsight.attribution.shared.inputs import Parts
+from shapsight.attribution.shared.layer import LayerInput
+from shapsight.attribution.shared.mixing import farthest, refuse_mixing
+from shapsight.attribution.shared.modules import left_as_found
+from shapsight.attribution.shared.strided import convolve
+from shapsight.attribution.shared.suitability import first_non_finite
 from shapsight.errors import ExplainerError
 
 

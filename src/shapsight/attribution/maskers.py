@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from shapsight.attribution.inpainting import EightBits, chosen, fill_by_pyramid, fill_with_opencv
-from shapsight.attribution.placement import moved, wide
+from shapsight.attribution.shared.placement import moved, wide
 from shapsight.errors import ExplainerError
 from shapsight.models.references import ChosenReferences
 

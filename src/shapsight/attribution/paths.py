@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shapsight.attribution.deep.inputs import Parts
-from shapsight.attribution.placement import widest
 from shapsight.attribution.positions import Samples
+from shapsight.attribution.shared.inputs import Parts
+from shapsight.attribution.shared.placement import widest
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.black_box import BlackBox, drawable
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.game import Game
-from shapsight.attribution.heap import keeping_freed_memory
 from shapsight.attribution.maskers import Masker, References
-from shapsight.attribution.outputs import Outputs, choose_outputs
-from shapsight.attribution.placement import moved
-from shapsight.attribution.predictor import as_images
-from shapsight.attribution.progress import Report, reporting
 from shapsight.attribution.region_values import Interactions, RegionValues
 from shapsight.attribution.segments import label_map
 from shapsight.attribution.shapley import (
@@ -30,6 +23,13 @@ from shapsight.attribution.shapley import (
     permutation_pairs,
     strata,
 )
+from shapsight.attribution.shared.black_box import BlackBox, drawable
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.heap import keeping_freed_memory
+from shapsight.attribution.shared.outputs import Outputs, choose_outputs
+from shapsight.attribution.shared.placement import moved
+from shapsight.attribution.shared.predictor import as_images
+from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.errors import ExplainerError
 
 Estimate = TypeVar("Estimate")

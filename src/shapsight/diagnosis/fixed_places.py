@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from shapsight.diagnosis.cells import cell_shares
+from shapsight.diagnosis.cell_shares import cell_shares
 
 FEWEST = 3  # images of a group, below which its mean heatmap is one picture's
 

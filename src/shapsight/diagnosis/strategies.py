@@ -13,7 +13,7 @@ from numpy import ndarray
 from scipy.linalg import eigh
 from torch import Tensor
 
-from shapsight.diagnosis.cells import cell_shares
+from shapsight.diagnosis.cell_shares import cell_shares
 from shapsight.diagnosis.groups import generator_of, mean_with_interval
 from shapsight.errors import DataError, MissingDependency
 

@@ -1,1 +1,1 @@
-"""Pictures and pages: what a person sees of a run. Import `plots` or `page`; this package itself loads nothing."""
+"""The page: a report as data, and its templates. This package itself loads nothing."""

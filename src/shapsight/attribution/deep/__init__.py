@@ -1,7 +1,8 @@
 """DeepSHAP on function calls: record the image, replay it against the references."""
 
-from shapsight.attribution.deep.explainer import CompletenessWarning, DeepShap
+from shapsight.attribution.deep.explainer import DeepShap
 from shapsight.attribution.deep.registry import register_rule
-from shapsight.attribution.deep.suitability import HalfPrecisionWarning
+from shapsight.attribution.shared.completeness import CompletenessWarning
+from shapsight.attribution.shared.suitability import HalfPrecisionWarning
 
 __all__ = ["CompletenessWarning", "DeepShap", "HalfPrecisionWarning", "register_rule"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from shapsight.attribution.deep.calls import tensors_in
-from shapsight.attribution.deep.modules import module_path_of_caller
+from shapsight.attribution.deep.function_names import tensors_in
 from shapsight.attribution.deep.provenance import Factor, Mask
 from shapsight.attribution.deep.rules.elementwise import Elementwise
 from shapsight.attribution.deep.rules.rule import PairedRule
+from shapsight.attribution.shared.modules import module_path_of_caller
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.tape import Tape

@@ -10,33 +10,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.inputs import (
+from shapsight.attribution.deep.runs import Image, Plan, Runs
+from shapsight.attribution.deep.sums import GroupSums
+from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.parts import part_labels
+from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
+from shapsight.attribution.shared.heap import keeping_freed_memory
+from shapsight.attribution.shared.image_shape import image_shaped, image_size
+from shapsight.attribution.shared.inputs import (
     GivenReferences,
     Parts,
     prepared,
     prepared_images,
     prepared_weights,
 )
-from shapsight.attribution.deep.layer import LayerInput, heatmap_of_layer, path_of
-from shapsight.attribution.deep.memory import LARGEST_CHUNK, Budget, budget, is_out_of_memory
-from shapsight.attribution.deep.runs import Image, Plan, Runs
-from shapsight.attribution.deep.suitability import home, refuse_other_integers, runnable
-from shapsight.attribution.deep.sums import GroupSums
-from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.explanation.parts import part_labels
-from shapsight.attribution.heap import keeping_freed_memory
-from shapsight.attribution.image_shape import image_shaped, image_size
-from shapsight.attribution.outputs import Outputs, choose_outputs
-from shapsight.attribution.placement import moved, wide
-from shapsight.attribution.progress import Report, Steps, reporting
+from shapsight.attribution.shared.layer import LayerInput, heatmap_of_layer, path_of
+from shapsight.attribution.shared.memory import LARGEST_CHUNK, Budget, budget, is_out_of_memory
+from shapsight.attribution.shared.outputs import Outputs, choose_outputs
+from shapsight.attribution.shared.placement import moved, wide
+from shapsight.attribution.shared.progress import Report, Steps, reporting
+from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 from shapsight.models.references import ChosenReferences
-
-OnGap = Literal["warn", "raise", "ignore"]
-
-
-class CompletenessWarning(UserWarning):
-    """The attributions do not sum to prediction - base value within the tolerance."""
 
 
 class DeepShap:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from shapsight.attribution.deep.calls import tensors_in
-from shapsight.attribution.placement import moved, wide
+from shapsight.attribution.deep.function_names import tensors_in
+from shapsight.attribution.shared.placement import moved, wide
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call

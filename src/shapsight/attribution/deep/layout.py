@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from shapsight.attribution.placement import wide
+from shapsight.attribution.shared.placement import wide
 from shapsight.errors import ExplainerError
 
 UNMISTAKABLE = 1e-3  # of the distance between the two images: any other weaving would swap parts of them

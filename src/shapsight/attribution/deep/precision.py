@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.modules import module_path_of_caller
+from shapsight.attribution.shared.modules import module_path_of_caller
+from shapsight.attribution.shared.suitability import HALVES
 from shapsight.errors import ExplainerError, UnsupportedOperation
 
-HALVES = (torch.float16, torch.bfloat16)
 CASTING = ("to", "type", "softmax", "log_softmax", "sum", "mean")
 
 

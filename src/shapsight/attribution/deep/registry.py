@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from shapsight.attribution.deep.calls import canonical_name
+from shapsight.attribution.deep.function_names import canonical_name
 from shapsight.attribution.deep.rules import RULES
 from shapsight.attribution.deep.rules.elementwise import Elementwise
 from shapsight.attribution.deep.rules.rule import PairedRule, Rule

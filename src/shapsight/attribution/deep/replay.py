@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from shapsight.attribution.deep.call_log import LoggedCall
 from shapsight.attribution.deep.layout import Fold, widen
-from shapsight.attribution.deep.modules import module_path_of_caller
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule
+from shapsight.attribution.deep.run_log import LoggedCall
 from shapsight.attribution.deep.tape import Tape
+from shapsight.attribution.shared.modules import module_path_of_caller
 from shapsight.errors import UnsupportedOperation
 
 

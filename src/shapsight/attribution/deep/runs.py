@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.call_log import LoggedCall
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
-from shapsight.attribution.deep.inputs import Parts
-from shapsight.attribution.deep.layer import LayerInput
 from shapsight.attribution.deep.layout import Fold, find_fold
-from shapsight.attribution.deep.memory import Footprint, Need, most_memory
-from shapsight.attribution.deep.modules import State, functions_opened, left_as_found
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
-from shapsight.attribution.deep.strided import StridedConvolution
-from shapsight.attribution.deep.suitability import first_non_finite, refuse_hooks_on_everything
-from shapsight.attribution.placement import full_float32
+from shapsight.attribution.deep.run_log import LoggedCall
+from shapsight.attribution.shared.columns import scores
+from shapsight.attribution.shared.inputs import Parts
+from shapsight.attribution.shared.layer import LayerInput
+from shapsight.attribution.shared.memory import Footprint, Need, most_memory
+from shapsight.attribution.shared.mixing import apart, farthest, refuse_mixing
+from shapsight.attribution.shared.modules import State, functions_opened, left_as_found
+from shapsight.attribution.shared.placement import full_float32
+from shapsight.attribution.shared.strided import StridedConvolution
+from shapsight.attribution.shared.suitability import first_non_finite, refuse_hooks_on_everything
 from shapsight.errors import ExplainerError
 
 
@@ -215,105 +216,3 @@ def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
 def _laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:
     """A copy of what a model is given; only images have channels that can be last."""
     return images.clone(memory_format=memory_format if images.dim() == 4 else torch.preserve_format)
-
-
-def farthest(images: Parts, references: Parts) -> int:
-    """The reference that is least like image 0: two alike would not show how a batch is folded into a dimension."""
-    distance = sum((r - i[:1]).abs().flatten(1).sum(1) for i, r in zip(images, references, strict=True))
-    return int(torch.as_tensor(distance).argmax())
-
-
-def apart(two: Tensor) -> Tensor:
-    """Two images; if they are the same, some noise on the second: alike, they do not show which is where."""
-    if not torch.equal(two[0], two[1]):
-        return two
-    noise = torch.rand(two[1].shape, generator=torch.Generator().manual_seed(0)).to(two)
-    return torch.stack([two[0], two[1] + noise * two[1].std(correction=0).clamp_min(0.1)])
-
-
-def refuse_mixing(alone: Tensor, together: Tensor) -> None:
-    """Raise if an image's prediction is another one beside another image."""
-    noise = 1e-4 if alone.dtype == torch.float32 else 1e-9
-    allowed = 1e-2 * (alone[0] - alone[1]).abs().max() + noise * together.abs().max()
-    difference = (alone - together).abs().max()
-    if difference > allowed:
-        raise ExplainerError(
-            f"the model mixes the images of a batch, is random, or its rounding alone decides what it predicts (then "
-            f"try model.double()): an image's prediction changes by {difference:.3g} with the image beside it, so none "
-            "can be explained alone"
-        )
-
-
-def scores(result: Any, output: str | int | None, images: int) -> Float[Tensor, "images columns"]:
-    """What `pick` finds. Raises `ExplainerError` for decisions, which no slope leads to."""
-    columns = pick(result, output, images)
-    if not columns.is_floating_point():
-        raise ExplainerError(
-            f"the model returns {columns.dtype}, such as a decision or a class, and its input moves that nowhere or in "
-            "a jump: return the scores that it is decided by, or use PartitionShap or RegionShap"
-        )
-    return columns
-
-
-def pick(result: Any, output: str | int | None, images: int) -> Float[Tensor, "images columns"]:
-    """The explained part of what a model returns for so many images: a row for each, a column for each output.
-
-    Raises `ExplainerError` for other shapes, and for complex numbers.
-    """
-    return as_columns(part_of(result, output), images)
-
-
-def part_of(result: Any, output: str | int | None) -> Any:
-    """The part of a model's result that is explained: a key, an attribute or a position; all of it for None."""
-    if output is not None:
-        try:
-            is_attribute = isinstance(output, str) and not isinstance(result, dict)
-            result = getattr(result, str(output)) if is_attribute else result[output]
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ExplainerError(f"the model's result has no part {output!r}: {_describe(result)}") from error
-    elif not isinstance(result, Tensor) and isinstance(getattr(result, "logits", None), Tensor):
-        result = result.logits
-    return result
-
-
-def as_columns(result: Any, images: int) -> Float[Tensor, "images columns"]:
-    """A tensor as a row for each image. The batch of a single one may be missing: squeeze() takes that away, too."""
-    if not isinstance(result, Tensor):
-        raise ExplainerError(f"the model returns {_describe(result)}; say with output= which part to explain")
-    if result.is_complex():
-        raise ExplainerError(
-            f"the model returns {result.dtype}, and only real numbers can be explained: return .abs(), or .real and "
-            ".imag as two columns"
-        )
-    result = result if result.layout == torch.strided else result.to_dense()
-    if images == 1 and (result.dim() < 2 or (len(result) > 1 and result.shape[1:].numel() == 1)):
-        result = result.reshape(1, -1)  # for a loss, which is no prediction, two images get one number
-    if result.dim() == 0:
-        raise ExplainerError(
-            "the model returns a single number, such as a loss; say with output= which part of its result to "
-            "explain, or wrap it so that it returns its predictions"
-        )
-    if result.dim() == 1:
-        result = result.unsqueeze(1)
-    if result.dim() > 2 and result.shape[2:].numel() == 1:
-        result = result.flatten(1)
-    if result.dim() != 2:
-        raise ExplainerError(
-            f"the model returns a tensor of shape {tuple(result.shape)}; what can be explained is "
-            "(images, outputs) or (images,). Wrap the model to reduce it to numbers, such as the mean over a region"
-        )
-    if len(result) != images:
-        raise ExplainerError(
-            f"the model returns {len(result)} rows for {images} images; what can be explained is one row for each. "
-            "Look for an operation that runs over the first dimension, which is the batch"
-        )
-    columns: Tensor = result
-    return columns
-
-
-def _describe(result: Any) -> str:
-    if isinstance(result, dict):
-        return f"a dict with {', '.join(map(repr, result))}"
-    if isinstance(result, list | tuple):
-        return f"a {type(result).__name__} of {len(result)} parts"
-    return f"a {type(result).__name__}"

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapsight.attribution.deep.inputs import Parts
 from shapsight.attribution.deep.rules.pieces import one_by_one
-from shapsight.attribution.placement import wide
+from shapsight.attribution.shared.inputs import Parts
+from shapsight.attribution.shared.placement import wide
 from shapsight.models.references import Likeness
 
 if TYPE_CHECKING:

@@ -14,12 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from shapsight.attribution.deep.call import Call
-from shapsight.attribution.deep.call_log import CallLog, LoggedCall
-from shapsight.attribution.deep.calls import canonical_name, split_in_place, tensors_in
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
+from shapsight.attribution.deep.function_names import canonical_name, split_in_place, tensors_in
 from shapsight.attribution.deep.functionals import followed_version, is_python_functional
-from shapsight.attribution.deep.memory import Footprint
-from shapsight.attribution.deep.modules import module_path_of_caller
 from shapsight.attribution.deep.precision import refuse_hidden_modes, without_narrowing
 from shapsight.attribution.deep.provenance import Origin, Provenance
 from shapsight.attribution.deep.rules import (
@@ -38,6 +35,9 @@ from shapsight.attribution.deep.rules import (
     TAKES_MASKS,
 )
 from shapsight.attribution.deep.rules.rule import PairedRule, Rule
+from shapsight.attribution.deep.run_log import CallLog, LoggedCall
+from shapsight.attribution.shared.memory import Footprint
+from shapsight.attribution.shared.modules import module_path_of_caller
 from shapsight.errors import UnsupportedOperation
 
 Arguments = tuple[Any, ...]

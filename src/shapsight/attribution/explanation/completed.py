@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from shapsight.attribution.placement import moved, wide
+from shapsight.attribution.shared.placement import moved, wide
 
 
 def completed(

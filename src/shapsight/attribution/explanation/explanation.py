@@ -303,8 +303,8 @@ class Explanation:
         return arithmetic.scaled(self, -1.0)
 
     def plot(self, **options: Any) -> Figure:
-        """Draw it: a row an image, a column an output. Options: see `shapsight.report.plots.image_plot`."""
-        from shapsight.report.plots import image_plot
+        """Draw it: a row an image, a column an output. Options: those of `image_plot` in `heatmaps.py`."""
+        from shapsight.attribution.explanation.heatmaps import image_plot
 
         return image_plot(self, **options)
 
@@ -321,9 +321,9 @@ class Explanation:
 
             PIL.Image.fromarray(explanation.overlay(3, "x")).save("x.png")
 
-        `detail` and `cmap` are those of `plot`. Options: see `shapsight.report.overlay.overlay`.
+        `detail` and `cmap` are those of `plot`. Options: see `shapsight.attribution.explanation.overlay.overlay`.
         """
-        from shapsight.report.overlay import overlay
+        from shapsight.attribution.explanation.overlay import overlay
 
         return overlay(self, image, output, detail=detail, cmap=cmap, **options)
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapsight.attribution.placement import moved, wide
 from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.shared.placement import moved, wide
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:

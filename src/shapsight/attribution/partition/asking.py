@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor
 
-from shapsight.attribution.game import Game
 from shapsight.attribution.partition.shares import Context, Scores, painted
-from shapsight.attribution.placement import wide
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.placement import wide
 
 
 class Asking:

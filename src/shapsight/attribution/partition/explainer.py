@@ -13,20 +13,20 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.black_box import BlackBox, drawable
-from shapsight.attribution.deep import CompletenessWarning
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.heap import keeping_freed_memory
-from shapsight.attribution.numbers import is_real, is_whole
-from shapsight.attribution.outputs import Outputs, choose_outputs
 from shapsight.attribution.partition.asking import Asking
 from shapsight.attribution.partition.coins import Coins
 from shapsight.attribution.partition.every_context import descend
 from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
-from shapsight.attribution.placement import moved, wide
-from shapsight.attribution.predictor import as_images
-from shapsight.attribution.progress import Report, reporting
+from shapsight.attribution.shared.black_box import BlackBox, drawable
+from shapsight.attribution.shared.completeness import CompletenessWarning
+from shapsight.attribution.shared.heap import keeping_freed_memory
+from shapsight.attribution.shared.numbers import is_real, is_whole
+from shapsight.attribution.shared.outputs import Outputs, choose_outputs
+from shapsight.attribution.shared.placement import moved, wide
+from shapsight.attribution.shared.predictor import as_images
+from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.attribution.trees import Node, Tree, as_tree
 from shapsight.errors import ExplainerError
 

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from shapsight.attribution.deep.modules import left_as_found
-from shapsight.attribution.progress import Report
+from shapsight.attribution.shared.modules import left_as_found
+from shapsight.attribution.shared.progress import Report
 from shapsight.errors import ExplainerError
 
 LEVELS = 5  # layers whose inputs are kept, evenly spread over the depth of the model, the last one among them

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from shapsight.attribution.numbers import is_whole
-from shapsight.attribution.progress import Report
+from shapsight.attribution.shared.numbers import is_whole
+from shapsight.attribution.shared.progress import Report
 from shapsight.attribution.references.choosing import Pool, choose
 from shapsight.attribution.references.features import Blocks, features, pool_blocks
 from shapsight.errors import ExplainerError

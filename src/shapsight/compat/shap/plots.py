@@ -109,7 +109,7 @@ def _drawn(
 ) -> Figure:
     import matplotlib.pyplot as plt
 
-    from shapsight.report.plots import image_plot
+    from shapsight.attribution.explanation.heatmaps import image_plot
 
     try:
         figure = plt.figure()

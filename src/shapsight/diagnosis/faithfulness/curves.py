@@ -13,9 +13,9 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.game import Game
 from shapsight.attribution.maskers import as_masker
-from shapsight.attribution.predictor import Predictor, as_images
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.predictor import Predictor, as_images
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.errors import ExplainerError
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.game import Game
+from shapsight.attribution.shared.game import Game
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.diagnosis.faithfulness.curves import check_games
 from shapsight.errors import ExplainerError

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.modules import left_as_found
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.shared.modules import left_as_found
 from shapsight.diagnosis.faithfulness.similarity import rank_correlation, structural_similarity
 from shapsight.diagnosis.randomised import forget
 from shapsight.errors import ExplainerError

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep.rules.products import product
 from shapsight.attribution.deep.rules.rule import followed, paired
-from shapsight.attribution.deep.strided import convolve
+from shapsight.attribution.shared.strided import convolve
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shapsight.attribution.deep.inputs import Parts, prepared_images
-from shapsight.attribution.deep.layer import path_of
-from shapsight.attribution.deep.suitability import runnable
 from shapsight.attribution.explanation import Explanation as OurExplanation
 from shapsight.attribution.integrand import Integrand, as_python
+from shapsight.attribution.shared.inputs import Parts, prepared_images
+from shapsight.attribution.shared.layer import path_of
+from shapsight.attribution.shared.suitability import runnable
 from shapsight.compat.shap.explainers.explainer import Explainer
 from shapsight.compat.shap.explanation import Explanation
 from shapsight.compat.shap.layout import Array, Layout, chosen_layout, laid_out

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shapsight.attribution.partition import PartitionShap
 from shapsight.attribution.partition.explainer import DEFAULT_EVALS, Contexts
-from shapsight.attribution.predictor import Predictor
+from shapsight.attribution.shared.predictor import Predictor
 from shapsight.compat.shap.explainers.explainer import Explainer, refuse_link
 from shapsight.compat.shap.explanation import Explanation
 from shapsight.compat.shap.layout import Array

@@ -1,0 +1,45 @@
+"""One heatmap over its image, as an array."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.colors import Colormap
+from numpy import ndarray
+
+from shapsight.attribution.explanation import Detail, Explanation
+from shapsight.attribution.explanation.heatmaps import heats_of, is_per_area, kind_of, pictures_of
+from shapsight.drawing.panels import Look, paled, scale_of
+
+
+def overlay(
+    explanation: Explanation,
+    image: int = 0,
+    output: int | str = 0,
+    *,
+    detail: Detail = "auto",
+    cmap: str | Colormap | None = None,
+    hide_noise: bool = True,
+    scale_percentile: float = 99.5,
+    limit: float | None = None,
+) -> UInt8[ndarray, "height width 3"]:
+    """Draw one image's heatmap over a pale copy of it, as `image_plot` does: red, green and blue from 0 to 255.
+
+        overlay(explanation, 3, "x", detail="smooth")
+
+    The array has the image's size; a coarser heatmap is enlarged. The options are those of `image_plot`.
+    Raises `ExplainerError` for an image, output, detail or colour map that is not there.
+    """
+    one = explanation.select(image, output)
+    picture = pictures_of(one, None)[0]
+    per_area = is_per_area(one, detail)
+    values = heats_of(one, detail, per_area, hide_noise)[0, 0]
+    look = Look(scale_percentile, None, None, "", limit, kind_of(cmap, per_area))
+    scale = scale_of([values], look)
+    values = cv2.resize(values, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    place = (values - scale.lowest) / (scale.limit - scale.lowest)
+    colours = scale.kind.colours(np.ma.masked_invalid(place))
+    opacity = colours[..., 3:]
+    drawn = opacity * colours[..., :3] + (1 - opacity) * paled(picture)[..., None]
+    return np.asarray((255 * drawn).round(), dtype=np.uint8)

@@ -1,0 +1,71 @@
+"""What explainers of any function have in common: a model that is asked about masked images, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from shapsight.attribution.maskers import as_masker
+from shapsight.attribution.shared.game import Game
+from shapsight.attribution.shared.numbers import is_whole
+from shapsight.attribution.shared.predictor import Predictor
+from shapsight.errors import ExplainerError
+
+PROBES = 8  # coalitions on which a precision is compared with float32
+
+
+class BlackBox:
+    """A model, what hides pixels from it, and how it is asked; the arguments are those of the explainers."""
+
+    def __init__(
+        self,
+        predict: nn.Module | Callable[..., Any],
+        masker: Any,
+        *,
+        batch_size: int,
+        output_names: Sequence[str] | None,
+        precision: str | None,
+        output: str | int | None,
+        seed: int,
+    ) -> None:
+        if not is_whole(batch_size) or batch_size < 1:
+            raise ExplainerError(f"batch_size={batch_size!r} must be a whole number, at least 1")
+        self.predictor = Predictor(predict, precision=precision, output=output)
+        self.masker = as_masker(masker)
+        self.batch_size = batch_size
+        self.output_names = tuple(output_names or ())
+        self.seed = seed
+
+    def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
+        return Game(self.predictor, self.masker, image, batch_size=self.batch_size)
+
+    def _asked_with(self, image: Shaped[Tensor, "channels height width"]) -> dict[str, Any]:
+        """Settings that tell whom and how the explainer asked; with a precision, what it does to one image."""
+        settings: dict[str, Any] = {
+            "model": self.predictor.name,
+            "masker": self.masker.name,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+        if self.predictor.precision is not None:
+            settings["precision"] = self.predictor.precision
+            probes = random_cells(image, PROBES, torch.Generator().manual_seed(self.seed))
+            settings["precision_difference"] = self._game(image).precision_difference(probes)
+        return settings
+
+
+def random_cells(
+    image: Shaped[Tensor, "channels height width"], count: int, generator: torch.Generator
+) -> Tensor:
+    """Coalitions `(count, 1, height, width)` of which each has about half of the cells of a grid."""
+    cells = (torch.rand(count, 1, 7, 7, generator=generator) > 0.5).float()
+    return torch.nn.functional.interpolate(cells, size=image.shape[1:]).bool().to(image.device)
+
+
+def drawable(images: Shaped[Tensor, "images channels height width"]) -> Float[Tensor, "..."]:
+    """Images as floats; integers up to 255 as shares of 255."""
+    return images if images.is_floating_point() else images.float() / 255

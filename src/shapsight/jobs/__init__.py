@@ -1,1 +1,0 @@
-"""Jobs: work that takes a while and leaves a run folder behind."""

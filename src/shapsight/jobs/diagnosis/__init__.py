@@ -1,1 +1,0 @@
-"""The parts of a diagnosis: each a function of a case that gives its findings."""

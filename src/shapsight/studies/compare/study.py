@@ -1,0 +1,159 @@
+"""`shapsight compare`: two models on the same images that neither was trained on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jaxtyping import UInt8
+from torch import Tensor
+
+from shapsight.data.images import load_images
+from shapsight.data.roi import Roi, read_roi
+from shapsight.diagnosis.paired import paired_change
+from shapsight.errors import DataError
+from shapsight.models.train import TrainingResult
+from shapsight.studies.compare.page import Compared, compare_page, summarise_compared
+from shapsight.studies.shared.analysis import (
+    Outcome,
+    Settings,
+    analyse,
+    on_held_out,
+    save_outcome,
+    save_table,
+)
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.pages import write_page
+from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.trained_run import TrainedRun, open_run
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How two runs are compared; `roi` is by default that of the first run that has one."""
+
+    roi: str | None = None
+    explain: int = 6
+    names: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def compare(
+    first: str | os.PathLike[str],
+    second: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    settings: CompareSettings | None = None,
+    *,
+    narrator: Narrator,
+    command: str = "shapsight compare",
+    overwrite: bool = False,
+) -> list[str]:
+    """Judge and explain two runs' models on the same images, side by side; gives a summary.
+
+        compare("runs/lockers", "runs/all", "runs/compared", narrator=Narrator())
+
+    The images are those of the first run that neither model was trained on. Raises a `ShapsightError` where there are
+    none, or the models predict different things or see images of different sizes.
+    """
+    started = time.monotonic()
+    settings = CompareSettings() if settings is None else settings
+    if len(settings.names) not in (0, 2):
+        raise DataError(f"names={','.join(settings.names)!r}: two runs need two names")
+    runs = open_run(first), open_run(second)
+    _check(*runs)
+    held_out, notes = held_out_of_both(*runs)
+    spec = settings.roi or runs[0].roi or runs[1].roi
+    roi = None if spec is None else read_roi(spec)
+    card = {"first": os.fspath(first), "second": os.fspath(second), "roi": spec, "seed": settings.seed}
+    folder = RunFolder.start(out, command=command, settings=card, overwrite=overwrite)
+    try:
+        manifest = runs[0].manifest
+        with narrator.step(f"Decoding {len(manifest)} images") as report:
+            size = runs[0].bundle.card.input_size
+            images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
+        outcomes = _outcomes(runs, settings, images, held_out, roi, narrator)
+        change = paired_change(
+            outcomes[0].predictions, outcomes[1].predictions, manifest.targets, seed=settings.seed
+        )
+        for outcome, suffix in zip(outcomes, ("_first", "_second"), strict=True):
+            save_outcome(outcome, folder, suffix)
+        save_table(change, folder.path / "change.parquet")
+        change.to_csv(folder.path / "change.csv", index=False)
+        compared = Compared(
+            *outcomes, change, tuple(notes), {name: str(value) for name, value in card.items()}
+        )
+        write_page(compare_page(compared, command=command, seconds=time.monotonic() - started), folder)
+    except BaseException:
+        folder.discard()
+        raise
+    return summarise_compared(compared, folder.finish("done"), time.monotonic() - started)
+
+
+def held_out_of_both(first: TrainedRun, second: TrainedRun) -> tuple[pd.Series[bool], list[str]]:
+    """Which rows of the first run's table neither model was trained on, and what a reader should know of that.
+
+    An image that the second run does not know counts as not trained on. Raises `DataError` where no image is left.
+    """
+    table = first.manifest.table
+    # Runs of the same folder know an image by its path in it; other runs by where the file lies.
+    trained = [
+        {str(run.manifest.root.resolve() / path) for path in run.manifest.split("train")["path"]}
+        for run in (first, second)
+    ]
+    files = [str(first.manifest.root.resolve() / path) for path in table["path"]]
+    held_out = pd.Series([file not in trained[0] | trained[1] for file in files], index=table.index)
+    if not held_out.any():
+        raise DataError(
+            f"every image of {first.path} was trained on by one of the two models: nothing is left to compare them on"
+        )
+    missing = sorted(set(table["environment"]) - set(table.loc[held_out, "environment"]))
+    notes = [f"No image of {', '.join(missing)} was held out of both models."] if missing else []
+    return held_out, notes
+
+
+def _check(first: TrainedRun, second: TrainedRun) -> None:
+    one, two = first.bundle.card, second.bundle.card
+    if one.output_names != two.output_names:
+        raise DataError(
+            f"{first.path} predicts {', '.join(one.output_names)}, {second.path} predicts "
+            f"{', '.join(two.output_names)}: they cannot be compared"
+        )
+    if one.input_size != two.input_size:
+        raise DataError(
+            f"{first.path} sees images of {one.input_size} pixels a side, {second.path} of {two.input_size}: their "
+            "explanations cannot be laid side by side. Train both with the same --image-size"
+        )
+
+
+def _outcomes(
+    runs: Sequence[TrainedRun],
+    settings: CompareSettings,
+    images: UInt8[Tensor, "images 3 size size"],
+    held_out: pd.Series[bool],
+    roi: Roi | None,
+    narrator: Narrator,
+) -> tuple[Outcome, Outcome]:
+    """Both models judged on the first run's images; those to explain are chosen from the first one's predictions."""
+    names = settings.names or _names(runs)
+    how = Settings(explain=settings.explain, seed=settings.seed)
+    manifest = runs[0].manifest
+    first = analyse(names[0], how, _result(runs[0]), manifest, images, narrator, roi=roi, among=held_out)
+    second = analyse(
+        names[1], how, _result(runs[1]), manifest, images, narrator, roi=roi, explained=first.explained
+    )
+    return on_held_out(first, held_out), on_held_out(second, held_out)
+
+
+def _names(runs: Sequence[TrainedRun]) -> tuple[str, ...]:
+    names = [Path(run.path).resolve().name for run in runs]
+    return tuple(names) if names[0] != names[1] else tuple(str(run.path) for run in runs)
+
+
+def _result(run: TrainedRun) -> TrainingResult:
+    """A bundle that was read again, in the form of a training's result."""
+    history = pd.DataFrame(columns=["epoch", "train_loss", "validation_loss"])
+    return TrainingResult(run.bundle, history, int(run.bundle.card.training.get("best_epoch", 0)))

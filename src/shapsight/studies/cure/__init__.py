@@ -1,0 +1,1 @@
+"""Remedies tried with the same budget, and one recommended."""

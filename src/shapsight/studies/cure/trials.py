@@ -1,0 +1,222 @@
+"""The cells of a cure: one training each, judged on what it has not seen; every result is on disk at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from shapsight.attribution.deep import DeepShap
+from shapsight.attribution.shared.outputs import TopK
+from shapsight.data.given_files import read_parquet
+from shapsight.data.manifest import Manifest
+from shapsight.data.remedies.recipes import read_recipe
+from shapsight.data.remedies.treatment import STRENGTH, Treatment
+from shapsight.data.turns import in_turn
+from shapsight.diagnosis.prediction_errors import error_per_image, predict_table
+from shapsight.models.build import build_model
+from shapsight.models.bundle import Bundle
+from shapsight.models.plan import Schedule
+from shapsight.models.train import fit
+from shapsight.studies.shared.narrator import Report
+
+FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
+# Options of one remedy, which the results of others do not depend on.
+OPTIONS = {"scenes": "swap-scene", "mirrored": "flip", "strength": "right-reasons"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every training of a cure has in common, so that recipes are compared and nothing else."""
+
+    arch: str
+    weights: str
+    epochs: int
+    images_per_epoch: int
+    batch_size: int
+    learning_rate: float
+    schedule: Schedule
+    warm_up: int
+    image_size: int
+    roi: str | None
+    scenes: str | None = None
+    mirrored: tuple[str, ...] = ()
+    strength: float = STRENGTH
+    references: int = 16
+    explain: int = 4
+    split_seed: int = 0
+    validation_share: float = 0.2
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a recipe, the environments that it sees, and a seed."""
+
+    recipe: str
+    trained_on: tuple[str, ...]
+    seed: int
+
+    def path(self, folder: Path, budget: Budget, manifest: Manifest) -> Path:
+        """Where its result is kept; a change of the budget or the data is another place."""
+        recipe = read_recipe(self.recipe)
+        used = asdict(budget) | {"device": None}
+        for option, remedy in OPTIONS.items():
+            if not recipe.has(remedy):
+                used[option] = None
+        parts = [asdict(self), used, _fingerprint(manifest)]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+        said = re.sub(r"[^\w+-]", "_", f"{self.recipe}__on_{'+'.join(self.trained_on)}__seed_{self.seed}")
+        return folder / f"{said[:120]}__{digest}.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What all cells share and none changes: decoded images, regions, scenes to paste in."""
+
+    manifest: Manifest
+    images: UInt8[Tensor, "images 3 size size"]
+    masks: Bool[Tensor, "images size size"] | None = None
+    scenes: UInt8[Tensor, "scenes 3 size size"] | None = None
+
+
+def run_cell(
+    cell: Cell, budget: Budget, material: Material, *, progress: Report | bool = False
+) -> pd.DataFrame:
+    """Train, and judge every image of the environments that were not trained on: a row each.
+
+    Columns: `recipe, trained_on, seed, environment, path`, the predictions, `error` (the squared error, mean over
+    targets on their scales; for classes 1 where the label is wrong), `is_right_side` (does the first target have the
+    right sign?), `scene_share` of what moves the first output where the image was explained, `seconds` of the training
+    and its `best_epoch`.
+    """
+    manifest = in_turn(
+        material.manifest, cell.trained_on, seed=budget.split_seed, validation_share=budget.validation_share
+    )
+    built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=cell.seed)
+    started = time.perf_counter()
+    result = fit(
+        built,
+        manifest,
+        material.images,
+        epochs=budget.epochs,
+        batch_size=budget.batch_size,
+        learning_rate=budget.learning_rate,
+        schedule=budget.schedule,
+        warm_up=min(budget.warm_up, budget.epochs - 1),
+        treatment=treatment_of(cell.recipe, budget, material),
+        references=budget.references,
+        seed=cell.seed,
+        accelerator=budget.device,
+        progress=progress,
+    )
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
+    seconds = time.perf_counter() - started
+    predictions = predict_table(result.bundle, manifest, material.images)
+    unseen = manifest.rows("unseen")
+    judged = predictions.assign(
+        recipe=cell.recipe,
+        trained_on=", ".join(cell.trained_on),
+        seed=cell.seed,
+        error=error_per_image(predictions, manifest),
+        is_right_side=_right_side(predictions, manifest),
+        scene_share=_scene_shares(result.bundle, manifest, unseen, budget, material),
+        seconds=seconds,
+        best_epoch=result.best_epoch,
+    )
+    return judged.iloc[unseen].drop(columns=["split", "width", "height"]).reset_index(drop=True)
+
+
+def treatment_of(recipe: str, budget: Budget, material: Material) -> Treatment:
+    """How a recipe is applied within the budget; every recipe shows as many images an epoch."""
+    return Treatment(
+        read_recipe(recipe),
+        masks=material.masks,
+        scenes=material.scenes,
+        images_per_epoch=budget.images_per_epoch,
+        mirrored=budget.mirrored,
+        strength=budget.strength,
+    )
+
+
+def save_cell(table: pd.DataFrame, path: Path) -> None:
+    """Write a result, complete or not at all."""
+    written = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(written.schema.metadata or {}), b"shapsight": FORMAT.encode()}
+    part = path.with_name(f".{path.name}.part")
+    pq.write_table(written.replace_schema_metadata(metadata), part)
+    part.replace(path)
+
+
+def load_cell(path: Path) -> pd.DataFrame | None:
+    """A result that is there already; None where it is not, or is damaged and must be made again."""
+    try:
+        table = read_parquet(path)
+        if (table.schema.metadata or {}).get(b"shapsight") != FORMAT.encode():
+            return None
+        return pd.DataFrame(table.to_pandas())
+    except (OSError, ValueError, TypeError, pa.ArrowException):
+        return None
+
+
+def to_explain(manifest: Manifest, count: int, seed: int) -> np.ndarray:
+    """Rows to explain, `count` of each environment, drawn once for all cells."""
+    environments = manifest.table["environment"].to_numpy()
+    chosen = []
+    for name in manifest.environments:
+        rows = np.flatnonzero(environments == name)
+        generator = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
+        chosen.append(generator.permutation(rows)[:count])
+    return np.sort(np.concatenate(chosen))
+
+
+def _right_side(predictions: pd.DataFrame, manifest: Manifest) -> Float[np.ndarray, "images"]:
+    """1 or 0; NaN for a target of 0, a target without two signs, and classes."""
+    if manifest.class_names:
+        return np.full(len(predictions), np.nan)
+    target = predictions[manifest.targets[0]].to_numpy(float)
+    said = predictions[f"predicted_{manifest.targets[0]}"].to_numpy(float)
+    has_sign = (target != 0) & bool(target.min() < 0 < target.max())
+    return np.where(has_sign, (np.sign(said) == np.sign(target)).astype(float), np.nan)
+
+
+def _scene_shares(
+    bundle: Bundle, manifest: Manifest, unseen: np.ndarray, budget: Budget, material: Material
+) -> Float[np.ndarray, "images"]:
+    """How much of what moves the prediction comes from the scene, in the rows that are explained; NaN for others."""
+    shares = np.full(len(manifest), np.nan)
+    rows = np.intersect1d(to_explain(manifest, budget.explain, budget.split_seed), unseen)
+    if material.masks is None or not len(rows):
+        return shares
+    explainer = DeepShap(
+        bundle.model, bundle.prepare(bundle.references), output_names=bundle.card.output_names
+    )
+    outputs = TopK(1) if manifest.class_names else [0]
+    explanation = explainer(bundle.prepare(material.images[torch.from_numpy(rows)]), outputs)
+    masks = material.masks[torch.from_numpy(rows)]
+    sizes = explanation.parts(masks.long()).values[:, 0].double().abs().cpu().numpy()
+    total = sizes.sum(1)
+    shares[rows] = np.where(total > 0, sizes[:, 0] / np.where(total > 0, total, 1), np.nan)
+    return shares
+
+
+def _fingerprint(manifest: Manifest) -> Sequence[Any]:
+    """The data that results depend on: paths, environments and targets."""
+    names = ["path", "environment", *manifest.targets, *(("label",) if manifest.class_names else ())]
+    content = manifest.table[names].to_dict("list")
+    return [hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()]

@@ -1,0 +1,89 @@
+"""`shapsight diagnose`: where a trained model looks, whether that is why it fails, and whether to believe it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from shapsight.diagnosis.verdict import Verdict, judge
+from shapsight.errors import RunError
+from shapsight.models.bundle import library_versions
+from shapsight.models.devices import chosen_device
+from shapsight.report.page import render_page
+from shapsight.studies.cure.study import save_table
+from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_diagnosis
+from shapsight.studies.diagnose.parts import run_parts, wanted_parts
+from shapsight.studies.diagnose.settings import DiagnoseSettings
+from shapsight.studies.diagnose.subject import subject_of
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
+from shapsight.studies.shared.trained_run import open_run
+
+__all__ = ["DiagnoseSettings", "diagnose"]
+COMMAND = "diagnose"
+
+
+def diagnose(
+    run: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+    settings: DiagnoseSettings | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    narrator: Narrator,
+    command: str = "shapsight diagnose",
+    overwrite: bool = False,
+) -> list[str]:
+    """Look at a trained model from all sides, and judge it; gives a summary.
+
+        diagnose("runs/lockers", narrator=Narrator())
+        diagnose("runs/lockers", "new_photos", DiagnoseSettings(images=300, only=("why",)), narrator=Narrator())
+
+    Everything goes into `out`, by default `RUN/diagnosis`: explanations in pieces, a folder for each part, verdict.json
+    and report.html. What is there already and still fits is not made again, so that a second call goes on where the
+    first stopped. Raises a `ShapsightError` for what a user can mend, such as explanations of another model.
+    """
+    started = time.monotonic()
+    settings = DiagnoseSettings() if settings is None else settings
+    parts = wanted_parts(settings.only)
+    trained = open_run(run)
+    trained.bundle.model.to(chosen_device(settings.device))
+    folder = Path(out) if out is not None else trained.path / "diagnosis"
+    _check(folder)
+    subject = subject_of(trained, data, settings, narrator)
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {"command": command, "settings": asdict(settings), "status": "running"}
+    place = RunFolder(folder, folder, {"job": COMMAND, **card, "versions": library_versions()})
+    place.write_card()
+    save_table(subject.errors, folder / "errors")
+    save_table(subject.rows, folder / "images")
+    kept = run_parts(parts, subject, settings, folder, narrator)
+    verdict = judge({"errors": subject.facts} | {name: found.facts for name, found in kept.items()})
+    _save_verdict(verdict, folder)
+    diagnosed = Diagnosed(subject, kept, verdict, settings)
+    seconds = time.monotonic() - started
+    render_page(diagnose_page(diagnosed, command=command, seconds=seconds), folder / "report.html")
+    place.card["status"] = "done"
+    place.write_card()
+    return summarise_diagnosis(diagnosed, folder, seconds)
+
+
+def _check(folder: Path) -> None:
+    """Refuse a folder of something else, before any work is done."""
+    if folder.is_file():
+        raise RunError(f"{folder} is a file; --out needs a folder")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / CARD).is_file() or read_card(folder).get("job") != COMMAND:
+        raise RunError(f"{folder} is not empty and holds no diagnosis; choose another --out")
+
+
+def _save_verdict(verdict: Verdict, folder: Path) -> None:
+    part = folder / ".verdict.json.part"
+    part.write_text(json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(folder / "verdict.json")

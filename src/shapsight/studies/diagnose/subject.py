@@ -1,0 +1,168 @@
+"""What is diagnosed: a model, its errors everywhere, and the images that are looked at closely."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from shapsight.data.images import load_images
+from shapsight.data.manifest import Manifest
+from shapsight.data.objects import object_masks
+from shapsight.data.roi import read_roi
+from shapsight.diagnosis.prediction_errors import predict_table
+from shapsight.errors import DataError
+from shapsight.models.bundle import Bundle
+from shapsight.studies.diagnose.case import Fact
+from shapsight.studies.diagnose.rows import choose_rows
+from shapsight.studies.diagnose.settings import NO_ROI, DiagnoseSettings
+from shapsight.studies.diagnose.verdict.facts import error_facts
+from shapsight.studies.evaluate.study import manifest_for
+from shapsight.studies.shared.analysis import measure
+from shapsight.studies.shared.error_words import count
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.trained_run import TrainedRun
+from shapsight.studies.shared.treatment import region_masks
+
+ANNOTATIONS = (".json", ".csv")
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model judged on a dataset, and the rows of it that are looked at closely.
+
+    Attributes
+        run: its folder.
+        errors: of all images, in each environment and split.
+        rows, images, masks, objects: those that are looked at; see `Case`.
+        targets: those that are explained; empty for classes.
+        roi: where the masks are from.
+        facts: the errors as numbers for the verdict; see `error_facts`.
+        notes: what a reader should know.
+    """
+
+    run: Path
+    bundle: Bundle
+    manifest: Manifest
+    errors: pd.DataFrame
+    rows: pd.DataFrame
+    images: UInt8[Tensor, "rows 3 size size"]
+    masks: Bool[ndarray, "rows size size"] | None
+    objects: Mapping[str, Bool[ndarray, "rows size size"]]
+    targets: tuple[str, ...]
+    roi: str | None
+    facts: Mapping[str, Fact]
+    notes: tuple[str, ...]
+
+
+def subject_of(
+    run: TrainedRun, data: str | os.PathLike[str] | None, settings: DiagnoseSettings, narrator: Narrator
+) -> Subject:
+    """Judge a run's model on its own dataset or another one, and choose the images to look at.
+
+    Raises a `ShapsightError` for data that do not fit the model, unknown targets, and a region of interest that cannot
+    be read or has another size than its image.
+    """
+    bundle, size = run.bundle, run.bundle.card.input_size
+    targets = _targets(bundle, settings.outputs)
+    manifest = manifest_for(run.path, data, bundle.card, settings.reading, narrator, settings.seed)
+    with narrator.step(f"Decoding {count(len(manifest), 'image')}") as report:
+        images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
+    with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
+        predictions = predict_table(bundle, manifest, images)
+        errors = measure(predictions, manifest, seed=settings.seed)
+    rows, notes = choose_rows(predictions, settings.images, seed=settings.seed)
+    roi = None if settings.roi == NO_ROI else settings.roi or run.roi
+    masks = None if roi is None else region_masks(read_roi(roi), rows, size)
+    more = [*_one_environment(manifest), *_constant(predictions, bundle), *_regions(masks, roi)]
+    for sentence in (*notes, *more):
+        narrator.note(sentence)
+    return Subject(
+        run=run.path,
+        bundle=bundle,
+        manifest=manifest,
+        errors=errors,
+        rows=rows,
+        images=images[torch.tensor(rows.index.to_numpy(np.int64))],
+        masks=masks,
+        objects=_objects(settings.objects, roi, rows, size),
+        targets=targets,
+        roi=roi,
+        facts=error_facts(errors, predictions, manifest),
+        notes=(*notes, *more),
+    )
+
+
+def _objects(
+    spec: str | None, roi: str | None, rows: pd.DataFrame, size: int
+) -> dict[str, Bool[ndarray, "rows size size"]]:
+    """Masks of each kind of object; without a file of their own those of the region's, where it names several."""
+    if spec is not None:
+        return object_masks(spec, rows, size)
+    if roi is None or Path(roi).suffix.lower() not in ANNOTATIONS or not Path(roi).is_file():
+        return {}
+    found = object_masks(roi, rows, size)
+    return found if len(found) > 1 else {}
+
+
+def _targets(bundle: Bundle, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets to explain; none for classes, of which each image's own is explained."""
+    names = bundle.card.output_names
+    if bundle.card.class_names:
+        if wanted:
+            raise DataError(
+                "--outputs is for targets; of classes the one that an image is taken for is explained"
+            )
+        return ()
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        raise DataError(f"the model has no target {unknown[0]!r}: there are {', '.join(names)}")
+    return wanted or names[:1]
+
+
+def _one_environment(manifest: Manifest) -> list[str]:
+    if len(manifest.environments) > 1:
+        return []
+    return [
+        f"There is one environment only, {manifest.environments[0]}: how the model does in another one is not known."
+    ]
+
+
+def _constant(predictions: pd.DataFrame, bundle: Bundle) -> list[str]:
+    """Said where the model says the same of every image: there is nothing to explain then."""
+    card = bundle.card
+    if card.class_names:
+        is_constant = predictions["predicted_label"].nunique() == 1
+        return ["The model takes every image for the same class."] if is_constant else []
+    constant = [
+        name
+        for name in card.output_names
+        if float(np.ptp(predictions[f"predicted_{name}"].to_numpy(float))) < 1e-6
+    ]
+    return [f"The model says the same {name} of every image." for name in constant]
+
+
+def _regions(masks: Bool[ndarray, "rows size size"] | None, roi: str | None) -> list[str]:
+    if masks is None:
+        return ["No region of interest was given (--roi): the parts that need one are left out."]
+    flat = masks.reshape(len(masks), -1)
+    empty, full = int((~flat.any(1)).sum()), int(flat.all(1).sum())
+    if empty + full == len(masks):
+        raise DataError(
+            f"the region of interest {roi} is {'empty in' if empty else 'all of'} every image: nothing can be told "
+            "from it. Check --roi, or leave it out with --roi none"
+        )
+    said = []
+    if empty:
+        said.append(f"The region of interest is empty in {count(empty, 'image')}.")
+    if full:
+        said.append(f"The region of interest is all of the picture in {count(full, 'image')}.")
+    return said

@@ -1,0 +1,1 @@
+"""Is that why it fails?"""

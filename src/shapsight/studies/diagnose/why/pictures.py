@@ -1,0 +1,153 @@
+"""Which pictures show what changing the scene did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from numpy import ndarray
+
+from shapsight.data.remedies.sample import Places
+from shapsight.diagnosis.groups import EVERY
+from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
+from shapsight.drawing.style import number
+from shapsight.studies.diagnose.why.intervention_pictures import (
+    PatchMap,
+    Variant,
+    crossed_plot,
+    effects_plot,
+    patches_plot,
+    variance_bars,
+    variants_plot,
+)
+from shapsight.studies.diagnose.why.swaps import LABEL
+
+if TYPE_CHECKING:
+    from shapsight.studies.diagnose.why.study import Tested
+
+SHOWN = 3  # images in all their variants
+MOST_CROSSED = 16  # thumbnails along a side
+
+
+def figures_of(tested: Tested) -> dict[str, Figure]:
+    """Title -> figure, in the order in which they are looked at."""
+    target = next(iter(tested.effects))
+    moves = "the probability of the class said" if target == LABEL else target
+    mine = tested.variants[(tested.variants["target"] == target)]
+    changed = mine[mine["variant"] != ORIGINAL]
+    kept = mine[mine["variant"].isin([ORIGINAL, *VARIANTS]) & (mine["environment"] != EVERY)]
+    wrong = "share of wrong labels" if target == LABEL else f"squared error of {target}"
+    figures = {
+        "The same images, changed": _gallery(tested, target),
+        f"How far {moves} moves": effects_plot(
+            changed[changed["environment"] != EVERY], "change", f"how far {moves} moves"
+        ),
+        f"The {wrong} of each variant": effects_plot(kept, "error", wrong, is_share=target == LABEL),
+        "Where the variance of the prediction comes from": variance_bars(tested.crossing.shares),
+    }
+    if target != LABEL:
+        figures[f"Every region on every scene: {target}"] = _crossed(tested, target)
+    if tested.patches is not None:
+        figures["Which places of the scene matter"] = _patches(tested, target)
+    return figures
+
+
+def _gallery(tested: Tested, target: str) -> Figure:
+    """An image of each of the first environments, the one whose prediction moves most typically."""
+    swaps = tested.swaps
+    change = tested.effects[target]["mixed-same"].change
+    groups: list[tuple[str, list[Variant]]] = []
+    for place in dict.fromkeys(swaps.environments.tolist()):
+        rows = np.flatnonzero((swaps.environments == place) & np.isfinite(change))
+        if len(rows) and len(groups) < SHOWN:
+            typical = rows[np.argsort(change[rows])[len(rows) // 2]]
+            groups.append(
+                (f"{place}: {swaps.rows['path'].iloc[typical]}", _variants(tested, int(typical), target))
+            )
+    if not groups:
+        groups = [(str(swaps.rows["path"].iloc[0]), _variants(tested, 0, target))]
+    return variants_plot(groups)
+
+
+def _variants(tested: Tested, image: int, target: str) -> list[Variant]:
+    swaps, found = tested.swaps, []
+    original = tested.said[ORIGINAL][0, image]
+    truth = (
+        None if target == LABEL else swaps.rows[list(swaps.case.manifest.targets)].iloc[image].to_numpy(float)
+    )
+    for name in (ORIGINAL, *VARIANTS):
+        pixels = swaps.picture(name, image) if name in tested.said else None
+        if pixels is None:
+            continue
+        said = tested.said[name][0, image]
+        text, is_turned = _words(tested, target, original, said)
+        found.append(
+            Variant(
+                pixels.numpy(), name, text, _point(tested, truth), _point(tested, said, target), is_turned
+            )
+        )
+    return found
+
+
+def _words(tested: Tested, target: str, before: ndarray, after: ndarray) -> tuple[str, bool]:
+    """The prediction, and whether it is another side or label than before."""
+    card = tested.swaps.case.bundle.card
+    if target == LABEL:
+        says = int(after.argmax())
+        return f"{card.class_names[says]} {after[says]:.0%}", says != int(before.argmax())
+    column = card.output_names.index(target)
+    is_turned = bool(np.sign(after[column]) != np.sign(before[column]))
+    sides = np.isfinite(tested.effects[target][ORIGINAL].flips).any()
+    sign = "+" if after[column] > 0 and sides else ""
+    return f"{target} {sign}{number(float(after[column]))}", is_turned and bool(sides)
+
+
+def _point(
+    tested: Tested, values: Float[ndarray, "outputs"] | None, target: str | None = None
+) -> tuple[float, float] | None:
+    """The place in the image that the targets name, where they name one."""
+    case = tested.swaps.case
+    if values is None or case.bundle.card.class_names or not np.isfinite(values).all():
+        return None
+    places = Places.of(case.manifest)
+    if not places.across or (target is not None and target not in ("x", "y")):
+        return None
+    size = (case.images.shape[2], case.images.shape[3])
+    x, y = places.points(torch.tensor(values), size)[0].tolist()
+    return float(x), float(y)
+
+
+def _crossed(tested: Tested, target: str) -> Figure:
+    """At most sixteen regions and scenes, by environment and target."""
+    crossing, swaps = tested.crossing, tested.swaps
+    column = swaps.case.bundle.card.output_names.index(target)
+    count = len(crossing.images)
+    shown = np.unique(np.linspace(0, count - 1, min(count, MOST_CROSSED)).round().astype(int))
+    rows = torch.from_numpy(crossing.images[shown])
+    return crossed_plot(
+        crossing.predictions[np.ix_(shown, shown)][:, :, column],
+        swaps.pieces.images[rows].numpy(),
+        swaps.pieces.scenes[rows].numpy(),
+        crossing.environments[shown].tolist(),
+        label=target,
+    )
+
+
+def _patches(tested: Tested, target: str) -> Figure:
+    patches, swaps = tested.patches, tested.swaps
+    assert patches is not None
+    maps = [
+        PatchMap(
+            swaps.pieces.images[int(image)].numpy(),
+            patches.labels[number],
+            patches.values[number, 1:],
+            str(swaps.environments[image]),
+        )
+        for number, image in enumerate(patches.images)
+    ]
+    return patches_plot(
+        maps, unit="logit of the class said" if target == LABEL else f"SHAP value of {target}"
+    )
