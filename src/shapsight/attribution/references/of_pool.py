@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from shapsight.attribution.shared.numbers import is_whole
-from shapsight.attribution.shared.progress import Report
 from shapsight.attribution.references.choosing import Pool, choose
 from shapsight.attribution.references.features import Blocks, features, pool_blocks
+from shapsight.attribution.shared.numbers import is_whole
+from shapsight.attribution.shared.progress import Report
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
