@@ -38,6 +38,10 @@ ImageSize = Annotated[
     ),
 ]
 References = Annotated[int, typer.Option(min=1, help="Training images that stand for 'feature absent'.")]
+ReferencesDrawn = Annotated[
+    bool,
+    typer.Option("--references-drawn", help="Draw them; by default those that stand for all are chosen."),
+]
 Explain = Annotated[int, typer.Option(min=1, help="Images to explain in each environment.")]
 RoiSpec = Annotated[
     str | None,
@@ -113,8 +117,14 @@ def _explain_options(
     samples: Annotated[int, typer.Option(min=1, help="gradient: points on the way for each image.")] = 200,
     references: Annotated[
         Path | None,
-        typer.Option(help="deep, gradient: images that stand for 'feature absent'; a run has its own."),
+        typer.Option(
+            help="deep, gradient: images that stand for 'feature absent'; of more than 25, 25 are chosen. A run has "
+            "its own."
+        ),
     ] = None,
+    references_drawn: Annotated[
+        bool, typer.Option("--references-drawn", help="deep, gradient: compare with all of --references.")
+    ] = False,
     arch: Annotated[
         str | None,
         typer.Option(

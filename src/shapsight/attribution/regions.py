@@ -31,6 +31,7 @@ from shapsight.attribution.shared.placement import moved
 from shapsight.attribution.shared.predictor import as_images
 from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.errors import ExplainerError
+from shapsight.models.references import ChosenReferences
 
 Estimate = TypeVar("Estimate")
 Estimator = Literal["exact", "kernel", "permutation"]
@@ -74,7 +75,7 @@ class RegionShap(BlackBox):
     def __init__(
         self,
         predict: nn.Module | Callable[..., Any],
-        masker: str | Masker | Tensor | float | Sequence[float],
+        masker: str | Masker | Tensor | ChosenReferences | float | Sequence[float],
         regions: Any,
         estimator: Estimator = "exact",
         *,

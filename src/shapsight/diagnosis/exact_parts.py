@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from shapsight.attribution.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
 from shapsight.errors import DataError
+from shapsight.models.references import ChosenReferences
 
 MOST_PARTS = 8  # 256 coalitions, each asked about once for every reference
 # How far apart the two may lie, over the root mean square of what is shared out: a fifth is 4 % of its square, and no
@@ -25,7 +26,7 @@ AGREE = 0.2
 
 def exact_parts(
     model: nn.Module,
-    references: Float[Tensor, "references channels height width"],
+    references: Float[Tensor, "references channels height width"] | ChosenReferences,
     images: Float[Tensor, "images channels height width"],
     labels: Int[Tensor, "images height width"],
     outputs: Any = None,

@@ -33,6 +33,7 @@ from shapsight.models.bundle import Bundle
 from shapsight.models.plan import Schedule
 from shapsight.models.train import fit
 from shapsight.studies.shared.narrator import Report
+from shapsight.studies.shared.references import with_chosen_references
 
 FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
 # Options of one remedy, which the results of others do not depend on.
@@ -127,7 +128,12 @@ def run_cell(
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     seconds = time.perf_counter() - started
-    predictions = predict_table(result.bundle, manifest, material.images)
+    bundle = result.bundle
+    if material.masks is not None:
+        bundle, _ = with_chosen_references(
+            bundle, manifest, material.images, budget.references, seed=budget.split_seed
+        )
+    predictions = predict_table(bundle, manifest, material.images)
     unseen = manifest.rows("unseen")
     judged = predictions.assign(
         recipe=cell.recipe,
@@ -135,7 +141,7 @@ def run_cell(
         seed=cell.seed,
         error=error_per_image(predictions, manifest),
         is_right_side=_right_side(predictions, manifest),
-        scene_share=_scene_shares(result.bundle, manifest, unseen, budget, material),
+        scene_share=_scene_shares(bundle, manifest, unseen, budget, material),
         seconds=seconds,
         best_epoch=result.best_epoch,
     )
@@ -203,9 +209,7 @@ def _scene_shares(
     rows = np.intersect1d(to_explain(manifest, budget.explain, budget.split_seed), unseen)
     if material.masks is None or not len(rows):
         return shares
-    explainer = DeepShap(
-        bundle.model, bundle.prepare(bundle.references), output_names=bundle.card.output_names
-    )
+    explainer = DeepShap(bundle.model, bundle.prepared_references(), output_names=bundle.card.output_names)
     outputs = TopK(1) if manifest.class_names else [0]
     explanation = explainer(bundle.prepare(material.images[torch.from_numpy(rows)]), outputs)
     masks = material.masks[torch.from_numpy(rows)]

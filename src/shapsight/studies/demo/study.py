@@ -25,10 +25,8 @@ from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.settings import Settings
 from shapsight.studies.shared.summary import summarise_comparison
 
-QUICK = Settings(
-    arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, references=50, explain=6
-)
-FULL = replace(QUICK, image_size=224, epochs=30, references=100, explain=8)
+QUICK = Settings(arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, explain=6)
+FULL = replace(QUICK, image_size=224, epochs=30, explain=8)
 IMAGES_PER_ROOM = 200
 
 

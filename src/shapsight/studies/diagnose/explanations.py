@@ -49,7 +49,8 @@ class KeptExplanations:
         self.bundle = bundle
         used = min(references, len(bundle.references))
         self.identity = Identity(weights_hash(bundle.model), used, tuple(outputs))
-        name = "_".join(["deep", *(self.identity.outputs or ("class",)), str(used)])
+        how = [] if bundle.chosen is None or bundle.chosen.pool_size is None else ["chosen"]
+        name = "_".join(["deep", *(self.identity.outputs or ("class",)), str(used), *how])
         self.folder = folder / "".join(
             letter if letter.isalnum() or letter in "_-" else "-" for letter in name
         )
@@ -85,7 +86,7 @@ class KeptExplanations:
         self, images: UInt8[Tensor, "n 3 s s"], keys: Sequence[str], paths: Sequence[str], report: Report
     ) -> None:
         bundle = self.bundle
-        references = bundle.prepare(bundle.references[: self.identity.references])
+        references = bundle.prepared_references(self.identity.references)
         explainer = DeepShap(bundle.model, references, output_names=bundle.card.output_names)
         outputs: Outputs = list(self.identity.outputs) or TopK(1)
         found = explainer(bundle.prepare(images), outputs, progress=report, show=images.float() / 255)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from shapsight.attribution.explain import METHODS, EightBitModel, Method, explain
 from shapsight.attribution.explanation import Detail, Explanation, detail
+from shapsight.attribution.references import chosen_references
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.data.image_files import find_images, left_out_by_kind
@@ -25,12 +26,14 @@ from shapsight.errors import DataError, ExplainerError, ModelError
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
 from shapsight.models.devices import chosen_device
+from shapsight.models.references import ChosenReferences
 from shapsight.studies.shared.narrator import Narrator, part_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
 
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
 COMPARING = ("deep", "gradient")  # the methods that need references
+REFERENCES = 25  # of more in a folder, as many are chosen
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Settings:
     estimator: str = "exact"
     samples: int = 200
     references: Path | None = None
+    references_drawn: bool = False
     arch: str | None = None
     weights: str = "imagenet"
     classes: Path | None = None
@@ -234,7 +238,7 @@ def _explain(
     image: UInt8[Tensor, "1 3 size size"],
     outputs: Outputs,
     settings: Settings,
-    references: UInt8[Tensor, "references 3 size size"] | None,
+    references: ChosenReferences | None,
     report: Any,
 ) -> Explanation:
     options: dict[str, Any] = {"output_names": subject.names}
@@ -248,16 +252,12 @@ def _explain(
     if settings.method != "deep":
         options |= {"seed": settings.seed}
     model, given = subject.model, image
-    if settings.method in COMPARING:
-        if not isinstance(model, Bundle):
-            given = normalise(image, model.mean, model.std)
-            references = None if references is None else normalise(references, model.mean, model.std)
-            network = model.model
-            found = explain(
-                network, given, _method(settings), outputs, references=references, progress=report, **options
-            )
-            return replace(found, images=image.float() / 255)
-        references = None if references is None else model.prepare(references)
+    if settings.method in COMPARING and not isinstance(model, Bundle):
+        given = normalise(image, model.mean, model.std)
+        found = explain(
+            model.model, given, _method(settings), outputs, references=references, progress=report, **options
+        )
+        return replace(found, images=image.float() / 255)
     return explain(
         model,
         given,
@@ -275,10 +275,11 @@ def _method(settings: Settings) -> Method:
     return cast(Method, settings.method)
 
 
-def _references(
-    subject: Subject, settings: Settings, narrator: Narrator
-) -> UInt8[Tensor, "references 3 size size"] | None:
-    """The images of --references; None for a bundle's own, and for a method that compares with none."""
+def _references(subject: Subject, settings: Settings, narrator: Narrator) -> ChosenReferences | None:
+    """The images of --references, prepared, of many those that stand for all.
+
+    None for a bundle's own, and for a method that compares with none.
+    """
     if settings.method not in COMPARING:
         return None
     if settings.references is None:
@@ -293,7 +294,20 @@ def _references(
         raise DataError(f"none of the images in {settings.references} can be read")
     for path, reason in skipped:
         narrator.note(f"{path} is left out of the references: {reason}")
-    return subject.squares(list(pictures.values()))
+    model, squares = subject.model, subject.squares(list(pictures.values()))
+    if isinstance(model, Bundle):
+        network, prepared = model.model, model.prepare(squares)
+    else:
+        network, prepared = model.model, normalise(squares, model.mean, model.std)
+    if settings.references_drawn or len(squares) <= REFERENCES:
+        return ChosenReferences.drawn(prepared)
+    with narrator.step(f"Choosing {REFERENCES} of {len(squares)} references") as report:
+        chosen = chosen_references(network, prepared, REFERENCES, seed=settings.seed, progress=report)
+    narrator.note(
+        f"{len(chosen)} of the {len(squares)} images in {settings.references} are compared with, chosen to stand for "
+        "all; --references-drawn compares with all of them"
+    )
+    return chosen
 
 
 def _file_names(paths: Sequence[Path]) -> list[str]:

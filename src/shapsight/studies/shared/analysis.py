@@ -25,6 +25,7 @@ from shapsight.models.plan import Schedule
 from shapsight.models.train import TrainingResult, fit
 from shapsight.studies.shared.contributions import Contributions, contributions_of
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sampling import choose_images, choose_of_each_class
 from shapsight.studies.shared.settings import Settings, completed
@@ -126,7 +127,28 @@ def train(
         narrator.note(sentence)
     if training.stopped == "interrupted":
         raise Interrupted(training)
-    return training
+    return (
+        training
+        if settings.references_drawn
+        else _with_references(training, settings, manifest, images, narrator)
+    )
+
+
+def _with_references(
+    training: TrainingResult,
+    settings: Settings,
+    manifest: Manifest,
+    images: UInt8[Tensor, "images 3 size size"],
+    narrator: Narrator,
+) -> TrainingResult:
+    """With references that were chosen."""
+    with narrator.step("Choosing references among the training images") as report:
+        bundle, notes = with_chosen_references(
+            training.bundle, manifest, images, settings.references, seed=settings.seed, progress=report
+        )
+    for sentence in notes:
+        narrator.note(sentence)
+    return replace(training, bundle=bundle)
 
 
 def analyse(
@@ -226,7 +248,7 @@ def explain_rows(
     All outputs are explained, of more than 16 classes the four likeliest of each image.
     """
     bundle = training.bundle
-    references = bundle.prepare(bundle.references)
+    references = bundle.prepared_references()
     pixels = images[rows.index.tolist()]
     explainer = DeepShap(bundle.model, references, output_names=bundle.card.output_names)
     with narrator.step(f"Explaining {len(rows)} images against {len(references)} references") as report:

@@ -88,11 +88,10 @@ def contributions_of(
     explanation, rows, images = explanation.select(images=at.tolist()), rows[kept], images[at]
     labels = torch.from_numpy(masks[kept]).long()
     used = explanation.settings.get("references")
-    references = bundle.references[: used if isinstance(used, int) else None]
     device = next(bundle.model.parameters()).device
     exact = exact_parts(
         bundle.model,
-        bundle.prepare(references.to(device)),
+        bundle.prepared_references(used if isinstance(used, int) else None),
         bundle.prepare(images.to(device)),
         labels.to(device),
         list(range(len(bundle.card.output_names))),

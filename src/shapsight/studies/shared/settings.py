@@ -31,7 +31,8 @@ class Settings:
     class_weights: bool = True
     color_jitter: bool | None = None
     image_size: int = 0
-    references: int = 100
+    references: int = 25
+    references_drawn: bool = False
     explain: int = 8
     roi: str | None = None
     remedies: str | None = None

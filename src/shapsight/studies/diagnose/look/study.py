@@ -225,7 +225,7 @@ def _control(case: Case, images: int, copies: int, report: Report, steps: int) -
     rows = _spread(case.rows["environment"].to_numpy(str), images, case.seed)
     pixels = case.images[torch.from_numpy(rows)]
     masks = None if case.masks is None else case.masks[rows]
-    references = case.bundle.prepare(case.bundle.references[: _references_of(case)])
+    references = case.bundle.prepared_references(_references_of(case))
     tables = []
     for number in range(copies):
         model = randomised_copy(case.bundle.model, case.seed + number)

@@ -1,0 +1,53 @@
+"""The references of a model that was just trained: a few, chosen from what it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from shapsight.attribution.references import chosen_references
+from shapsight.data.manifest import Manifest
+from shapsight.models.bundle import Bundle
+
+MOST = 10_000  # training images to choose from; more would take longer and change little
+
+
+def with_chosen_references(
+    bundle: Bundle,
+    manifest: Manifest,
+    images: UInt8[Tensor, "images 3 size size"],
+    count: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Bundle, tuple[str, ...]]:
+    """The bundle with `count` references that stand for its training images; and notes on what was done.
+
+    Every environment, of a classification every class, gets one at least where `count` suffices. The card says from
+    how many they were chosen.
+    """
+    rows = manifest.rows("train")
+    if len(rows) > MOST:
+        rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, MOST, replace=False))
+    groups = manifest.table["label" if manifest.class_names else "environment"].to_numpy()[rows].tolist()
+    found = chosen_references(bundle, _Rows(images, rows), count, groups=groups, seed=seed, progress=progress)
+    training = {**bundle.card.training, "references": len(found), "references_chosen_from": len(rows)}
+    return Bundle.of_chosen(bundle.model, replace(bundle.card, training=training), found), found.notes
+
+
+class _Rows:
+    """Some rows of a tensor, without a copy of them all."""
+
+    def __init__(self, images: Tensor, rows: np.ndarray) -> None:
+        self.images, self.rows = images, torch.from_numpy(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        return self.images[self.rows[rows]]
