@@ -151,7 +151,7 @@ def _flat(said: Any, images: int) -> Float[Tensor, "images numbers"]:
     if not parts:
         raise ExplainerError(
             f"the model answers {type(said).__name__} without a tensor of a row an image, so references cannot be "
-            'chosen by what it says: draw them, or choose by="pixels" of the images themselves'
+            "chosen by what it says: wrap it in a function that returns one"
         )
     return torch.cat(parts, 1)
 
