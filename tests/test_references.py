@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 import torch
-from small_networks import convolutional
 from torch import nn
 
 import shapsight as ss
@@ -13,6 +12,7 @@ from shapsight.attribution.references import chosen_references
 from shapsight.attribution.references.choosing import Pool, choose
 from shapsight.errors import ExplainerError
 from shapsight.models.references import ChosenReferences
+from small_networks import convolutional
 
 
 def network(seed=0, outputs=2):

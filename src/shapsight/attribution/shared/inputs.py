@@ -36,7 +36,8 @@ class GivenReferences:
         if outputs is None or len(outputs) != columns:  # the model answers with more than what is explained
             return {"references_chosen_from": self.pool_size}
         means = {
-            names[i] if names else str(i): float(outputs[i]) for i in sorted(set(chosen.flatten().tolist()))
+            names[i] if i < len(names) else f"output {i}": float(outputs[i])
+            for i in sorted(set(chosen.flatten().tolist()))
         }
         return {"references_chosen_from": self.pool_size, "pool_base_values": means}
 

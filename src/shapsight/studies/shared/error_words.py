@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from shapsight.attribution.explanation import Explanation
 from shapsight.studies.shared.analysis import Judged, Outcome
+
+MOST_NAMED = 4  # outputs whose base values a sentence tells
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,24 @@ def gap_sentence(outcome: Outcome) -> str:
     size = explanation.values.abs().sum((2, 3, 4))
     return (
         f"{count(len(explanation), 'image')} explained with {explanation.method} against "
-        f"{count(int(explanation.settings['references']), 'reference')}; the sums miss prediction - base value by at "
+        f"{count(int(explanation.settings['references']), 'reference')}{_chosen_from(explanation)}; the sums miss prediction - base value by at "
         f"most {gap.max().item():.1e} of differences up to {change.max().item():.2g} "
         f"({(gap / size.clamp_min(1e-30)).max().item():.1e} of the absolute attribution)"
+    )
+
+
+def _chosen_from(explanation: Explanation) -> str:
+    """How many the references were chosen from, and the base values beside those of all of them."""
+    chosen_from, means = (explanation.settings.get(n) for n in ("references_chosen_from", "pool_base_values"))
+    if chosen_from is None:
+        return ""
+    names = explanation.names()[0]
+    if not isinstance(means, dict) or len(names) > MOST_NAMED or not set(names) <= set(means):
+        return f" chosen from {chosen_from}"
+    bases = explanation.base_values[0].tolist()
+    said = [f"{base:.3g} for {name} ({means[name]:.3g})" for name, base in zip(names, bases, strict=True)]
+    return (
+        f" chosen from {chosen_from} (base values, in brackets those of all {chosen_from}: {', '.join(said)})"
     )
 
 
