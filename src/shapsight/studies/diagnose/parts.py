@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from shapsight.studies.diagnose.trust.study import trust
 from shapsight.studies.diagnose.why.study import why
 from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.store import digest
 
 EXPLANATIONS = "explanations"
 HOW_TO_READ_WHY = (
@@ -147,10 +147,9 @@ def _of_nothing(subject: Subject) -> Explanation:
 
 def _key(part: Part, subject: Subject, settings: DiagnoseSettings) -> str:
     """A digest of all that a part's findings depend on."""
-    masks = [subject.masks, *subject.objects.values()]
-    digest = hashlib.sha256()
-    for mask in masks:
-        digest.update(b"none" if mask is None else mask.tobytes())
+    regions = hashlib.sha256()
+    for mask in (subject.masks, *subject.objects.values()):
+        regions.update(b"none" if mask is None else mask.tobytes())
     columns = [name for name in subject.rows.columns if not str(name).startswith("predicted")]
     content = [
         part.name,
@@ -163,6 +162,6 @@ def _key(part: Part, subject: Subject, settings: DiagnoseSettings) -> str:
         settings.seed,
         subject.manifest.train_on,
         list(subject.objects),
-        digest.hexdigest(),
+        regions.hexdigest(),
     ]
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+    return digest(content)

@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from shapsight.data.written_files import write_text
 from shapsight.diagnosis.verdict import Verdict, judge
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
@@ -84,6 +85,4 @@ def _check(folder: Path) -> None:
 
 
 def _save_verdict(verdict: Verdict, folder: Path) -> None:
-    part = folder / ".verdict.json.part"
-    part.write_text(json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(folder / "verdict.json")
+    write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")
