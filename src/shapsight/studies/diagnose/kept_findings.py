@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from shapsight.data.given_files import read_json, read_parquet
 from shapsight.data.written_files import written
 from shapsight.studies.diagnose.case import Findings
+from shapsight.studies.shared.facts import plain
 from shapsight.studies.shared.store import kept
 
 FORMAT = "shapsight.findings/1"
@@ -62,7 +61,7 @@ def _write(findings: Findings, part: Path, key: str, seconds: float) -> None:
         "format": FORMAT,
         "part": findings.part,
         "key": key,
-        "facts": {name: _plain(value) for name, value in findings.facts.items()},
+        "facts": {name: plain(value) for name, value in findings.facts.items()},
         "sentences": list(findings.sentences),
         "left_out": list(findings.left_out),
         "tables": list(findings.tables),
@@ -93,13 +92,6 @@ def _read(folder: Path, key: str) -> Kept | None:
         left_out=tuple(card["left_out"]),
         seconds=float(card["seconds"]),
     )
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no numbers of numpy's, and none that are not finite."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _slug(text: str) -> str:

@@ -18,7 +18,9 @@ from shapsight.studies.diagnose.case import Case, Findings, Report
 from shapsight.studies.diagnose.explanations import KeptExplanations, fingerprint_of
 from shapsight.studies.diagnose.kept_findings import Kept, keep, read_kept
 from shapsight.studies.diagnose.look.study import look
+from shapsight.studies.diagnose.part_tables import COLUMNS, Shown
 from shapsight.studies.diagnose.settings import DiagnoseSettings
+from shapsight.studies.diagnose.strategies.page import TABLES as STRATEGY_TABLES
 from shapsight.studies.diagnose.strategies.study import strategies
 from shapsight.studies.diagnose.subject import Subject
 from shapsight.studies.diagnose.trust.study import trust
@@ -45,6 +47,7 @@ class Part:
 
     Attributes
         find: the public function of the part's folder, from a `Case` to `Findings`.
+        tables: those that stand on the page; all are files.
         needs_explanations: whether it looks at DeepSHAP of the images.
         notes: how to read its numbers and pictures.
     """
@@ -52,6 +55,7 @@ class Part:
     name: str
     question: str
     find: Callable[[Case, Report], Findings]
+    tables: Sequence[Shown]
     needs_explanations: bool = True
     notes: tuple[str, ...] = ()
 
@@ -59,10 +63,17 @@ class Part:
 PARTS = {
     part.name: part
     for part in (
-        Part("look", "Where does it look?", look),
-        Part("why", "Is that why it fails?", why, needs_explanations=False, notes=(HOW_TO_READ_WHY,)),
-        Part("strategies", "One strategy or several?", strategies),
-        Part("trust", "Can the explanation be trusted?", trust),
+        Part("look", "Where does it look?", look, COLUMNS["look"]),
+        Part(
+            "why",
+            "Is that why it fails?",
+            why,
+            COLUMNS["why"],
+            needs_explanations=False,
+            notes=(HOW_TO_READ_WHY,),
+        ),
+        Part("strategies", "One strategy or several?", strategies, STRATEGY_TABLES),
+        Part("trust", "Can the explanation be trusted?", trust, ()),
     )
 }
 

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from shapsight.data.written_files import write_text
-from shapsight.diagnosis.verdict import Verdict, judge
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
@@ -20,6 +19,7 @@ from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.subject import subject_of
+from shapsight.studies.diagnose.verdict.judge import Verdict, judge
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
 from shapsight.studies.shared.trained_run import open_run

@@ -20,10 +20,11 @@ from shapsight.diagnosis.object_shares import object_shares, object_shares_per_e
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance import relevance_mass_accuracy
 from shapsight.diagnosis.relevance_measures import measures_per_environment, measures_per_image
-from shapsight.studies.diagnose.case import Case, Fact, Findings, Report, silent
+from shapsight.studies.diagnose.case import Case, Findings, Report, silent
 from shapsight.studies.diagnose.look.pictures import pictures
 from shapsight.studies.diagnose.look.words import sentences
 from shapsight.studies.shared.contributions import PREDICTED, Contributions, contributions_of, value_of
+from shapsight.studies.shared.facts import Fact
 
 HOME, ELSEWHERE = "home", "elsewhere"
 FACTS = {

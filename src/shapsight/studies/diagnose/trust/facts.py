@@ -10,7 +10,7 @@ import pandas as pd
 from shapsight.diagnosis.exact_parts import AGREE
 from shapsight.diagnosis.faithfulness.curves import area_under
 from shapsight.diagnosis.groups import interval
-from shapsight.studies.diagnose.case import Fact
+from shapsight.studies.shared.facts import Fact
 
 RESAMPLES, LEVEL = 2000, 0.95
 # Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (ImageNet's, two on office photographs)

@@ -20,8 +20,8 @@ from shapsight.diagnosis.interventions import (
     REGION_RAND,
     REGION_SAME,
 )
-from shapsight.studies.diagnose.case import Fact
 from shapsight.studies.diagnose.why.swaps import LABEL
+from shapsight.studies.shared.facts import Fact
 
 if TYPE_CHECKING:
     from shapsight.studies.diagnose.why.study import Tested
