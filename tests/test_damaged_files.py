@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from shapsight import Explanation, load_bundle, read_dataset
-from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.data.images import decode_image, inspect_images, load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks

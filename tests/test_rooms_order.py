@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,30 @@ def test_no_study_imports_from_the_inside_of_another() -> None:
             if parts[3] != "study":
                 wrong.append(f"{path.relative_to(HOUSE)}:{line} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+IMPORT_EACH_FIRST = """
+import os, sys
+import lightning, matplotlib.figure, pandas, scipy.stats, sklearn.cluster, torch, typer  # once, before the copies
+for name in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            __import__(name)
+        except BaseException as error:
+            print(name, error, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is copied for each module")
+def test_every_module_can_be_the_first_that_is_imported() -> None:
+    names = [
+        ".".join(("shapsight", *path.relative_to(HOUSE).with_suffix("").parts)).removesuffix(".__init__")
+        for path in sorted(HOUSE.rglob("*.py"))
+        if path.name != "__main__.py"
+    ]
+    command = [sys.executable, "-W", "ignore", "-c", IMPORT_EACH_FIRST, *names]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == ""

@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.gradient import GradientShap
 from shapsight.attribution.partition import PartitionShap
-from shapsight.attribution.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
 from shapsight.diagnosis.faithfulness.agreement import against_exact, agreement, exact_agreement
 from shapsight.diagnosis.faithfulness.completeness import completeness
