@@ -12,6 +12,8 @@ from shapsight.diagnosis.faithfulness.curves import area_under
 from shapsight.diagnosis.intervals import mean_with_interval, ratio_with_interval
 from shapsight.studies.shared.facts import Fact
 
+RESAMPLES = 2000
+
 # Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (ImageNet's, two on office photographs)
 # passed 8 or 9 of nine; on the office, its own values shuffled, noise and `image - reference` passed 2 or 3, and the
 # values of another image 4 or 6.
@@ -147,7 +149,7 @@ def _of_flipping(curves: pd.DataFrame, seed: int) -> dict[str, Fact]:
     gaps = (table["insertion"] - table["deletion"]).reset_index(name="gap")
     first = gaps[gaps["output"] == gaps["output"].iloc[0]] if _are_shared(gaps) else gaps
     values = first["gap"].to_numpy(float)
-    gap, low, high = mean_with_interval(values, np.random.default_rng(seed))
+    gap, low, high = mean_with_interval(values, np.random.default_rng(seed), resamples=RESAMPLES)
     return {
         "flipping_gap": _number(gap),
         "flipping_gap_low": _number(low),
@@ -199,7 +201,9 @@ def _over_images(
 ) -> tuple[float | None, float | None, float | None]:
     """The ratio of two mean areas, with a bootstrap interval over images."""
     sums = areas.groupby("image")[[order, other]].sum().to_numpy(float)
-    ratio, low, high = ratio_with_interval(sums[:, 0], sums[:, 1], np.random.default_rng(seed))
+    ratio, low, high = ratio_with_interval(
+        sums[:, 0], sums[:, 1], np.random.default_rng(seed), resamples=RESAMPLES
+    )
     return _number(ratio), _number(low), _number(high)
 
 
