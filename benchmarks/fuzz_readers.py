@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.data.images import decode_image, inspect_images, load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
@@ -34,7 +34,7 @@ from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.weights import read_state
 from shapsight.studies.cure.study import CureSettings, budget_of
-from shapsight.studies.cure.trials import load_cell, save_cell
+from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.case import Findings
 from shapsight.studies.diagnose.kept_findings import keep, read_kept
 from shapsight.studies.explain.study import class_names
@@ -522,12 +522,12 @@ def _make_findings(folder: Path) -> None:
     table = pd.DataFrame({"environment": ["a", "b"], "error": [0.1, 0.2]})
     findings = Findings("look", {"errors": table}, {"share": 0.5}, ("It looks there.",), {}, ())
     keep(findings, folder / "look", "key", 1.0)
-    save_cell(table, folder / "cell.parquet")
+    save_trial(table, folder / "cell.parquet")
 
 
 def _read_findings(case: Case) -> object:
     """What cannot be read is made again, so nothing is refused."""
-    return read_kept(case.folder / "look", "key"), load_cell(case.folder / "cell.parquet")
+    return read_kept(case.folder / "look", "key"), kept_trial(case.folder / "cell.parquet")
 
 
 def _make_class_names(folder: Path) -> None:

@@ -24,15 +24,31 @@ from PIL import Image, ImageChops
 from safetensors import safe_open
 
 LEFT_OUT = {"started", "finished", "created", "versions", "seconds", "cost", "key"}
-TIMES = re.compile(r"\b\d+(\.\d+)? (s|min|h|ms|seconds?|minutes?)\b|\b\d{4}-\d\d-\d\d[T ][\d:+.]+")
+TIMED = {"cost", "s a training", "seconds"}  # columns of a page's tables
+ONE = r"\d+(?:\.\d+)? (?:s|min|h|ms|seconds?|minutes?)\b"
+TIMES = re.compile(rf"\b{ONE}(?: {ONE})*|\b\d{{4}}-\d\d-\d\d[T ][\d:+.]+")
+CELL = re.compile(r"(?s)<t[hd]([^>]*)>(.*?)</t[hd]>")
 
 
 def words(path: Path) -> list[str]:
     """What a page says, a line each; without times and versions."""
     text = re.sub(r"(?s)<(style|script).*?</\1>", "", path.read_text(encoding="utf-8"))
+    text = re.sub(r"(?s)<table.*?</table>", lambda table: "\n".join(cells(table[0])), text)
     text = html.unescape(re.sub(r"<[^>]*>", "\n", text))
     lines = (TIMES.sub("TIME", re.sub(r"\s+", " ", line).strip()) for line in text.splitlines())
     return [re.sub(r"\b\d+\.\d+\.\d+(\+\w+)?\b", "VERSION", line) for line in lines if line]
+
+
+def cells(table: str) -> Iterator[str]:
+    """A table's cells, without the columns that hold times."""
+    timed: list[bool] = []
+    for row in re.findall(r"(?s)<tr>.*?</tr>", table):
+        found = CELL.findall(row)
+        if not timed:
+            spans = [int((re.findall(r'colspan="(\d)"', given) or [1])[0]) for given, _ in found]
+            timed = [said in TIMED for (_, said), span in zip(found, spans, strict=True) for _ in range(span)]
+            found = [cell for cell, span in zip(found, spans, strict=True) for _ in range(span)]
+        yield from (said for (_, said), is_timed in zip(found, timed, strict=False) if not is_timed)
 
 
 def content(path: Path) -> Any:

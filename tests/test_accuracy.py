@@ -125,7 +125,7 @@ def test_the_same_seed_gives_the_same_interval_whatever_other_groups_there_are()
 
 def test_many_images_are_drawn_in_chunks_with_the_same_result(monkeypatch):
     whole = evaluate(noisy(50, 0), ["x"])
-    monkeypatch.setattr("shapsight.diagnosis.prediction_errors.CHUNK", 120)
+    monkeypatch.setattr("shapsight.diagnosis.intervals.CHUNK", 120)
     pd.testing.assert_frame_equal(evaluate(noisy(50, 0), ["x"]), whole)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from shapsight import Explanation, load_bundle, read_dataset
-from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.data.images import decode_image, inspect_images, load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
@@ -28,7 +28,7 @@ from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card
 from shapsight.models.train import fit
 from shapsight.studies.cure.study import CureSettings, budget_of
-from shapsight.studies.cure.trials import load_cell, save_cell
+from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.case import Findings
 from shapsight.studies.diagnose.explanations import KeptExplanations
 from shapsight.studies.diagnose.kept_findings import keep, read_kept
@@ -391,14 +391,16 @@ def test_a_model_whose_card_tells_nothing_of_its_training_cannot_be_cured(bundle
 
 def test_a_damaged_result_counts_as_none_and_is_made_again(tmp_path):
     table = pd.DataFrame({"error": [0.5]})
-    save_cell(table, tmp_path / "cell.parquet")
+    save_trial(table, tmp_path / "cell.parquet")
     whole = (tmp_path / "cell.parquet").read_bytes()
     for at in range(4, len(whole), 7):
         (tmp_path / "cell.parquet").write_bytes(whole[:at] + b"\xff\xff" + whole[at + 2 :])
-        assert load_cell(tmp_path / "cell.parquet") is None or len(load_cell(tmp_path / "cell.parquet")) == 1
+        assert (
+            kept_trial(tmp_path / "cell.parquet") is None or len(kept_trial(tmp_path / "cell.parquet")) == 1
+        )
     (tmp_path / "cell.parquet").unlink()
     (tmp_path / "cell.parquet").mkdir()
-    assert load_cell(tmp_path / "cell.parquet") is None
+    assert kept_trial(tmp_path / "cell.parquet") is None
     keep(Findings("look", {"errors": table}, {}, (), {}, ()), tmp_path / "look", "key", 1.0)
     for fields in ({"tables": 3}, {"figures": "a"}, {"seconds": None}, {"facts": 1, "left_out": 2}):
         keep(Findings("look", {"errors": table}, {}, (), {}, ()), tmp_path / "look", "key", 1.0)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from discs import write_discs
 from shapsight import Explanation, load_bundle
 from shapsight.cli import app
-from shapsight.studies.diagnose import explanations
+from shapsight.studies.diagnose import explanations, parts
 
 SMALL = ["--images", "12", "--references", "2"]
 PARTS = ("look", "why", "strategies", "trust")
@@ -91,8 +92,8 @@ def test_what_was_done_is_not_done_again_and_parts_can_be_done_alone(run, tmp_pa
     def refused(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shapsight.studies.diagnose.why.study.why", refused)
-    monkeypatch.setattr("shapsight.studies.diagnose.trust.study.trust", refused)
+    for name in ("why", "trust"):
+        monkeypatch.setitem(parts.PARTS, name, replace(parts.PARTS[name], find=refused))
     stopped = shapsight(*command)
     assert stopped.exit_code != 0  # why was there already, trust is where it stopped
     kept = sorted(out.glob("explanations/*/*.safetensors"))

@@ -14,7 +14,7 @@ from shapsight.models.train import fit
 from shapsight.studies.cure.study import CureSettings, cure
 from shapsight.studies.explain.study import Settings as ExplainSettings
 from shapsight.studies.explain.study import explain_files
-from shapsight.studies.shared.narrator import Narrator, part_of
+from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.settings import Settings
 from shapsight.studies.train.study import train_run
 
@@ -81,7 +81,7 @@ def test_a_quiet_narrator_says_nothing():
 
 def test_the_progress_of_a_piece_is_a_part_of_the_whole():
     told = []
-    inner = part_of(lambda done, total: told.append((done, total)), 2, 4)
+    inner = portion_of(lambda done, total: told.append((done, total)), 2, 4)
     inner(1, 2)
     inner(3, 0)
     assert told == [(2.5, 4), (2, 4)]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from shapsight import PartitionShap, RegionShap, TopK
-from shapsight.attribution.region_values import Interactions, RegionValues
+from shapsight.attribution.explanation.region_values import Interactions, RegionValues
 from shapsight.attribution.segments import label_map
 from shapsight.attribution.shared.predictor import has_bfloat16
 from shapsight.errors import ExplainerError

@@ -18,10 +18,10 @@ from shapsight.studies.diagnose.trust.measures import (
     Measured,
     Subject,
     affordable,
-    spread_over_environments,
     work_of,
 )
 from shapsight.studies.diagnose.trust.study import trust
+from shapsight.studies.shared.sampling import spread_over_environments
 from trust_cases import a_case, case_of, trained
 
 QUICK = {"images": 6, "few": 2, "regions": 6, "layers": 2, "noises": 1, "evaluations": 40, "samples": 16}
@@ -179,7 +179,7 @@ def test_work_is_counted_not_timed():
 def test_images_of_all_environments_are_tested_in_turn():
     rows = a_case(count=6).rows.assign(environment=["a"] * 4 + ["b", "c"])
     for seed in range(4):
-        chosen = spread_over_environments(rows, 4, seed)
+        chosen = spread_over_environments(rows["environment"].to_numpy(str), 4, seed)
         assert list(rows["environment"].iloc[chosen[:3]].sort_values()) == ["a", "b", "c"]
         assert len(set(chosen)) == 4
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shapsight.data.remedies.recipes import read_recipe
-from shapsight.diagnosis.verdict import Thresholds, Verdict, fails_elsewhere, judge
+from shapsight.studies.diagnose.verdict.judge import Thresholds, Verdict, fails_elsewhere, judge
 
 ERRORS = {
     "output": "x", "is_classes": False, "measure": "mean squared error of x", "short": "MSE", "environments": 3,

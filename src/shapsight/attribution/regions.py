@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.region_values import Interactions, RegionValues
 from shapsight.attribution.maskers import Masker, References
-from shapsight.attribution.region_values import Interactions, RegionValues
 from shapsight.attribution.segments import label_map
 from shapsight.attribution.shapley import (
     Shares,

@@ -28,6 +28,7 @@ from shapsight.data.given_files import (
     read_parquet,
 )
 from shapsight.data.scale import PIXELS, Scale
+from shapsight.data.written_files import written
 from shapsight.errors import DataError, naming
 
 FORMAT = "shapsight.manifest/1"
@@ -143,11 +144,16 @@ class Manifest:
         table = table.replace_schema_metadata(
             {**table.schema.metadata, b"shapsight": json.dumps(card).encode()}
         )
-        self.skipped.to_csv(_part(folder / "skipped.csv"), index=False)
-        self.table.to_csv(_part(folder / "manifest.csv"), index=False)
-        pq.write_table(table, _part(folder / "manifest.parquet"))
-        for name in ("skipped.csv", "manifest.csv", "manifest.parquet"):
-            _part(folder / name).replace(folder / name)
+        with (
+            written(
+                folder / "manifest.parquet"
+            ) as whole,  # moved to its place last: without it there is no manifest
+            written(folder / "manifest.csv") as for_people,
+            written(folder / "skipped.csv") as skipped,
+        ):
+            self.skipped.to_csv(skipped, index=False)
+            self.table.to_csv(for_people, index=False)
+            pq.write_table(table, whole)
         return folder / "manifest.parquet"
 
     @classmethod
@@ -214,7 +220,3 @@ def _read_skipped(path: Path) -> pd.DataFrame:
 def no_skipped() -> pd.DataFrame:
     """The table of a dataset of which every image could be used."""
     return pd.DataFrame({"path": pd.Series(dtype=str), "reason": pd.Series(dtype=str)})
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")

@@ -10,7 +10,8 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from shapsight.diagnosis.groups import EVERY, generator_of, interval
+from shapsight.diagnosis.groups import EVERY, generator_of
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.errors import DataError
 
 
@@ -93,28 +94,11 @@ def effect_table(
             }
             for name in ("change", "flips", "error"):
                 values = getattr(effect, name)[known]
-                mean, low, high = mean_interval(values, generator_of(place, "", seed), resamples, level)
+                generator = generator_of(place, "", seed)
+                mean, low, high = mean_with_interval(values, generator, resamples=resamples, level=level)
                 record |= {name: mean, f"{name}_low": low, f"{name}_high": high}
             records.append(record)
     return pd.DataFrame(records)
-
-
-def mean_interval(
-    values: Float[ndarray, "images"],
-    generator: np.random.Generator,
-    resamples: int = 1000,
-    level: float = 0.95,
-) -> tuple[float, float, float]:
-    """The mean of what is known, and its percentile bootstrap interval; NaN for a single value."""
-    known = values[~np.isnan(values)]
-    count = len(known)
-    if not count:
-        return np.nan, np.nan, np.nan
-    if count == 1:
-        return float(known[0]), np.nan, np.nan
-    counts = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
-    low, high = interval(counts @ known / count, level)
-    return float(known.mean()), low, high
 
 
 def _mean(values: Float[ndarray, "draws images"]) -> Float[ndarray, "images"]:

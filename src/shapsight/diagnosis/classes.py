@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shapsight.diagnosis.groups import check_table, generator_of, groups, interval
+from shapsight.diagnosis.groups import check_table, generator_of, groups
+from shapsight.diagnosis.intervals import drawn_counts, drawn_rows, interval
 from shapsight.diagnosis.metrics import functional
 
 MEASURES = ("accuracy", "f1", "calibration_error")
@@ -128,13 +129,11 @@ def _bootstrap(
     predicted, actual = _numbers(group, class_names)
     table = _confusion(predicted, actual, len(class_names)).numpy()
     labels, said = np.nonzero(table)
-    drawn = generator.multinomial(count, table[labels, said] / count, size=resamples)
+    drawn = drawn_counts(count, generator, resamples, shares=table[labels, said] / count)
     confidence = torch.tensor(np.array(group["confidence"], float))
     is_right = (predicted == actual).long()
-    rows = (
-        torch.from_numpy(generator.integers(count, size=count))
-        for _ in range(min(resamples, CALIBRATION_DRAWS))
-    )
+    chunks = drawn_rows(count, generator, min(resamples, CALIBRATION_DRAWS))
+    rows = (torch.from_numpy(row) for chunk in chunks for row in chunk)
     return {
         "accuracy": drawn[:, labels == said].sum(1) / count,
         "f1": _f1(drawn, labels, said, len(class_names)),

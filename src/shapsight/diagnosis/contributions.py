@@ -10,7 +10,8 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from shapsight.diagnosis.groups import generator_of, groups, interval
+from shapsight.diagnosis.groups import generator_of, groups
+from shapsight.diagnosis.intervals import drawn_counts, interval
 from shapsight.errors import DataError
 
 SCENE, REGION = "scene", "region"
@@ -123,7 +124,8 @@ def contributions_per_environment(
     for output, chosen in per_image.groupby("output", sort=False):
         for environment, split, group in groups(chosen):
             sample = _Sample.of(group)
-            draws = _draws(sample.images, resamples, generator_of(environment, split, seed))
+            counts = drawn_counts(sample.images, generator_of(environment, split, seed), resamples)
+            draws = counts.astype(float)
             for measure, values, drawn in sample.measured(draws):
                 for number, part in enumerate(sample.parts):
                     if not np.isfinite(values[number]):
@@ -221,10 +223,6 @@ def _over(numerator: ndarray, denominator: ndarray) -> ndarray:
     """A quotient that is NaN where nothing is divided by."""
     safe = np.where(denominator > 0, denominator, 1.0)
     return np.where(denominator > 0, numerator / safe, np.nan)
-
-
-def _draws(images: int, resamples: int, generator: np.random.Generator) -> Float[ndarray, "draws images"]:
-    return generator.multinomial(images, np.full(images, 1 / images), size=resamples).astype(float)
 
 
 def _label_first(values: ndarray, labels: ndarray, environments: ndarray) -> Float[ndarray, "images parts"]:

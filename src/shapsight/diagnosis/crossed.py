@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from shapsight.diagnosis.groups import interval
+from shapsight.diagnosis.intervals import drawn_pairs, interval
 from shapsight.errors import DataError
 
 TINY = 1e-12  # of the largest squared prediction: less variance than that is rounding
@@ -71,8 +71,7 @@ def scene_share_interval(
     values = np.asarray(predictions, dtype=float)
     generator = np.random.default_rng(seed)
     drawn = []
-    for _ in range(resamples):
-        rows, columns = (generator.integers(size, size=size) for size in values.shape[:2])
+    for rows, columns in drawn_pairs(values.shape, generator, resamples):
         region, scene, together = _parts(values[np.ix_(rows, columns)])
         total = region + scene + together
         drawn.append((scene + together / 2) / total if total > 0 else np.nan)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
 from shapsight.errors import DataError
 from shapsight.models.references import ChosenReferences

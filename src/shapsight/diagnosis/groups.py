@@ -35,15 +35,6 @@ def generator_of(environment: str, split: str, seed: int) -> np.random.Generator
     return np.random.default_rng([seed, zlib.crc32(f"{environment}/{split}".encode())])
 
 
-def interval(drawn: np.ndarray, level: float) -> tuple[float, float]:
-    """The ends of a percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13); NaN without draws."""
-    defined = drawn[~np.isnan(drawn)]
-    if not defined.size:
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def check_table(predictions: pd.DataFrame, wanted: list[str], resamples: int, level: float) -> None:
     """Raise `DataError` for a missing column or an interval that cannot be."""
     if missing := [name for name in wanted if name not in predictions.columns]:
@@ -52,17 +43,3 @@ def check_table(predictions: pd.DataFrame, wanted: list[str], resamples: int, le
         )
     if not 0 < level < 1 or resamples < 1:
         raise DataError(f"level={level} must lie between 0 and 1, and resamples={resamples} be 1 or more")
-
-
-def mean_with_interval(
-    values: np.ndarray, generator: np.random.Generator, *, resamples: int = 1000, level: float = 0.95
-) -> tuple[float, float, float]:
-    """The mean of the values that are known, and its percentile bootstrap interval; NaN where it has none."""
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return np.nan, np.nan, np.nan
-    drawn = np.empty(0)
-    if len(known) > 1:
-        counts = generator.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples)
-        drawn = counts @ known / len(known)
-    return float(known.mean()), *interval(drawn, level)

@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.diagnosis.groups import generator_of, groups, mean_with_interval
+from shapsight.diagnosis.groups import generator_of, groups
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.diagnosis.relevance import relevance_mass_accuracy
 from shapsight.errors import DataError
 

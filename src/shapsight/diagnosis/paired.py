@@ -9,7 +9,8 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from shapsight.diagnosis.groups import generator_of, groups, interval
+from shapsight.diagnosis.groups import generator_of, groups
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.errors import DataError
 
 
@@ -39,7 +40,7 @@ def paired_change(
         for target in targets or ("label",):
             one, two = _error(group, target), _error(other, target)
             generator = generator_of(environment, split, seed)
-            low, high = interval(_resampled(two - one, resamples, generator), level)
+            change, low, high = mean_with_interval(two - one, generator, resamples=resamples, level=level)
             rows.append(
                 {
                     "environment": environment,
@@ -48,7 +49,7 @@ def paired_change(
                     "images": len(group),
                     "first": one.mean(),
                     "second": two.mean(),
-                    "change": (two - one).mean(),
+                    "change": change,
                     "change_low": low,
                     "change_high": high,
                 }
@@ -61,14 +62,3 @@ def _error(rows: pd.DataFrame, target: str) -> Float[ndarray, "images"]:
         return np.asarray(rows["predicted_label"] != rows["label"], dtype=float)
     difference = rows[f"predicted_{target}"].to_numpy(float) - rows[target].to_numpy(float)
     return np.asarray(np.square(difference))
-
-
-def _resampled(
-    values: Float[ndarray, "images"], resamples: int, generator: np.random.Generator
-) -> Float[ndarray, "draws"]:
-    """Means of as many images drawn again and again; none for a single image."""
-    count = len(values)
-    if count < 2:
-        return np.empty(0)
-    counts = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
-    return np.asarray(counts @ values / count)

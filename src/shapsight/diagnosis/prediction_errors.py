@@ -11,14 +11,14 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from shapsight.data.manifest import Manifest
-from shapsight.diagnosis.groups import EVERY, check_table, generator_of, groups, interval
+from shapsight.diagnosis.groups import EVERY, check_table, generator_of, groups
+from shapsight.diagnosis.intervals import drawn_rows, interval
 from shapsight.diagnosis.metrics import functional
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 
 __all__ = ["EVERY", "MEASURES", "error_per_image", "evaluate", "predict_table"]
 MEASURES = ("mse", "mae", "r2", "sign_accuracy")
-CHUNK = 4_000_000  # numbers drawn at a time, so that many images need little memory
 
 
 def predict_table(
@@ -147,11 +147,7 @@ def _bootstrap(
     count = len(actual)
     if count < 2:
         return np.full((len(MEASURES), 0), np.nan)
-    step = max(1, CHUNK // count)
-    drawn = (
-        generator.integers(count, size=(min(step, resamples - start), count)).T
-        for start in range(0, resamples, step)
-    )
+    drawn = (rows.T for rows in drawn_rows(count, generator, resamples))
     return np.concatenate([_measure(actual[rows], predicted[rows], has_sign) for rows in drawn], axis=1)
 
 

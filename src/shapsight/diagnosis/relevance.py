@@ -9,6 +9,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.errors import DataError
 
 
@@ -125,23 +126,19 @@ def relevance_per_environment(
     empty (NaN).
     """
     generator = np.random.default_rng(seed)
-    tail = (1 - level) / 2
     records = []
     for (environment, split, output), group in per_image.groupby(
         ["environment", "split", "output"], sort=False
     ):
         shares = group["share"].dropna().to_numpy()
-        low, high = np.nan, np.nan
-        if len(shares) > 1:
-            draws = shares[generator.integers(len(shares), size=(resamples, len(shares)))].mean(1)
-            low, high = np.quantile(draws, [tail, 1 - tail])
+        share, low, high = mean_with_interval(shares, generator, resamples=resamples, level=level)
         records.append(
             {
                 "environment": environment,
                 "split": split,
                 "output": output,
                 "images": len(shares),
-                "share": shares.mean() if len(shares) else np.nan,
+                "share": share,
                 "low": low,
                 "high": high,
                 "chance": group["chance"].mean(),

@@ -13,7 +13,8 @@ from numpy import ndarray
 
 from shapsight.attribution.explanation import Explanation
 from shapsight.diagnosis.concentration import area_of_attribution, attribution_entropy
-from shapsight.diagnosis.groups import generator_of, groups, mean_with_interval
+from shapsight.diagnosis.groups import generator_of, groups
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.diagnosis.relevance import (
     pointing_game,
     relevance_mass_accuracy,

@@ -14,7 +14,8 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from shapsight.diagnosis.cell_shares import cell_shares
-from shapsight.diagnosis.groups import generator_of, mean_with_interval
+from shapsight.diagnosis.groups import generator_of
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.errors import DataError, MissingDependency
 
 CELLS = 8

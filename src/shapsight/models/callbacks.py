@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from shapsight.data.given_files import is_mapping, is_whole, misfit
+from shapsight.data.written_files import part_of
 from shapsight.errors import ModelError
 from shapsight.models.weights import read_pickle
 
@@ -157,7 +158,7 @@ class Checkpoints(Checkpoint):
         return self.path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        part = self.path.with_name(f".{self.path.name}.part")
+        part = part_of(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             trainer.save_checkpoint(part)

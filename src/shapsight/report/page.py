@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import math
 import os
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
+from shapsight.data.written_files import write_text
 from shapsight.errors import RunError
 
 PNG_DPI = 144
@@ -113,14 +113,10 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
     )
     environment.filters.update(cells=_rows, embed=_embed, paragraphs=_paragraphs)
     html = environment.get_template("page.html").render(page=page)
-    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, html)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise RunError(f"the report cannot be written to {path}: {error.strerror or error}") from error
     return path
 

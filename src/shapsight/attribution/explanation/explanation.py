@@ -26,8 +26,8 @@ from shapsight.attribution.explanation import (
     with_xarray,
 )
 from shapsight.attribution.explanation.detail import Detail, at_detail
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.explanation.selection import Images, Wanted
-from shapsight.attribution.region_values import RegionValues
 from shapsight.errors import ExplainerError, naming
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from shapsight.data.given_files import (
     parsed_json,
     refuse_endless,
 )
+from shapsight.data.written_files import written
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
@@ -80,16 +81,14 @@ def write(
 
     path = Path(path)
     metadata = {"format": of_format, "card": json.dumps(card, default=plain)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        # safetensors makes files that only their owner may read; ours get the usual permissions.
-        temporary.touch()
-        permissions = temporary.stat().st_mode
-        save_file(_unshared(dict(tensors)), temporary, metadata=metadata)
-        temporary.chmod(permissions)
-        temporary.replace(path)
+        with written(path, by_many=True) as part:
+            # safetensors makes files that only their owner may read; ours get the usual permissions.
+            part.touch()
+            permissions = part.stat().st_mode
+            save_file(_unshared(dict(tensors)), part, metadata=metadata)
+            part.chmod(permissions)
     except Exception as error:
-        temporary.unlink(missing_ok=True)
         if "SafetensorError" in type(error).__name__ or isinstance(error, OSError):
             raise ExplainerError(f"the explanation could not be written to {path}: {error}") from error
         raise

@@ -20,6 +20,7 @@ from shapsight.compat.shap.not_offered import not_offered
 from shapsight.compat.shap.sampling import sample
 from shapsight.data.image_files import is_image
 from shapsight.data.images import load_images
+from shapsight.data.written_files import written
 from shapsight.errors import DataError
 
 VARIABLE = "SHAPSIGHT_DATA"
@@ -139,14 +140,15 @@ def _labels(
 
 def _download(url: str, target: Path, folder: str | os.PathLike[str] | None) -> None:
     """To a temporary name first, so that a broken download leaves nothing behind."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer, temporary.open("wb") as file:
+        with (
+            written(target, by_many=True) as part,
+            urllib.request.urlopen(url, timeout=SECONDS) as answer,
+            part.open("wb") as file,
+        ):
             shutil.copyfileobj(answer, file)
-        temporary.replace(target)
     except (OSError, ValueError) as error:
-        temporary.unlink(missing_ok=True)
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise DataError(
             f"{target.name} cannot be downloaded from {url} ({reason}). {_advice(target, folder)}"

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from shapsight.data.rooms.drive import ROOMS, Frame, check, drive
+from shapsight.data.written_files import part_of
 from shapsight.errors import DataError
 
 FORMAT = "shapsight.world/1"
@@ -55,7 +56,7 @@ def write_world(
     if _is_there(folder, card):
         return folder
     place = folder.resolve()
-    part = place.with_name(f".{place.name}.part")
+    part = part_of(place)
     shutil.rmtree(part, ignore_errors=True)
     try:
         _write(part, card, progress)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.diagnosis.faithfulness.infidelity import pearson
 from shapsight.diagnosis.faithfulness.similarity import rank_correlation

@@ -21,14 +21,15 @@ from shapsight.data.remedies.sample import Places
 from shapsight.data.remedies.treatment import STRENGTH
 from shapsight.data.roi import read_roi
 from shapsight.data.turns import Turns, in_turn, take_turns
+from shapsight.data.written_files import written
 from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, RunError, naming
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 from shapsight.studies.cure.page import Cured, cure_page, summarise_cure
-from shapsight.studies.cure.trials import Budget, Cell, Material, load_cell, run_cell, save_cell
-from shapsight.studies.shared.narrator import Narrator, part_of
+from shapsight.studies.cure.trials import Budget, Cell, Material, kept_trial, run_cell, save_trial
+from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.pages import write_page
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.trained_run import TrainedRun, open_run
@@ -174,9 +175,8 @@ def _of_training(run: TrainedRun, name: str) -> float:
 def save_table(table: pd.DataFrame, stem: Path) -> None:
     """Write a table as CSV and Parquet, each complete or not at all."""
     for suffix, write in ((".csv", table.to_csv), (".parquet", table.to_parquet)):
-        part = stem.with_name(f".{stem.name}{suffix}.part")
-        write(part, index=False)
-        part.replace(stem.with_name(stem.name + suffix))
+        with written(stem.with_name(stem.name + suffix)) as part:
+            write(part, index=False)
 
 
 def _folder(out: str | os.PathLike[str]) -> Path:
@@ -206,7 +206,7 @@ def _run(
     cells: Sequence[Cell], budget: Budget, material: Material, folder: Path, narrator: Narrator
 ) -> pd.DataFrame:
     paths = [cell.path(folder / "cells", budget, material.manifest) for cell in cells]
-    done = {path: table for path in paths if (table := load_cell(path)) is not None}
+    done = {path: table for path in paths if (table := kept_trial(path)) is not None}
     if done:
         narrator.say(f"{len(done)} of {len(cells)} trainings are done already; going on with the others")
     tables: list[pd.DataFrame] = []
@@ -216,8 +216,8 @@ def _run(
         for cell, path in zip(cells, paths, strict=True):
             table = done.get(path)
             if table is None:
-                table = run_cell(cell, budget, material, progress=part_of(report, trained, left))
-                save_cell(table, path)
+                table = run_cell(cell, budget, material, progress=portion_of(report, trained, left))
+                save_trial(table, path)
                 trained += 1
                 report(trained, left)
                 gc.collect()  # a trained network and its optimiser hang in a ring of references, 0.1 GB for a ResNet-18

@@ -1,9 +1,7 @@
-"""The cells of a cure: one training each, judged on what it has not seen; every result is on disk at once."""
+"""The trials of a cure: one training each, judged on what it has not seen; every result is on disk at once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 import zlib
@@ -27,6 +25,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.treatment import STRENGTH, Treatment
 from shapsight.data.turns import in_turn
+from shapsight.data.written_files import written
 from shapsight.diagnosis.prediction_errors import error_per_image, predict_table
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
@@ -34,6 +33,7 @@ from shapsight.models.plan import Schedule
 from shapsight.models.train import fit
 from shapsight.studies.shared.narrator import Report
 from shapsight.studies.shared.references import with_chosen_references
+from shapsight.studies.shared.store import digest, kept
 
 FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
 # Options of one remedy, which the results of others do not depend on.
@@ -80,9 +80,8 @@ class Cell:
             if not recipe.has(remedy):
                 used[option] = None
         parts = [asdict(self), used, _fingerprint(manifest)]
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
         said = re.sub(r"[^\w+-]", "_", f"{self.recipe}__on_{'+'.join(self.trained_on)}__seed_{self.seed}")
-        return folder / f"{said[:120]}__{digest}.parquet"
+        return folder / f"{said[:120]}__{digest(parts)[:10]}.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,24 +159,24 @@ def treatment_of(recipe: str, budget: Budget, material: Material) -> Treatment:
     )
 
 
-def save_cell(table: pd.DataFrame, path: Path) -> None:
+def save_trial(table: pd.DataFrame, path: Path) -> None:
     """Write a result, complete or not at all."""
-    written = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {**(written.schema.metadata or {}), b"shapsight": FORMAT.encode()}
-    part = path.with_name(f".{path.name}.part")
-    pq.write_table(written.replace_schema_metadata(metadata), part)
-    part.replace(path)
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**(content.schema.metadata or {}), b"shapsight": FORMAT.encode()}
+    with written(path) as part:
+        pq.write_table(content.replace_schema_metadata(metadata), part)
 
 
-def load_cell(path: Path) -> pd.DataFrame | None:
+def kept_trial(path: Path) -> pd.DataFrame | None:
     """A result that is there already; None where it is not, or is damaged and must be made again."""
-    try:
-        table = read_parquet(path)
-        if (table.schema.metadata or {}).get(b"shapsight") != FORMAT.encode():
-            return None
-        return pd.DataFrame(table.to_pandas())
-    except (OSError, ValueError, TypeError, pa.ArrowException):
+    return kept(path, _read)
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    table = read_parquet(path)
+    if (table.schema.metadata or {}).get(b"shapsight") != FORMAT.encode():
         return None
+    return pd.DataFrame(table.to_pandas())
 
 
 def to_explain(manifest: Manifest, count: int, seed: int) -> np.ndarray:
@@ -223,4 +222,4 @@ def _fingerprint(manifest: Manifest) -> Sequence[Any]:
     """The data that results depend on: paths, environments and targets."""
     names = ["path", "environment", *manifest.targets, *(("label",) if manifest.class_names else ())]
     content = manifest.table[names].to_dict("list")
-    return [hashlib.sha256(json.dumps(content, default=str, sort_keys=True).encode()).hexdigest()]
+    return [digest(content)]

@@ -16,9 +16,9 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
+from shapsight.studies.shared.facts import Fact
 
 Report = Callable[[int, int], None]
-Fact = float | int | str | bool | None
 
 
 def silent(done: int, total: int) -> None:

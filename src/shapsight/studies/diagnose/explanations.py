@@ -16,9 +16,11 @@ from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import read_json
+from shapsight.data.written_files import write_text, written
 from shapsight.errors import ExplainerError, RunError
 from shapsight.models.bundle import Bundle, weights_hash
 from shapsight.studies.diagnose.case import Report, silent
+from shapsight.studies.shared.store import kept
 
 CARD = "card.json"
 CHUNK = 16  # images that are explained before the next file is written
@@ -92,16 +94,13 @@ class KeptExplanations:
         found = explainer(bundle.prepare(images), outputs, progress=report, show=images.float() / 255)
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / CARD).exists():
-            part = self.folder / f".{CARD}.part"
-            part.write_text(json.dumps(asdict(self.identity), indent=2) + "\n")
-            part.replace(self.folder / CARD)
+            write_text(self.folder / CARD, json.dumps(asdict(self.identity), indent=2) + "\n")
         numbers = [int(path.stem) for path in self.folder.glob("*.csv") if path.stem.isdigit()]
         stem = self.folder / f"{max(numbers, default=0) + 1:04}"
         found.save(stem.with_suffix(".safetensors"))
         # The table comes last: without it the explanations do not count.
-        part = self.folder / f".{stem.name}.csv.part"
-        pd.DataFrame({"path": list(paths), "pixels": list(keys)}).to_csv(part, index=False)
-        part.replace(stem.with_suffix(".csv"))
+        with written(stem.with_suffix(".csv")) as part:
+            pd.DataFrame({"path": list(paths), "pixels": list(keys)}).to_csv(part, index=False)
 
     def _known(self) -> dict[str, tuple[Path, int]]:
         """Where each image's explanation is."""
@@ -109,7 +108,7 @@ class KeptExplanations:
         for table in sorted(self.folder.glob("*.csv")):
             file = table.with_suffix(".safetensors")
             if file.is_file():
-                keys = _keys_in(table)
+                keys = kept(table, _keys_in) or ()  # of a damaged table none, so they are made anew
                 known |= {str(key): (file, number) for number, key in enumerate(keys)}
         return known
 
@@ -146,11 +145,8 @@ class KeptExplanations:
 
 
 def _keys_in(table: Path) -> Sequence[str]:
-    """The images of which a file holds explanations; none where the table is damaged, so they are made anew."""
-    try:
-        return list(pd.read_csv(table, dtype=str)["pixels"])
-    except (OSError, ValueError, KeyError):
-        return ()
+    """The images of which a file holds explanations."""
+    return list(pd.read_csv(table, dtype=str)["pixels"])
 
 
 def _model_hash(path: Path) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from shapsight.data.given_files import read_json, read_parquet
+from shapsight.data.written_files import written
 from shapsight.studies.diagnose.case import Findings
+from shapsight.studies.shared.facts import plain
+from shapsight.studies.shared.store import kept
 
 FORMAT = "shapsight.findings/1"
 FACTS = "facts.json"
@@ -42,8 +41,14 @@ class Kept:
 
 def keep(findings: Findings, folder: Path, key: str, seconds: float) -> Kept:
     """Write a part into `folder`: facts.json, each table as Parquet and CSV, each figure as PNG; then read it."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    with written(folder) as part:
+        _write(findings, part, key, seconds)
+    again = read_kept(folder, key)
+    assert again is not None
+    return again
+
+
+def _write(findings: Findings, part: Path, key: str, seconds: float) -> None:
     part.mkdir(parents=True)
     for name, table in findings.tables.items():
         table.to_parquet(part / f"{name}.parquet", index=False)
@@ -56,7 +61,7 @@ def keep(findings: Findings, folder: Path, key: str, seconds: float) -> Kept:
         "format": FORMAT,
         "part": findings.part,
         "key": key,
-        "facts": {name: _plain(value) for name, value in findings.facts.items()},
+        "facts": {name: plain(value) for name, value in findings.facts.items()},
         "sentences": list(findings.sentences),
         "left_out": list(findings.left_out),
         "tables": list(findings.tables),
@@ -64,41 +69,29 @@ def keep(findings: Findings, folder: Path, key: str, seconds: float) -> Kept:
         "seconds": seconds,
     }
     (part / FACTS).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
-    kept = read_kept(folder, key)
-    assert kept is not None
-    return kept
 
 
 def read_kept(folder: Path, key: str) -> Kept | None:
     """What `keep` wrote with the same key; None where there is nothing, something else, or something damaged."""
-    try:
-        card = read_json(folder / FACTS)
-        if card["format"] != FORMAT or card["key"] != key:
-            return None
-        tables = {name: read_parquet(folder / f"{name}.parquet").to_pandas() for name in card["tables"]}
-        figures = {title: folder / name for title, name in card["figures"].items()}
-        if not all(path.is_file() for path in figures.values()):
-            return None
-        return Kept(
-            part=card["part"],
-            tables=tables,
-            facts=card["facts"],
-            sentences=tuple(card["sentences"]),
-            figures=figures,
-            left_out=tuple(card["left_out"]),
-            seconds=float(card["seconds"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
+    return kept(folder, lambda path: _read(path, key))
+
+
+def _read(folder: Path, key: str) -> Kept | None:
+    card = read_json(folder / FACTS)
+    if card["format"] != FORMAT or card["key"] != key:
         return None
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no numbers of numpy's, and none that are not finite."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    figures = {title: folder / name for title, name in card["figures"].items()}
+    if not all(path.is_file() for path in figures.values()):
+        return None
+    return Kept(
+        part=card["part"],
+        tables={name: read_parquet(folder / f"{name}.parquet").to_pandas() for name in card["tables"]},
+        facts=card["facts"],
+        sentences=tuple(card["sentences"]),
+        figures=figures,
+        left_out=tuple(card["left_out"]),
+        seconds=float(card["seconds"]),
+    )
 
 
 def _slug(text: str) -> str:

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapsight.diagnosis.evidence import known
-from shapsight.diagnosis.verdict import Verdict
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import KeyFigure, Page, Picture, Section, Table
 from shapsight.studies.diagnose.kept_findings import Kept
-from shapsight.studies.diagnose.part_tables import COLUMNS
 from shapsight.studies.diagnose.parts import PARTS
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.subject import Subject
+from shapsight.studies.diagnose.verdict.judge import Verdict
+from shapsight.studies.diagnose.verdict.words import known
 from shapsight.studies.shared.error_sections import ERRORS
 from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.narrator import duration
@@ -172,7 +171,7 @@ def _tables(kept: Kept) -> list[Table]:
     """The tables that are worth reading on a page, with the columns that are; all are files."""
     return [
         Table(shown.rows(kept.tables[shown.name]), shown.caption, shown.present(kept.tables[shown.name]))
-        for shown in COLUMNS.get(kept.part, ())
+        for shown in PARTS[kept.part].tables
         if shown.name in kept.tables and len(kept.tables[shown.name])
     ]
 

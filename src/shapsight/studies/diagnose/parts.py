@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,16 @@ from shapsight.studies.diagnose.case import Case, Findings, Report
 from shapsight.studies.diagnose.explanations import KeptExplanations, fingerprint_of
 from shapsight.studies.diagnose.kept_findings import Kept, keep, read_kept
 from shapsight.studies.diagnose.look.study import look
+from shapsight.studies.diagnose.part_tables import COLUMNS, Shown
 from shapsight.studies.diagnose.settings import DiagnoseSettings
+from shapsight.studies.diagnose.strategies.page import TABLES as STRATEGY_TABLES
 from shapsight.studies.diagnose.strategies.study import strategies
 from shapsight.studies.diagnose.subject import Subject
 from shapsight.studies.diagnose.trust.study import trust
 from shapsight.studies.diagnose.why.study import why
 from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.store import digest
 
 EXPLANATIONS = "explanations"
 HOW_TO_READ_WHY = (
@@ -45,6 +47,7 @@ class Part:
 
     Attributes
         find: the public function of the part's folder, from a `Case` to `Findings`.
+        tables: those that stand on the page; all are files.
         needs_explanations: whether it looks at DeepSHAP of the images.
         notes: how to read its numbers and pictures.
     """
@@ -52,6 +55,7 @@ class Part:
     name: str
     question: str
     find: Callable[[Case, Report], Findings]
+    tables: Sequence[Shown]
     needs_explanations: bool = True
     notes: tuple[str, ...] = ()
 
@@ -59,10 +63,17 @@ class Part:
 PARTS = {
     part.name: part
     for part in (
-        Part("look", "Where does it look?", look),
-        Part("why", "Is that why it fails?", why, needs_explanations=False, notes=(HOW_TO_READ_WHY,)),
-        Part("strategies", "One strategy or several?", strategies),
-        Part("trust", "Can the explanation be trusted?", trust),
+        Part("look", "Where does it look?", look, COLUMNS["look"]),
+        Part(
+            "why",
+            "Is that why it fails?",
+            why,
+            COLUMNS["why"],
+            needs_explanations=False,
+            notes=(HOW_TO_READ_WHY,),
+        ),
+        Part("strategies", "One strategy or several?", strategies, STRATEGY_TABLES),
+        Part("trust", "Can the explanation be trusted?", trust, ()),
     )
 }
 
@@ -147,10 +158,9 @@ def _of_nothing(subject: Subject) -> Explanation:
 
 def _key(part: Part, subject: Subject, settings: DiagnoseSettings) -> str:
     """A digest of all that a part's findings depend on."""
-    masks = [subject.masks, *subject.objects.values()]
-    digest = hashlib.sha256()
-    for mask in masks:
-        digest.update(b"none" if mask is None else mask.tobytes())
+    regions = hashlib.sha256()
+    for mask in (subject.masks, *subject.objects.values()):
+        regions.update(b"none" if mask is None else mask.tobytes())
     columns = [name for name in subject.rows.columns if not str(name).startswith("predicted")]
     content = [
         part.name,
@@ -163,6 +173,6 @@ def _key(part: Part, subject: Subject, settings: DiagnoseSettings) -> str:
         settings.seed,
         subject.manifest.train_on,
         list(subject.objects),
-        digest.hexdigest(),
+        regions.hexdigest(),
     ]
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+    return digest(content)

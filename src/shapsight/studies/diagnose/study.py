@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from shapsight.diagnosis.verdict import Verdict, judge
+from shapsight.data.written_files import write_text
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
@@ -19,6 +19,7 @@ from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.subject import subject_of
+from shapsight.studies.diagnose.verdict.judge import Verdict, judge
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
 from shapsight.studies.shared.trained_run import open_run
@@ -84,6 +85,4 @@ def _check(folder: Path) -> None:
 
 
 def _save_verdict(verdict: Verdict, folder: Path) -> None:
-    part = folder / ".verdict.json.part"
-    part.write_text(json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(folder / "verdict.json")
+    write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")

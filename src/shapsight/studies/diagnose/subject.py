@@ -21,13 +21,13 @@ from shapsight.data.roi import read_roi
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.diagnose.case import Fact
 from shapsight.studies.diagnose.rows import choose_rows
 from shapsight.studies.diagnose.settings import NO_ROI, DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import error_facts
 from shapsight.studies.evaluate.study import manifest_for
 from shapsight.studies.shared.analysis import measure
 from shapsight.studies.shared.error_words import count
+from shapsight.studies.shared.facts import Fact
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.trained_run import TrainedRun
 from shapsight.studies.shared.treatment import region_masks

@@ -27,7 +27,7 @@ from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
 from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
-from shapsight.studies.shared.narrator import Narrator, part_of
+from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
 
 TABLE = "explanations.csv"
@@ -124,7 +124,7 @@ def explain_files(
         what = names[0] if len(names) == 1 else f"{len(names)} images"
         with narrator.step(f"Explaining {what}, {settings.method}") as report:
             for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
-                image, own = images[number : number + 1], part_of(report, number, len(names))
+                image, own = images[number : number + 1], portion_of(report, number, len(names))
                 found = _explain(subject, image, outputs, settings, references, own)
                 found.save(run.folder("explanations") / f"{name}.safetensors")
                 figure = found.plot(

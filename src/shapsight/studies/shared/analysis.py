@@ -16,6 +16,7 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
+from shapsight.data.written_files import written
 from shapsight.diagnosis.classes import evaluate_classes
 from shapsight.diagnosis.prediction_errors import evaluate, predict_table
 from shapsight.diagnosis.relevance import relevance_per_environment, relevance_per_image
@@ -290,6 +291,5 @@ def save_judged(judged: Judged, run: RunFolder, name: str = "") -> None:
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, complete or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    table.to_parquet(part)
-    part.replace(path)
+    with written(path) as part:
+        table.to_parquet(part)

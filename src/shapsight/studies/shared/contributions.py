@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.region_values import RegionValues
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.contributions import (
     PARTS,

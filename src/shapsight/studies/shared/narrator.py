@@ -87,7 +87,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def part_of(report: Report, number: int, count: int) -> Report:
+def portion_of(report: Report, number: int, count: int) -> Report:
     """For the piece `number`, from 0, of `count` equal ones: its own progress as a part of the whole."""
     if count == 1:
         return report

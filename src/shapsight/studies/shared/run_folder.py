@@ -21,6 +21,7 @@ from shapsight.data.given_files import (
     or_none,
     read_json,
 )
+from shapsight.data.written_files import part_of, write_text
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 
@@ -114,9 +115,7 @@ class RunFolder:
 
     def write_card(self) -> None:
         """Write run.json, complete or not at all."""
-        part = self.path / f".{CARD}.part"
-        part.write_text(json.dumps(self.card, indent=2, default=str) + "\n")
-        part.replace(self.path / CARD)
+        write_text(self.path / CARD, json.dumps(self.card, indent=2, default=str) + "\n")
 
     def finish(self, status: str) -> Path:
         """Move the run to its place; an older run there is replaced only now."""
@@ -174,11 +173,6 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         elif old != new:
             said.append(f"{prefix}{name} was {old}, is {new}")
     return "; ".join(said)
-
-
-def part_of(target: Path) -> Path:
-    """Where a run is written before it is whole."""
-    return target.with_name(f".{target.name}.part")
 
 
 def refuse_to_overwrite(target: Path, overwrite: bool) -> None:

@@ -1,9 +1,13 @@
-"""Which images are explained: turns, the worst errors and some at random; or one of each class."""
+"""Which images are looked at: turns, the worst errors and some at random; of each class; of each environment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
+from numpy import ndarray
 
 
 def choose_images(
@@ -37,6 +41,16 @@ def choose_of_each_class(predictions: pd.DataFrame, *, most: int = 32, seed: int
         rows = group[group["split"] == split]
         chosen.append(rows.iloc[[int(generator.integers(len(rows)))]])
     return pd.concat(chosen[:most]).assign(why="drawn at random")
+
+
+def spread_over_environments(
+    environments: Sequence[str] | ndarray, count: int, seed: int
+) -> Int[ndarray, "chosen"]:
+    """Positions of at most `count` images, of one environment after another in turn, each drawn at random."""
+    order = np.random.default_rng(seed).permutation(len(environments))
+    there = np.asarray(environments)[order]
+    turn = pd.Series(there).groupby(there).cumcount().to_numpy()
+    return np.asarray(order[np.argsort(turn, kind="stable")][:count])
 
 
 def _choose(group: pd.DataFrame, count: int, target: str, generator: np.random.Generator) -> pd.DataFrame:

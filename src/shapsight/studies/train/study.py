@@ -15,6 +15,7 @@ from torch import Tensor
 from shapsight.data.checks import check_dataset
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
+from shapsight.data.written_files import part_of
 from shapsight.errors import RunError
 from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
@@ -30,7 +31,7 @@ from shapsight.studies.shared.pages import (
     write_page,
 )
 from shapsight.studies.shared.reading import read
-from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder, part_of
+from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
 from shapsight.studies.shared.settings import Settings, completed
 from shapsight.studies.shared.summary import answer, summarise_training
 from shapsight.studies.tasks.classification_page import accuracy_section, judged_predictions, mistakes_section

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,15 +14,18 @@ from numpy import ndarray
 from shapsight.attribution.deep import DeepShap
 from shapsight.diagnosis.contributions import PARTS, contributions_per_environment
 from shapsight.diagnosis.fixed_places import FEWEST, same_place, still_parts, target_groups
-from shapsight.diagnosis.groups import groups, mean_with_interval
+from shapsight.diagnosis.groups import groups
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.diagnosis.object_shares import object_shares, object_shares_per_environment
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance import relevance_mass_accuracy
 from shapsight.diagnosis.relevance_measures import measures_per_environment, measures_per_image
-from shapsight.studies.diagnose.case import Case, Fact, Findings, Report, silent
+from shapsight.studies.diagnose.case import Case, Findings, Report, silent
 from shapsight.studies.diagnose.look.pictures import pictures
 from shapsight.studies.diagnose.look.words import sentences
 from shapsight.studies.shared.contributions import PREDICTED, Contributions, contributions_of, value_of
+from shapsight.studies.shared.facts import Fact
+from shapsight.studies.shared.sampling import spread_over_environments
 
 HOME, ELSEWHERE = "home", "elsewhere"
 FACTS = {
@@ -222,7 +224,7 @@ def _control(case: Case, images: int, copies: int, report: Report, steps: int) -
     """The measures of randomised copies on a few images; None where there are to be none."""
     if copies < 1 or images < 1:
         return None
-    rows = _spread(case.rows["environment"].to_numpy(str), images, case.seed)
+    rows = np.sort(spread_over_environments(case.rows["environment"].to_numpy(str), images, case.seed))
     pixels = case.images[torch.from_numpy(rows)]
     masks = None if case.masks is None else case.masks[rows]
     references = case.bundle.prepared_references(_references_of(case))
@@ -242,14 +244,6 @@ def _references_of(case: Case) -> int | None:
     """As many references as the explanation was made with, so that both are equally smooth."""
     used = case.explanation.settings.get("references")
     return used if isinstance(used, int) else None
-
-
-def _spread(environments: Sequence[str] | ndarray, count: int, seed: int) -> Int[ndarray, "chosen"]:
-    """Positions of at most `count` rows, one of each environment in turn."""
-    order = np.random.default_rng(seed).permutation(len(environments))
-    table = pd.DataFrame({"row": order, "environment": np.asarray(environments)[order]})
-    table["turn"] = table.groupby("environment").cumcount()
-    return np.sort(table.sort_values(["turn", "environment"])["row"].to_numpy()[:count])
 
 
 def _by_place(per_image: pd.DataFrame, case: Case) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shapsight.drawing.style import number
-from shapsight.studies.diagnose.case import Fact
 from shapsight.studies.shared.contributions import EXACT
+from shapsight.studies.shared.facts import Fact
 
 FAR = 0.9  # heatmaps of different targets that overlap this much of what chance lets them are told as staying put
 WHERE = {"home": "where it was trained", "elsewhere": "in unseen environments"}

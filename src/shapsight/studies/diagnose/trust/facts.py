@@ -9,10 +9,11 @@ import pandas as pd
 
 from shapsight.diagnosis.exact_parts import AGREE
 from shapsight.diagnosis.faithfulness.curves import area_under
-from shapsight.diagnosis.groups import interval
-from shapsight.studies.diagnose.case import Fact
+from shapsight.diagnosis.intervals import mean_with_interval, ratio_with_interval
+from shapsight.studies.shared.facts import Fact
 
-RESAMPLES, LEVEL = 2000, 0.95
+RESAMPLES = 2000
+
 # Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (ImageNet's, two on office photographs)
 # passed 8 or 9 of nine; on the office, its own values shuffled, noise and `image - reference` passed 2 or 3, and the
 # values of another image 4 or 6.
@@ -148,10 +149,9 @@ def _of_flipping(curves: pd.DataFrame, seed: int) -> dict[str, Fact]:
     gaps = (table["insertion"] - table["deletion"]).reset_index(name="gap")
     first = gaps[gaps["output"] == gaps["output"].iloc[0]] if _are_shared(gaps) else gaps
     values = first["gap"].to_numpy(float)
-    draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    low, high = interval(values[draws].mean(1), LEVEL) if len(values) > 1 else (np.nan, np.nan)
+    gap, low, high = mean_with_interval(values, np.random.default_rng(seed), resamples=RESAMPLES)
     return {
-        "flipping_gap": _number(values.mean()),
+        "flipping_gap": _number(gap),
         "flipping_gap_low": _number(low),
         "flipping_gap_high": _number(high),
         "flipping_right": _number((gaps["gap"] > 0).mean()),
@@ -201,16 +201,9 @@ def _over_images(
 ) -> tuple[float | None, float | None, float | None]:
     """The ratio of two mean areas, with a bootstrap interval over images."""
     sums = areas.groupby("image")[[order, other]].sum().to_numpy(float)
-    whole = sums.sum(0)
-    if not whole[1] > 0:
-        return None, None, None
-    ratio = whole[0] / whole[1]
-    if len(sums) < 2:
-        return _number(ratio), None, None
-    draws = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    drawn = sums[draws].sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = interval(np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan), LEVEL)
+    ratio, low, high = ratio_with_interval(
+        sums[:, 0], sums[:, 1], np.random.default_rng(seed), resamples=RESAMPLES
+    )
     return _number(ratio), _number(low), _number(high)
 
 

@@ -17,9 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.gradient import GradientShap
 from shapsight.attribution.partition import PartitionShap
-from shapsight.attribution.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
 from shapsight.diagnosis.faithfulness.agreement import against_exact, agreement, exact_agreement
 from shapsight.diagnosis.faithfulness.completeness import completeness
@@ -31,6 +31,7 @@ from shapsight.errors import ExplainerError, ShapsightError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case, Report
 from shapsight.studies.shared.contributions import contributions_of
+from shapsight.studies.shared.sampling import spread_over_environments
 
 # Floating-point operations that exact values may take in all: some 25 seconds on two cores.
 EXACT_WORK = 9e12
@@ -103,7 +104,7 @@ class Subject:
         """Images of all environments in turn, the same ones for every measure."""
         outputs = case.explanation.values.shape[1]
         count = max(effort.few, min(effort.images, 2 * effort.images // outputs))
-        rows = spread_over_environments(case.rows, count, case.seed)
+        rows = spread_over_environments(case.rows["environment"].to_numpy(str), count, case.seed)
         references = case.bundle.references
         half = max(2, case.images.shape[-1] // 2)
         kept = (
@@ -166,14 +167,6 @@ class Measured:
     randomised: dict[str, Explanation] = field(default_factory=dict)
     methods: dict[str, Explanation] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-
-
-def spread_over_environments(rows: pd.DataFrame, count: int, seed: int) -> Int[np.ndarray, "rows"]:
-    """Positions of `count` rows, of one environment after another in turn, each drawn at random."""
-    order = np.random.default_rng(seed).permutation(len(rows))
-    environments = rows["environment"].to_numpy()[order]
-    turn = pd.Series(environments).groupby(environments).cumcount().to_numpy()
-    return np.asarray(order[np.argsort(turn, kind="stable")][:count])
 
 
 def measure_curves(subject: Subject, effort: Effort, into: Measured, report: Report) -> None:

@@ -8,11 +8,12 @@ import torch
 
 from shapsight.diagnosis.faithfulness.completeness import completeness
 from shapsight.diagnosis.faithfulness.same_model import refuse_other_model
-from shapsight.studies.diagnose.case import Case, Fact, Findings, Report, silent
+from shapsight.studies.diagnose.case import Case, Findings, Report, silent
 from shapsight.studies.diagnose.trust.facts import checks_of, facts_of, level_of
 from shapsight.studies.diagnose.trust.measures import Effort, Measured, Subject, measure
 from shapsight.studies.diagnose.trust.pictures import trust_figures
 from shapsight.studies.diagnose.trust.words import note_of_curves, sentences_of
+from shapsight.studies.shared.facts import Fact
 
 PART = "trust"
 CONSTANT = 1e-6  # a change of the prediction below this share of it is none

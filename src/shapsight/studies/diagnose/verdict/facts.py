@@ -7,7 +7,7 @@ import pandas as pd
 
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.groups import EVERY
-from shapsight.studies.diagnose.case import Fact
+from shapsight.studies.shared.facts import Fact
 
 
 def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manifest) -> dict[str, Fact]:

@@ -10,8 +10,9 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from shapsight.diagnosis.changes import Effects, mean_interval
+from shapsight.diagnosis.changes import Effects
 from shapsight.diagnosis.groups import EVERY
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.diagnosis.interventions import (
     CONTROL,
     MIXED_RAND,
@@ -20,8 +21,8 @@ from shapsight.diagnosis.interventions import (
     REGION_RAND,
     REGION_SAME,
 )
-from shapsight.studies.diagnose.case import Fact
 from shapsight.studies.diagnose.why.swaps import LABEL
+from shapsight.studies.shared.facts import Fact
 
 if TYPE_CHECKING:
     from shapsight.studies.diagnose.why.study import Tested
@@ -134,7 +135,7 @@ def _known_mean(values: Float[ndarray, "variants images"]) -> Float[ndarray, "im
 
 
 def _with_interval(name: str, values: Float[ndarray, "images"]) -> dict[str, Fact]:
-    mean, low, high = mean_interval(values, np.random.default_rng(0))
+    mean, low, high = mean_with_interval(values, np.random.default_rng(0))
     return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 

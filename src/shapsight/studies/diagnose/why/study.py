@@ -26,6 +26,7 @@ from shapsight.studies.diagnose.why.swaps import (
     variant_table,
 )
 from shapsight.studies.shared.error_words import count
+from shapsight.studies.shared.sampling import spread_over_environments
 
 PART = "why"
 FEWEST = 4  # images without which nothing is swapped
@@ -113,10 +114,8 @@ def _balanced(case: Case, usable: Int[ndarray, "images"], most: int) -> Int[ndar
     """At most so many positions, drawn as evenly from the environments as can be."""
     if len(usable) <= most:
         return usable
-    shuffled = np.random.default_rng(case.seed).permutation(usable)
-    environments = case.rows["environment"].iloc[shuffled]
-    turn = environments.groupby(environments.to_numpy()).cumcount().to_numpy()
-    return np.sort(shuffled[np.argsort(turn, kind="stable")][:most])
+    environments = case.rows["environment"].to_numpy(str)[usable]
+    return np.sort(usable[spread_over_environments(environments, most, case.seed)])
 
 
 def _tables(tested: Tested) -> dict[str, pd.DataFrame]:

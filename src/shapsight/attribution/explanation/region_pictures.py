@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy import ndarray
 
-from shapsight.attribution.region_values import Interactions, RegionValues
+from shapsight.attribution.explanation.region_values import Interactions, RegionValues
 from shapsight.drawing import style
 
 SIDE = 2.6  # of a picture, in inches

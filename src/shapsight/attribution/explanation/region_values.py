@@ -95,8 +95,8 @@ class RegionValues(_Saved):
         return pixels.reshape(images, outputs, 1, *self.labels.shape[1:])
 
     def plot(self, **options: Any) -> Figure:
-        """Draw it: a row an image. Options: see `shapsight.attribution.region_pictures.region_bars`."""
-        from shapsight.attribution.region_pictures import region_bars
+        """Draw it: a row an image. Options: those of `region_bars`."""
+        from shapsight.attribution.explanation.region_pictures import region_bars
 
         return region_bars(self, **options)
 
@@ -121,7 +121,7 @@ class Interactions(_Saved):
     output_names: tuple[str, ...] = ()
 
     def plot(self, **options: Any) -> Figure:
-        """Draw it: a row an image. Options: see `shapsight.attribution.region_pictures.interaction_grid`."""
-        from shapsight.attribution.region_pictures import interaction_grid
+        """Draw it: a row an image. Options: those of `interaction_grid`."""
+        from shapsight.attribution.explanation.region_pictures import interaction_grid
 
         return interaction_grid(self, **options)

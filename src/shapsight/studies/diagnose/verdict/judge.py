@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from shapsight.diagnosis.advice import Advice, advise
-from shapsight.diagnosis.evidence import Evidence, Fact, contributions, errors, interventions, known
+from shapsight.studies.diagnose.verdict.advice import Advice, advise
+from shapsight.studies.diagnose.verdict.words import (
+    Evidence,
+    contributions,
+    errors,
+    interventions,
+    known,
+)
+from shapsight.studies.shared.facts import Fact
 
 Facts = Mapping[str, Mapping[str, Fact]]
 Level = Literal["ok", "suspicious", "shortcut", "unknown"]

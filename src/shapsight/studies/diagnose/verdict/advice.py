@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shapsight.diagnosis.evidence import Fact, known
+from shapsight.studies.diagnose.strategies.facts import StrategyFacts
+from shapsight.studies.diagnose.verdict.words import known
+from shapsight.studies.shared.facts import Fact
 
 Facts = Mapping[str, Mapping[str, Fact]]
 CONCENTRATED = 0.35  # of the scene's RegionSHAP in one patch of sixteen
@@ -51,7 +53,7 @@ def advise(facts: Facts, level: str, *, fails: bool) -> tuple[Advice, ...]:
                 "Look at more images (--images), or hold out more of them: too few were tested to be sure.",
             )
         )
-    return (*found, *_strategy(facts.get("strategies", {})))
+    return (*found, *_strategy(StrategyFacts.from_json(facts.get("strategies", {}))))
 
 
 def _against_scene(why: Mapping[str, Fact], look: Mapping[str, Fact], *, is_sure: bool) -> list[Advice]:
@@ -124,8 +126,8 @@ def _environments(errors: Mapping[str, Fact]) -> list[Advice]:
     return []
 
 
-def _strategy(strategies: Mapping[str, Fact]) -> list[Advice]:
-    jump, share = known(strategies, "first_jump"), known(strategies, "first_share")
+def _strategy(strategies: StrategyFacts) -> list[Advice]:
+    jump, share = strategies.first_jump, strategies.first_share
     if jump is None or share is None or jump < JUMP or share > UNEVEN:
         return []
     return [

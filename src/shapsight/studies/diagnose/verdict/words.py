@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Fact = float | int | str | bool | None
+from shapsight.studies.shared.facts import Fact
+
 Facts = Mapping[str, Mapping[str, Fact]]
 
 
