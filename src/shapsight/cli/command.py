@@ -72,19 +72,24 @@ def command(*examples: str, without: Sequence[str] = ()) -> Callable[[Callable[.
     return put
 
 
-def _options(settings: type, without: Sequence[str]) -> Iterator[inspect.Parameter]:
-    """A parameter for Typer for each field; lists are texts with commas, or options that can be repeated."""
+def _options(settings: type, without: Sequence[str], panel: str | None = None) -> Iterator[inspect.Parameter]:
+    """A parameter for Typer for each field; lists are texts with commas, or options that can be repeated.
+
+    Those of a dataclass inside stand in a panel of their own, under the first words of its docstring.
+    """
     for field, kind, option in _described(settings):
         if field.name in without:
             continue
         if option is None:
-            yield from _options(kind, without)
+            yield from _options(kind, without, str(kind.__doc__).split(".")[0])
             continue
         typed: Any = (kind, field.default)
         if kind == LIST:
             typed = (list[str] | None, None) if option.is_repeatable else (str, ",".join(typed[1]))
         flags = option.flags or ([f"--{field.name.replace('_', '-')}"] if kind is bool else [])
-        how = typer.Option(*flags, help=option.help, min=option.at_least, max=option.at_most)
+        how = typer.Option(
+            *flags, help=option.help, min=option.at_least, max=option.at_most, rich_help_panel=panel
+        )
         yield inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=typed[1], annotation=Annotated[typed[0], how]
         )

@@ -20,8 +20,8 @@ def compare(
         Path, typer.Option("--out", "-o", help="Folder for tables, explanations and report.html.")
     ] = Path("runs/compared"),
     *,
-    settings: CompareSettings,
     overwrite: Overwrite = False,
+    settings: CompareSettings,
 ) -> list[str]:
     """Two models on the same images: errors and their change, what the scene contributes, explanations on one scale.
 

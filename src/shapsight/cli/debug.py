@@ -12,7 +12,7 @@ from shapsight.studies.shared.settings import TrainingSettings
     "shapsight debug idx:/usr/share/datasets/fashion-mnist --task classification --out runs/fashion",
     without=("logger", "trainer"),
 )
-def debug(data: Data, out: Out, *, settings: TrainingSettings, overwrite: Overwrite = False) -> list[str]:
+def debug(data: Data, out: Out, *, overwrite: Overwrite = False, settings: TrainingSettings) -> list[str]:
     """Train on some environments, test on all of them, explain the model with DeepSHAP, and write a report."""
     from shapsight.studies.debug.study import debug as study
 

@@ -10,7 +10,7 @@ from shapsight.studies.demo.settings import DemoSettings
 
 
 @command("shapsight demo --out runs/demo")
-def demo(out: Out = Path("runs/demo"), *, settings: DemoSettings, overwrite: Overwrite = False) -> list[str]:
+def demo(out: Out = Path("runs/demo"), *, overwrite: Overwrite = False, settings: DemoSettings) -> list[str]:
     """The whole story on a rendered world: trained in one room, failing in the next, cured by more rooms."""
     from shapsight.studies.demo.study import demo as study
 

@@ -24,8 +24,8 @@ def diagnose(
         typer.Option("--out", "-o", help="Folder for everything found; by default RUN/diagnosis."),
     ] = None,
     *,
-    settings: DiagnoseSettings,
     overwrite: Overwrite = False,
+    settings: DiagnoseSettings,
 ) -> list[str]:
     """Where does it look, is that why it fails, and can the explanation be trusted? Ends in a verdict.
 

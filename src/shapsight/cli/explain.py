@@ -28,8 +28,8 @@ def explain(
         Path, typer.Option("--out", "-o", help="Folder for explanations, figures and the table.")
     ] = Path("runs/explain"),
     *,
-    settings: ExplainSettings,
     overwrite: Overwrite = False,
+    settings: ExplainSettings,
 ) -> list[str]:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
     from shapsight.studies.explain.study import explain_files

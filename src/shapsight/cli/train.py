@@ -21,11 +21,11 @@ def train(
     data: Data,
     out: Out,
     *,
-    settings: TrainingSettings,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was killed or interrupted.")
     ] = False,
     overwrite: Overwrite = False,
+    settings: TrainingSettings,
 ) -> list[str]:
     """Train a model on a dataset and measure it in every environment; goes on after a kill with --resume."""
     from shapsight.studies.train.study import train_run

@@ -18,7 +18,7 @@ TASKS = ("regression", "classification")
 
 @dataclass(frozen=True)
 class DataOptions:
-    """How a dataset is read; texts as the command line takes them, lists by comma. See `read_dataset`."""
+    """How the data are read. Texts are as the command line takes them, lists by comma; see `read_dataset`."""
 
     task: Annotated[str | None, Option("regression or classification; else as the data look.")] = None
     pattern: Annotated[

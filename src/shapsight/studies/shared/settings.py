@@ -14,7 +14,7 @@ OPEN = ("epochs", "batch_size", "learning_rate", "image_size")  # 0 in run.json 
 
 @dataclass(frozen=True)
 class LightningOptions:
-    """What Lightning's own Trainer is given."""
+    """What Lightning is given. All of it goes to its Trainer."""
 
     devices: Annotated[str | None, Option("Lightning's: how many or which devices.")] = None
     precision: Annotated[str | None, Option("Lightning's: 16-mixed, bf16-mixed, 32-true.")] = None
