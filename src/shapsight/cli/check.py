@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from shapsight.cli.command import Data, command
 from shapsight.cli.screen import told
@@ -22,7 +21,7 @@ def check(
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     *,
     settings: CheckSettings,
-) -> list[Table]:
+) -> list[object]:
     """Look for what spoils training or flatters a test: duplicates across splits, odd files, few images, drift."""
     from shapsight.studies.check.study import as_rich_table, check_data
 

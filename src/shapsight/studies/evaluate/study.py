@@ -22,7 +22,7 @@ from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.error_sections import error_figures, error_section
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.pages import left_out_section, write_page
-from shapsight.studies.shared.reading import read
+from shapsight.studies.shared.reading import arguments_of, read
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
 from shapsight.studies.shared.summary import measures
 from shapsight.studies.tasks.classification_page import accuracy_section, judged_predictions, mistakes_section
@@ -101,7 +101,7 @@ def _read(
     if card.class_names:
         changes["class_names"] = card.class_names
     else:
-        given = options.as_arguments()["scales"]
+        given = arguments_of(options)["scales"]
         own = {name: Scale(*scale) for name, scale in card.scales.items()}
         changes |= {"targets": card.output_names, "scales": own | given}
     return read(data, _as_before(folder, options), narrator, seed=seed, **changes)

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated
 
-from shapsight.data.given_files import is_file, read_text
-from shapsight.errors import DataError
 from shapsight.studies.shared.option import Option
-
-if TYPE_CHECKING:
-    from shapsight.data.readers import Task
-
-TASKS = ("regression", "classification")
 
 
 @dataclass(frozen=True)
@@ -48,48 +40,3 @@ class DataOptions:
     test_share: Annotated[float, Option("Share to test on at the end.", at_least=0, at_most=0.99)] = 0.0
     path_column: Annotated[str | None, Option("The column of paths in a table.")] = None
     allow_outside: Annotated[bool, Option("Follow a table's paths out of its folder.")] = False
-
-    def as_arguments(self) -> dict[str, Any]:
-        """What `read_dataset` takes. Raises `DataError` for a task or a scale that cannot be read."""
-        if self.task not in (None, *TASKS):
-            raise DataError(f"--task {self.task} is not one of {', '.join(TASKS)}")
-        return {
-            "task": cast("Task | None", self.task),
-            "pattern": self.pattern,
-            "targets": None if self.targets is None else by_comma(self.targets),
-            "scales": dict(map(_scale, self.scale)),
-            "label": self.label,
-            "class_names": () if self.classes is None else _class_names(self.classes),
-            "environment": self.environment,
-            "split": self.split,
-            "group": self.group,
-            "hold_out": () if self.hold_out is None else by_comma(self.hold_out),
-            "validation_share": self.validation_share,
-            "test_share": self.test_share,
-            "path_column": self.path_column,
-            "allow_outside": self.allow_outside,
-        }
-
-
-def by_comma(text: str) -> list[str]:
-    """The parts of a list that is written with commas."""
-    return [part.strip() for part in text.split(",")]
-
-
-def _scale(text: str) -> tuple[str, str]:
-    name, equals, scale = text.partition("=")
-    if not equals:
-        raise DataError(f"--scale {text} names no target: write TARGET=SCALE, such as speed=0:30:km/h")
-    return name, scale
-
-
-def _class_names(text: str) -> list[str]:
-    """Names by comma, or the lines of a file."""
-    path = Path(text)
-    if not is_file(path):
-        return by_comma(text)
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"the class names {path} cannot be read: {error}") from error
-    return [line.strip() for line in lines if line.strip()]

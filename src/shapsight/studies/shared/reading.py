@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from shapsight.data.given_files import is_file, read_text
 from shapsight.data.manifest import Manifest
-from shapsight.data.readers import read_dataset
-from shapsight.studies.shared.data_options import DataOptions, by_comma
+from shapsight.data.readers import Task, read_dataset
+from shapsight.errors import DataError
+from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.narrator import Narrator
+
+TASKS = ("regression", "classification")
 
 
 def read(
@@ -23,9 +27,54 @@ def read(
 ) -> Manifest:
     """Read a dataset and tell what a user should know about it; `changes` go before the options."""
     with narrator.step(f"Reading {Path(data).name}") as report:
-        wanted = "all" if train_on == "all" else by_comma(train_on)
-        arguments = options.as_arguments() | changes
+        wanted = "all" if train_on == "all" else _by_comma(train_on)
+        arguments = arguments_of(options) | changes
         manifest = read_dataset(data, train_on=wanted, seed=seed, progress=report, **arguments)
     for sentence in manifest.notes:
         narrator.note(sentence)
     return manifest
+
+
+def arguments_of(options: DataOptions) -> dict[str, Any]:
+    """What `read_dataset` takes. Raises `DataError` for a task or a scale that cannot be read."""
+    if options.task not in (None, *TASKS):
+        raise DataError(f"--task {options.task} is not one of {', '.join(TASKS)}")
+    return {
+        "task": cast(Task | None, options.task),
+        "pattern": options.pattern,
+        "targets": None if options.targets is None else _by_comma(options.targets),
+        "scales": dict(map(_scale, options.scale)),
+        "label": options.label,
+        "class_names": () if options.classes is None else _class_names(options.classes),
+        "environment": options.environment,
+        "split": options.split,
+        "group": options.group,
+        "hold_out": () if options.hold_out is None else _by_comma(options.hold_out),
+        "validation_share": options.validation_share,
+        "test_share": options.test_share,
+        "path_column": options.path_column,
+        "allow_outside": options.allow_outside,
+    }
+
+
+def _by_comma(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _scale(text: str) -> tuple[str, str]:
+    name, equals, scale = text.partition("=")
+    if not equals:
+        raise DataError(f"--scale {text} names no target: write TARGET=SCALE, such as speed=0:30:km/h")
+    return name, scale
+
+
+def _class_names(text: str) -> list[str]:
+    """Names by comma, or the lines of a file."""
+    path = Path(text)
+    if not is_file(path):
+        return _by_comma(text)
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"the class names {path} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
