@@ -33,7 +33,8 @@ from shapsight.errors import DataError, naming
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.weights import read_state
-from shapsight.studies.cure.study import CureSettings, budget_of
+from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.cure.study import budget_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.case import Findings
 from shapsight.studies.diagnose.kept_findings import keep, read_kept

@@ -24,6 +24,7 @@ from shapsight.data.images import load_images
 from shapsight.data.readers import read_dataset
 from shapsight.models import loop
 from shapsight.models.build import build_model
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
 
 
@@ -71,7 +72,7 @@ def measure(images: int, size: int, epochs: int, batch_size: int, arch: str) -> 
         torch.optim.Adam.step = watch.watched(step)
         loop.Regression.validation_step = watch.watched(validate)
         try:
-            fit(built, manifest, pixels, epochs=epochs, batch_size=batch_size)
+            fit(built, manifest, pixels, TrainingPlan(epochs=epochs, batch_size=batch_size))
         finally:
             torch.optim.Adam.step, loop.Regression.validation_step = step, validate
         ended = time.perf_counter()

@@ -16,6 +16,7 @@ from shapsight.data.rooms import drive
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
 from shapsight.studies.diagnose.case import Case
 
@@ -89,8 +90,19 @@ def planted(seed: int = 0) -> Planted:
     )
     manifest = Manifest(Path(), table, ("x",), no_skipped(), train_on=("room_1",))
     result = fit(
-        build_model("small_cnn", 1, weights="none", seed=seed), manifest, images, epochs=15, batch_size=16,
-        learning_rate=2e-3, color_jitter=False, references=24, seed=seed, accelerator="cpu", progress=False,
-    )  # fmt: skip
+        build_model("small_cnn", 1, weights="none", seed=seed),
+        manifest,
+        images,
+        TrainingPlan(
+            epochs=15,
+            batch_size=16,
+            learning_rate=2e-3,
+            color_jitter=False,
+            references=24,
+            seed=seed,
+            device="cpu",
+        ),
+        progress=False,
+    )
     masks = np.stack([frame.roi for frame in frames])
     return Planted(manifest, images, masks, has_sticker, result.bundle)

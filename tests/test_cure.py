@@ -16,6 +16,7 @@ from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
 from shapsight.studies.cure import study as job
 from shapsight.studies.cure.pictures import Shown, augmentation_plot, error_share_plot
+from shapsight.studies.cure.settings import CureSettings
 
 TRAINED = [
     "--arch",
@@ -120,7 +121,7 @@ def test_every_recipe_trains_on_as_many_images(run: Path):
 
     opened = open_run(run)
     turns = take_turns(opened.manifest.environments, opened.manifest.train_on)
-    budget = job.budget_of(opened, job.CureSettings(("more-environments",)), turns)
+    budget = job.budget_of(opened, CureSettings(("more-environments",)), turns)
     assert budget.images_per_epoch == 8
     for names in (turns.plain[0], turns.wider[0]):
         manifest = in_turn(opened.manifest, names)

@@ -26,8 +26,10 @@ from shapsight.data.roi import read_roi
 from shapsight.errors import DataError, ExplainerError, ModelError, RunError, ShapsightError
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
-from shapsight.studies.cure.study import CureSettings, budget_of
+from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.cure.study import budget_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.case import Findings
 from shapsight.studies.diagnose.explanations import KeptExplanations
@@ -463,7 +465,7 @@ def test_a_training_refuses_to_go_on_from_a_damaged_checkpoint(tmp_path, table, 
     images = load_images(manifest, list(manifest.table["path"]), 16)
     folder = tmp_path / "checkpoints"
     built = build_model("small_cnn", 1, weights="none")
-    fit(built, manifest, images, epochs=1, references=2, checkpoints=folder, progress=False)
+    fit(built, manifest, images, TrainingPlan(epochs=1, references=2), checkpoints=folder, progress=False)
     checkpoint = folder / "last.ckpt"
     whole = checkpoint.read_bytes()
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
@@ -476,7 +478,7 @@ def test_a_training_refuses_to_go_on_from_a_damaged_checkpoint(tmp_path, table, 
         }[damage]
     )
     with pytest.raises(ModelError, match=r"last\.ckpt is damaged, .* delete it"):
-        fit(built, manifest, images, epochs=2, references=2, checkpoints=folder, progress=False)
+        fit(built, manifest, images, TrainingPlan(epochs=2, references=2), checkpoints=folder, progress=False)
     assert not (tmp_path / "unpickled").exists()
 
 

@@ -10,12 +10,14 @@ from discs import write_discs
 from shapsight.data.images import load_images
 from shapsight.data.readers import read_dataset
 from shapsight.models.build import build_model
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
-from shapsight.studies.cure.study import CureSettings, cure
-from shapsight.studies.explain.study import Settings as ExplainSettings
+from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.cure.study import cure
+from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.explain.study import explain_files
 from shapsight.studies.shared.narrator import Narrator, portion_of
-from shapsight.studies.shared.settings import Settings
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.train.study import train_run
 
 
@@ -99,15 +101,20 @@ def test_training_tells_its_steps_and_their_number(photos):
     manifest = read_dataset(photos)
     told = []
     fit(
-        build_model("small_cnn", 2), manifest, load_images(manifest, list(manifest.table["path"]), 32), epochs=3,
-        batch_size=4, accelerator="cpu", progress=lambda done, total: told.append((done, total)),
-    )  # fmt: skip
+        build_model("small_cnn", 2),
+        manifest,
+        load_images(manifest, list(manifest.table["path"]), 32),
+        TrainingPlan(epochs=3, batch_size=4, device="cpu"),
+        progress=lambda done, total: told.append((done, total)),
+    )
     steps = -(-len(manifest.rows("train")) // 4)
     assert told == [(done, 3 * steps) for done in range(1, 3 * steps + 1)]
 
 
 def test_training_explaining_and_curing_say_how_far_they_are(photos, tmp_path):
-    settings = Settings(arch="small_cnn", epochs=4, batch_size=4, references=3, device="cpu", train_on="red")
+    settings = TrainingSettings(
+        arch="small_cnn", epochs=4, batch_size=4, references=3, device="cpu", train_on="red"
+    )
     log = Log(seconds_a_look=15)
     train_run(photos, tmp_path / "run", settings, narrator=log.narrator)
     start = next(number for number, line in enumerate(log.lines) if line.startswith("Training small_cnn"))

@@ -13,6 +13,7 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.remedies import read_recipe
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.models.build import build_model
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.right_reasons import gradient_penalty
 from shapsight.models.train import fit
 
@@ -67,7 +68,7 @@ def test_a_model_trained_with_the_penalty_answers_less_to_the_scene(tmp_path: Pa
         treatment = Treatment(read_recipe("right-reasons"), masks, strength=strength)
         built = build_model("small_cnn", 2, weights="none")
         bundle = fit(
-            built, manifest, images, epochs=6, treatment=treatment, accelerator="cpu", progress=False
+            built, manifest, images, TrainingPlan(epochs=6, device="cpu"), treatment=treatment, progress=False
         ).bundle
         assert bundle.card.training["recipe"] == "right-reasons"
         inputs = bundle.prepare(images).requires_grad_()
@@ -83,8 +84,12 @@ def test_training_with_a_recipe_is_repeated_by_its_seed(tmp_path: Path):
     treatment = Treatment(read_recipe("flip,light,noise"), images_per_epoch=8)
     hashes = [
         fit(
-            build_model("small_cnn", 2, weights="none"), manifest, images,
-            epochs=2, treatment=treatment, seed=seed, accelerator="cpu", progress=False,
+            build_model("small_cnn", 2, weights="none"),
+            manifest,
+            images,
+            TrainingPlan(epochs=2, seed=seed, device="cpu"),
+            treatment=treatment,
+            progress=False,
         ).bundle.card.model_hash
         for seed in (0, 0, 1)
     ]  # fmt: skip

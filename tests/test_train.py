@@ -19,6 +19,7 @@ from shapsight.diagnosis.prediction_errors import evaluate, predict_table
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel, build_model
 from shapsight.models.bundle import load_bundle, weights_hash
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import draw_references, fit
 
 SIZE = 32
@@ -67,7 +68,7 @@ def few(tmp_path, count: int, **options):
 
 
 def test_a_network_learns_where_the_disc_is(manifest, images):
-    result = fit(tiny(), manifest, images, epochs=25, learning_rate=3e-3, color_jitter=False)
+    result = fit(tiny(), manifest, images, TrainingPlan(epochs=25, learning_rate=3e-3, color_jitter=False))
     errors = evaluate(predict_table(result.bundle, manifest, images), ["x", "y"]).set_index(
         ["split", "target"]
     )
@@ -78,7 +79,9 @@ def test_a_network_learns_where_the_disc_is(manifest, images):
 
 def test_history_has_a_row_for_each_epoch_and_on_epoch_hears_the_same(manifest, images):
     heard = []
-    result = fit(tiny(), manifest, images, epochs=3, on_epoch=lambda *losses: heard.append(losses))
+    result = fit(
+        tiny(), manifest, images, TrainingPlan(epochs=3), on_epoch=lambda *losses: heard.append(losses)
+    )
     assert list(result.history.columns) == ["epoch", "train_loss", "validation_loss"]
     assert [(epoch, 3, train, held) for epoch, train, held in result.history.itertuples(index=False)] == heard
     assert [epoch for epoch, *_ in heard] == [1, 2, 3]
@@ -86,7 +89,7 @@ def test_history_has_a_row_for_each_epoch_and_on_epoch_hears_the_same(manifest, 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(manifest, images):
     # this rate overshoots, so that the last epoch is not the best
-    result = fit(tiny(), manifest, images, epochs=6, learning_rate=0.1)
+    result = fit(tiny(), manifest, images, TrainingPlan(epochs=6, learning_rate=0.1))
     losses = result.history.set_index("epoch")["validation_loss"]
     assert result.best_epoch == losses.idxmin() != 6
     rows = manifest.rows("validation")
@@ -104,7 +107,7 @@ def test_training_runs_in_training_mode_and_validation_in_eval_mode(manifest, im
         )
     )
     built.model.eval()
-    result = fit(built, manifest, images, epochs=1)
+    result = fit(built, manifest, images, TrainingPlan(epochs=1))
     assert modes == {True: {True}, False: {False}}
     assert not torch.equal(result.bundle.model[1].running_mean, built.model[1].running_mean)
 
@@ -117,7 +120,7 @@ def test_new_batch_norms_hold_the_mean_over_the_first_batches_and_used_ones_keep
     built.model[1].register_forward_pre_hook(
         lambda module, inputs: means.append(inputs[0].detach().mean((0, 2, 3))) if module.training else None
     )
-    result = fit(built, manifest, images, epochs=1, batch_size=8)
+    result = fit(built, manifest, images, TrainingPlan(epochs=1, batch_size=8))
     norm = result.bundle.model[1]
     assert len(means) == 4
     torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0))
@@ -125,7 +128,7 @@ def test_new_batch_norms_hold_the_mean_over_the_first_batches_and_used_ones_keep
     means.clear()
     used = BuiltModel(result.bundle.model, "tiny", "none")
     expected = norm.running_mean.clone()
-    again = fit(used, manifest, images, epochs=1, batch_size=8).bundle.model[1]
+    again = fit(used, manifest, images, TrainingPlan(epochs=1, batch_size=8)).bundle.model[1]
     for mean in means:
         expected = 0.9 * expected + 0.1 * mean
     torch.testing.assert_close(again.running_mean, expected)
@@ -136,7 +139,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(manifest, 
     hashes = []
     for seed in (0, 0, 1):
         torch.rand(3)
-        hashes.append(fit(tiny(), manifest, images, epochs=2, seed=seed).bundle.card.model_hash)
+        hashes.append(fit(tiny(), manifest, images, TrainingPlan(epochs=2, seed=seed)).bundle.card.model_hash)
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -145,10 +148,10 @@ def test_colour_jitter_changes_training_images_and_never_validation_images(manif
     monkeypatch.setattr(
         "shapsight.models.train.training_transform", lambda: lambda image: seen.append(image) or image
     )
-    fit(tiny(), manifest, images, epochs=2)
+    fit(tiny(), manifest, images, TrainingPlan(epochs=2))
     assert len(seen) == 2 * len(manifest.rows("train"))
     seen.clear()
-    fit(tiny(), manifest, images, epochs=1, color_jitter=False)
+    fit(tiny(), manifest, images, TrainingPlan(epochs=1, color_jitter=False))
     assert not seen
 
 
@@ -160,7 +163,7 @@ def test_training_leaves_the_model_the_generator_and_the_folder_as_they_were(
     built.model.eval()
     before, state = weights_hash(built.model), torch.random.get_rng_state()
     handler = signal.getsignal(signal.SIGINT)
-    fit(built, manifest, images, epochs=1)
+    fit(built, manifest, images, TrainingPlan(epochs=1))
     assert weights_hash(built.model) == before
     assert not built.model.training
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -171,7 +174,7 @@ def test_training_leaves_the_model_the_generator_and_the_folder_as_they_were(
 def test_training_prints_nothing_where_no_terminal_is(manifest, images, capfd):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(tiny(), manifest, images, epochs=1)
+        fit(tiny(), manifest, images, TrainingPlan(epochs=1))
     assert [str(warning.message) for warning in caught] == []
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
@@ -182,11 +185,11 @@ def test_our_own_warnings_are_heard_while_lightning_is_silenced(manifest, images
         warnings.warn("a warning of ours", UserWarning, stacklevel=1)
 
     with pytest.warns(UserWarning, match="a warning of ours"):
-        fit(tiny(), manifest, images, epochs=1, on_epoch=warn)
+        fit(tiny(), manifest, images, TrainingPlan(epochs=1), on_epoch=warn)
 
 
 def test_references_are_a_seeded_draw_of_unchanged_training_images(manifest, images):
-    bundle = fit(tiny(), manifest, images, epochs=1, references=10).bundle
+    bundle = fit(tiny(), manifest, images, TrainingPlan(epochs=1, references=10)).bundle
     assert bundle.references.shape == (10, 3, SIZE, SIZE)
     assert torch.equal(bundle.references, images[draw_references(manifest, 10, seed=0)])
     assert set(draw_references(manifest, 10)) <= set(manifest.rows("train"))
@@ -196,7 +199,7 @@ def test_references_are_a_seeded_draw_of_unchanged_training_images(manifest, ima
 
 
 def test_the_card_tells_how_it_was_trained(manifest, images):
-    result = fit(tiny(), manifest, images, epochs=2, batch_size=5, seed=3)
+    result = fit(tiny(), manifest, images, TrainingPlan(epochs=2, batch_size=5, seed=3))
     card = result.bundle.card
     assert card.output_names == ("x", "y")
     assert card.output_scales["x"] == "half widths, -1 left to +1 right"
@@ -214,8 +217,8 @@ def test_ctrl_c_keeps_the_best_epoch_so_far(manifest, images):
             raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
-    result = fit(tiny(), manifest, images, epochs=5, on_epoch=interrupt)
-    whole = fit(tiny(), manifest, images, epochs=2)
+    result = fit(tiny(), manifest, images, TrainingPlan(epochs=5), on_epoch=interrupt)
+    whole = fit(tiny(), manifest, images, TrainingPlan(epochs=2))
     assert result.stopped == "interrupted"
     assert result.best_epoch == whole.best_epoch
     assert result.bundle.card.model_hash == whole.bundle.card.model_hash
@@ -239,7 +242,7 @@ def test_a_real_signal_in_the_middle_of_an_epoch_ends_training_and_works_the_nex
             signal.SIGINT, signal.default_int_handler
         )  # a shell's background jobs ignore it
         try:
-            result = fit(built, manifest, images, epochs=50, batch_size=8)
+            result = fit(built, manifest, images, TrainingPlan(epochs=50, batch_size=8))
         finally:
             signal.signal(signal.SIGINT, before)
         assert result.stopped == "interrupted"
@@ -275,7 +278,9 @@ def spoiled(built: BuiltModel, after: int, *, training: bool) -> BuiltModel:
 def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_epoch(
     manifest, images, training, after
 ):
-    result = fit(spoiled(tiny(), after, training=training), manifest, images, epochs=9, batch_size=8)
+    result = fit(
+        spoiled(tiny(), after, training=training), manifest, images, TrainingPlan(epochs=9, batch_size=8)
+    )
     assert result.stopped == "nan"
     assert len(result.history) == 2
     assert np.isfinite(result.history).all(axis=None)
@@ -288,13 +293,13 @@ def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_epoch(
 
 def test_a_loss_that_never_was_a_number_says_to_lower_the_learning_rate(manifest, images):
     with pytest.raises(ModelError, match=r"learning_rate=1e\+30: lower the learning rate, to 1e\+29"):
-        fit(tiny(), manifest, images, learning_rate=1e30)
+        fit(tiny(), manifest, images, TrainingPlan(learning_rate=1e30))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_fewer_images_than_a_batch_are_enough(tmp_path, count):
     manifest, images = few(tmp_path, count)
-    result = fit(tiny(), manifest, images, epochs=2)
+    result = fit(tiny(), manifest, images, TrainingPlan(epochs=2))
     assert result.bundle.predict(images).isfinite().all()
     assert len(result.bundle.references) == len(manifest.rows("train"))
     assert any("one image to train on" in note for note in result.notes) == (len(manifest.rows("train")) == 1)
@@ -304,15 +309,15 @@ def test_fewer_images_than_a_batch_are_enough(tmp_path, count):
 def test_batch_norm_over_1_pixel_never_meets_a_batch_of_one_image(tmp_path, count):
     manifest, images = few(tmp_path, count, validation_share=0)
     pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 2))
-    result = fit(BuiltModel(pooled, "pooled", "none"), manifest, images, epochs=1, batch_size=4)
+    result = fit(BuiltModel(pooled, "pooled", "none"), manifest, images, TrainingPlan(epochs=1, batch_size=4))
     assert np.isfinite(result.history["train_loss"]).all()
     with pytest.raises(ModelError, match="batch_size=1: the batch norm of pooled"):
-        fit(BuiltModel(pooled, "pooled", "none"), manifest, images, batch_size=1)
+        fit(BuiltModel(pooled, "pooled", "none"), manifest, images, TrainingPlan(batch_size=1))
 
 
 def test_without_validation_images_the_training_loss_judges_and_that_is_said(manifest, images, tmp_path):
     manifest, images = few(tmp_path, 12, validation_share=0)
-    result = fit(tiny(), manifest, images, epochs=4, learning_rate=0.03)
+    result = fit(tiny(), manifest, images, TrainingPlan(epochs=4, learning_rate=0.03))
     assert result.history["validation_loss"].isna().all()
     assert result.best_epoch == result.history.set_index("epoch")["train_loss"].idxmin()
     assert any("lowest training loss was kept" in note for note in result.notes)
@@ -326,12 +331,12 @@ def test_without_validation_images_the_training_loss_judges_and_that_is_said(man
         ({"batch_size": 0}, "batch_size=0"),
         ({"learning_rate": 0}, "learning_rate=0"),
         ({"learning_rate": math.nan}, "learning_rate=nan"),
-        ({"accelerator": "abacus"}, "accelerator='abacus' cannot be used"),
+        ({"device": "abacus"}, "device='abacus' cannot be used"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(manifest, images, options, message):
     with pytest.raises(ModelError, match=message):
-        fit(tiny(), manifest, images, **options)
+        fit(tiny(), manifest, images, TrainingPlan(**options))
 
 
 def test_images_or_outputs_that_do_not_go_together_are_refused(manifest, images):
@@ -359,7 +364,7 @@ def test_a_torchvision_network_is_trained_saved_and_loaded_with_the_same_predict
     manifest, images, tmp_path
 ):
     built = build_model("squeezenet1_1", 2, weights="none")
-    result = fit(built, manifest, images, epochs=1, references=4)
+    result = fit(built, manifest, images, TrainingPlan(epochs=1, references=4))
     again = load_bundle(result.bundle.save(tmp_path / "model"))
     assert torch.equal(again.predict(images), result.bundle.predict(images))
     assert again.card == result.bundle.card

@@ -27,7 +27,7 @@ from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import build_model
 from shapsight.models.order import EpochDraws, EpochOrder
-from shapsight.models.plan import Plan
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import _weights, fit
 
 HERE = Path(__file__).parent
@@ -65,9 +65,11 @@ def classes(tmp_path):
 def test_a_classifier_learns_left_from_right_and_comes_back_with_its_names(classes, tmp_path):
     manifest, images = loaded(classes)
     result = fit(
-        build_model("small_cnn", 2, weights="none"), manifest, images, epochs=12, learning_rate=3e-3,
-        schedule="one-cycle", color_jitter=False,
-    )  # fmt: skip
+        build_model("small_cnn", 2, weights="none"),
+        manifest,
+        images,
+        TrainingPlan(epochs=12, learning_rate=3e-3, schedule="one-cycle", color_jitter=False),
+    )
     predictions = predict_table(result.bundle, manifest, images)
     errors = evaluate_classes(predictions, manifest.class_names).set_index("split")
     assert errors.loc["train", "accuracy"] > 0.95
@@ -81,13 +83,13 @@ def test_a_classifier_learns_left_from_right_and_comes_back_with_its_names(class
 
 def test_rare_classes_weigh_as_much_as_common_ones(classes):
     manifest, _ = loaded(classes)
-    weights = _weights(manifest, Plan())
+    weights = _weights(manifest, TrainingPlan())
     counts = manifest.split("train")["label"].value_counts()
     assert weights is not None
     assert (weights * torch.tensor([counts["left"], counts["right"]])).tolist() == pytest.approx(
         [15, 15], rel=0.1
     )
-    assert _weights(manifest, Plan(has_class_weights=False)) is None
+    assert _weights(manifest, TrainingPlan(class_weights=False)) is None
 
 
 def test_targets_of_any_unit_are_learned_predicted_and_explained_in_it(tmp_path):
@@ -100,9 +102,11 @@ def test_targets_of_any_unit_are_learned_predicted_and_explained_in_it(tmp_path)
     pd.DataFrame(rows).to_csv(tmp_path / "drive.csv", index=False)
     manifest, images = loaded(tmp_path / "drive.csv", scales={"speed": "0:320:km/h"})
     result = fit(
-        build_model("tiny_networks:Tiny", 2, weights="none"), manifest, images, epochs=25, learning_rate=3e-3,
-        color_jitter=False,
-    )  # fmt: skip
+        build_model("tiny_networks:Tiny", 2, weights="none"),
+        manifest,
+        images,
+        TrainingPlan(epochs=25, learning_rate=3e-3, color_jitter=False),
+    )
     bundle = load_bundle(result.bundle.save(tmp_path / "model"))
     assert bundle.card.scales["speed"] == (0.0, 320.0, "km/h")
     assert bundle.card.output_scales["speed"] == "km/h, from 0 to 320"
@@ -136,17 +140,23 @@ def stopped_after(epochs: int):
 def test_a_resumed_training_ends_at_the_weights_of_one_that_was_not_stopped(discs, tmp_path, schedule):
     manifest, images = loaded(discs, train_on="red")
     options = {"epochs": 5, "schedule": schedule, "warm_up": 1, "references": 3}
-    whole = fit(build_model("tiny_networks:Tiny", 2, weights="none"), manifest, images, **options)
+    whole = fit(
+        build_model("tiny_networks:Tiny", 2, weights="none"), manifest, images, TrainingPlan(**options)
+    )
     for epochs in (1, 3):
         fit(
-            build_model("tiny_networks:Tiny", 2, weights="none"), manifest, images, **options,
-            checkpoints=tmp_path / "saved", on_epoch=stopped_after(epochs + 1),
-        )  # fmt: skip
+            build_model("tiny_networks:Tiny", 2, weights="none"),
+            manifest,
+            images,
+            TrainingPlan(**options),
+            checkpoints=tmp_path / "saved",
+            on_epoch=stopped_after(epochs + 1),
+        )
     resumed = fit(
         build_model("tiny_networks:Tiny", 2, weights="none"),
         manifest,
         images,
-        **options,
+        TrainingPlan(**options),
         checkpoints=tmp_path / "saved",
     )
     pd.testing.assert_frame_equal(resumed.history, whole.history)
@@ -245,9 +255,13 @@ def test_a_full_disk_keeps_the_checkpoint_before_and_says_so(discs, tmp_path):
 
     try:
         result = fit(
-            build_model("tiny_networks:Tiny", 2, weights="none"), manifest, images, epochs=3, checkpoints=tmp_path,
+            build_model("tiny_networks:Tiny", 2, weights="none"),
+            manifest,
+            images,
+            TrainingPlan(epochs=3),
+            checkpoints=tmp_path,
             on_epoch=fill,
-        )  # fmt: skip
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert any("checkpoint of epoch 3 could not be written" in note for note in result.notes)
@@ -265,7 +279,7 @@ def test_warm_up_trains_the_last_layer_alone(discs):
             states.append((module.training, module.weight.detach().clone())) if module.training else None
         )
     )
-    fit(built, manifest, images, epochs=2, warm_up=1, batch_size=8, color_jitter=False)
+    fit(built, manifest, images, TrainingPlan(epochs=2, warm_up=1, batch_size=8, color_jitter=False))
     weights = [weight for _, weight in states]
     assert all(
         torch.equal(weight, built.model.body[0].weight) for weight in weights[:3]
@@ -279,9 +293,7 @@ def test_training_stops_early_when_the_loss_no_longer_falls(discs):
         build_model("tiny_networks:Tiny", 2, weights="none"),
         manifest,
         images,
-        epochs=30,
-        patience=1,
-        learning_rate=0.1,
+        TrainingPlan(epochs=30, patience=1, learning_rate=0.1),
     )
     assert result.stopped == "early"
     assert len(result.history) < 30
@@ -344,12 +356,14 @@ def test_a_draw_is_the_same_picture_whatever_the_batches_the_workers_and_the_gen
 def test_lightnings_own_flags_reach_its_trainer(discs, tmp_path):
     manifest, images = loaded(discs, train_on="red")
     built = build_model("tiny_networks:Tiny", 2, weights="none")
-    result = fit(built, manifest, images, epochs=1, accelerator="cpu", trainer={"precision": "bf16-mixed"})
+    result = fit(
+        built, manifest, images, TrainingPlan(epochs=1, device="cpu", trainer={"precision": "bf16-mixed"})
+    )
     assert result.bundle.predict(images).isfinite().all()
     with pytest.raises(ModelError, match="cannot be used"):
-        fit(built, manifest, images, epochs=1, trainer={"precision": "3-bits"})
+        fit(built, manifest, images, TrainingPlan(epochs=1, trainer={"precision": "3-bits"}))
     with pytest.raises(ModelError, match="cannot be used"):
-        fit(built, manifest, images, epochs=1, trainer={"colour": "red"})
+        fit(built, manifest, images, TrainingPlan(epochs=1, trainer={"colour": "red"}))
 
 
 @pytest.mark.parametrize(
@@ -362,7 +376,7 @@ def test_lightnings_own_flags_reach_its_trainer(discs, tmp_path):
 )
 def test_a_plan_that_cannot_be_is_refused(options, message):
     with pytest.raises(ModelError, match=message):
-        Plan(**options)
+        TrainingPlan(**options)
 
 
 def test_train_and_evaluate_agree_and_another_dataset_is_unseen(discs, tmp_path, monkeypatch):

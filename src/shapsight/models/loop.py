@@ -33,7 +33,7 @@ from shapsight.models.callbacks import (
     WarmUp,
 )
 from shapsight.models.devices import chosen_device
-from shapsight.models.plan import Plan, Schedule
+from shapsight.models.plan import Schedule, TrainingPlan
 from shapsight.models.right_reasons import gradient_penalty
 
 Targets = Float[Tensor, "images outputs"] | Int[Tensor, "images"]
@@ -118,7 +118,7 @@ def run(
     keeper: KeepBest,
     training: DataLoader[Any],
     validation: DataLoader[Any] | None,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     checkpoints: Checkpoints | None = None,
     progress: bool | Callable[[float, float], None],
@@ -152,7 +152,7 @@ def run(
     return "early" if len(keeper.history) < plan.epochs else None
 
 
-def _warm_up(module: Regression, plan: Plan) -> Sequence[Callback]:
+def _warm_up(module: Regression, plan: TrainingPlan) -> Sequence[Callback]:
     if not plan.warm_up:
         return ()
     head = head_name(module.model, module.outputs)
@@ -161,11 +161,11 @@ def _warm_up(module: Regression, plan: Plan) -> Sequence[Callback]:
     return (WarmUp(module.model, module.model.get_submodule(head), plan.warm_up),)
 
 
-def _trainer(callbacks: list[Callback], plan: Plan, *, has_checkpoints: bool) -> pl.Trainer:
+def _trainer(callbacks: list[Callback], plan: TrainingPlan, *, has_checkpoints: bool) -> pl.Trainer:
     try:
-        device = chosen_device(plan.accelerator)
+        device = chosen_device(plan.device)
     except ModelError as error:
-        raise ModelError(f"accelerator={plan.accelerator!r} cannot be used: {error}") from error
+        raise ModelError(f"device={plan.device!r} cannot be used: {error}") from error
     own = 1 if device.index is None or device.type == "cpu" else [device.index]
     options = {"devices": own, "logger": False, **plan.trainer}
     try:
@@ -184,7 +184,7 @@ def _trainer(callbacks: list[Callback], plan: Plan, *, has_checkpoints: bool) ->
     except ModuleNotFoundError as error:
         raise MissingDependency(f"Lightning needs a library that is not installed: {error}") from error
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise ModelError(f"accelerator={plan.accelerator!r} cannot be used: {error}") from error
+        raise ModelError(f"device={plan.device!r} cannot be used: {error}") from error
 
 
 @contextmanager

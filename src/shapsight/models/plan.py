@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from shapsight.errors import ModelError
@@ -19,15 +19,19 @@ SCHEDULES = ("constant", "one-cycle")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The settings of a training.
+class TrainingPlan:
+    """How `fit` trains.
 
     Attributes
         epochs, batch_size, learning_rate: of Adam; with one-cycle (Smith and Topin 2018) the highest rate.
         schedule: "constant" or "one-cycle".
         warm_up: so many first epochs train the last layer only, with the rest frozen.
         patience: stop after so many epochs without a lower validation loss; None never does.
-        has_class_weights: whether rare classes weigh more, `images / (classes * images of the class)`.
+        class_weights: whether rare classes weigh more, `images / (classes * images of the class)`.
+        color_jitter: whether the colours of training images vary, where there is no treatment.
+        references: training images that the bundle is given, drawn; all, if there are fewer.
+        seed: the same on the same machine gives the same weights.
+        device: see `chosen_device`.
         trainer: what Lightning's Trainer is given besides: devices, precision, strategy, num_nodes, logger.
     """
 
@@ -37,9 +41,11 @@ class Plan:
     schedule: Schedule = "constant"
     warm_up: int = 0
     patience: int | None = None
-    has_class_weights: bool = True
+    class_weights: bool = True
+    color_jitter: bool = True
+    references: int = 100
     seed: int = 0
-    accelerator: str = "auto"
+    device: str = "auto"
     trainer: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -56,3 +62,11 @@ class Plan:
             raise ModelError(f"warm_up={self.warm_up} must be 0 or more and below the {self.epochs} epochs")
         if self.patience is not None and self.patience < 1:
             raise ModelError(f"patience={self.patience} must be 1 or more epochs")
+
+    @classmethod
+    def of(cls, settings: object, **changes: Any) -> TrainingPlan:
+        """The plan with what `settings` hold under the same names, but for the changes."""
+        held = {
+            each.name: getattr(settings, each.name) for each in fields(cls) if hasattr(settings, each.name)
+        }
+        return cls(**held | changes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,10 +25,12 @@ from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
 from shapsight.models.bundle import Bundle, Card, weights_hash
 from shapsight.models.order import EpochDraws
-from shapsight.models.plan import BATCH_SIZE, LEARNING_RATE, Plan, Schedule
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.rescaled import in_units
 
 VALIDATION_BATCH = 32  # validation needs no gradients, so it may take more at once
+DEFAULT = TrainingPlan()
+ON_CARD = ("epochs", "batch_size", "learning_rate", "schedule", "warm_up", "seed")
 OnEpoch = Callable[[int, int, float, float], None]
 
 
@@ -58,20 +60,9 @@ def fit(
     built: BuiltModel,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
+    plan: TrainingPlan = DEFAULT,
     *,
-    epochs: int = 10,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = LEARNING_RATE,
-    seed: int = 0,
-    color_jitter: bool = True,
     treatment: Treatment | None = None,
-    references: int = 100,
-    accelerator: str = "auto",
-    schedule: Schedule = "constant",
-    warm_up: int = 0,
-    patience: int | None = None,
-    class_weights: bool = True,
-    trainer: Mapping[str, Any] | None = None,
     checkpoints: Path | None = None,
     on_epoch: OnEpoch | None = None,
     progress: bool | Callable[[float, float], None] | None = None,
@@ -79,76 +70,54 @@ def fit(
     """Train a network on a manifest's training split and keep the epoch with the lowest validation loss.
 
         images = load_images(manifest, manifest.table["path"], 224)
-        result = fit(build_model("resnet18", 2), manifest, images, epochs=10)
+        result = fit(build_model("resnet18", 2), manifest, images, TrainingPlan(epochs=10))
         result.bundle.save("run/model")
         result.history                              # epoch, train_loss, validation_loss
 
     `images` has a row for each row of `manifest.table`. Adam on the mean squared error of all targets, each over
-    its scale, or on the cross entropy of classes, where rare ones weigh more unless `class_weights` is off; colour
-    jitter on training images only. `schedule` "one-cycle" raises and lowers the rate; `warm_up` epochs train the
-    last layer alone; `treatment` applies remedies to the training images, in place of the jitter; `patience` epochs
-    without a lower loss end it. `trainer` goes to Lightning's Trainer (devices, precision, strategy, num_nodes,
-    logger). In the folder `checkpoints` every epoch leaves a file from which the next call goes on, to the same
-    weights as without the interruption. `references` images are drawn from the training split for the bundle (fewer
-    if there are fewer). `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch;
-    `progress` shows a bar, by default when stderr is a terminal, or is itself called with the steps
-    done and their number. `built.model` stays as it is. The same seed on the
-    same machine gives the same weights.
+    its scale, or on the cross entropy of classes. `treatment` applies remedies to the training images, in place of the
+    jitter. In the folder `checkpoints` every epoch leaves a file from which the next call goes on, to the same weights
+    as without the interruption. `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch;
+    `progress` shows a bar, by default when stderr is a terminal, or is itself called with the steps done and their
+    number. `built.model` stays as it is.
 
     Ctrl-C, or a loss that is no number, ends training with the best epoch so far; a Ctrl-C before the first
     epoch ended is raised on. Raises `DataError` if there is nothing to train on, `ModelError` if the network
     does not take these images or was never better than NaN, `MissingDependency` without Lightning.
     """
     loop = _lightning_loop()
-    plan = Plan(
-        epochs,
-        batch_size,
-        learning_rate,
-        schedule,
-        warm_up,
-        patience,
-        class_weights,
-        seed,
-        accelerator,
-        trainer or {},
-    )
     scales = [manifest.scales[name] for name in manifest.targets]
     model = in_units(copy.deepcopy(built.model), scales).requires_grad_(True)
-    _check_batches(built, batch_size)
+    _check_batches(built, plan.batch_size)
     _check_fit(built.arch, model, manifest, images)
-    training, validation = _loaders(manifest, images, plan, color_jitter, treatment)
-    keeper = loop.KeepBest(model, epochs, on_epoch)
+    training, validation = _loaders(manifest, images, plan, treatment)
+    keeper = loop.KeepBest(model, plan.epochs, on_epoch)
     saved = None if checkpoints is None else loop.Checkpoints(checkpoints)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+        torch.manual_seed(plan.seed)
         kind = loop.Classification if manifest.class_names else loop.Regression
         module = kind(
             model,
-            learning_rate,
+            plan.learning_rate,
             built.mean,
             built.std,
             weights=_weights(manifest, plan),
-            schedule=schedule,
+            schedule=plan.schedule,
             outputs=len(manifest.output_names),
             right_reasons=0.0 if treatment is None else treatment.strength,
         )
         bar = sys.stderr.isatty() if progress is None else progress
         stopped = loop.run(module, keeper, training, validation, plan, checkpoints=saved, progress=bar)
     if not keeper.best_epoch:
-        _raise_without_epoch(stopped, learning_rate)
+        _raise_without_epoch(stopped, plan.learning_rate)
     model.cpu().load_state_dict(keeper.best_state)
-    drawn = draw_references(manifest, references, seed)
+    drawn = draw_references(manifest, plan.references, plan.seed)
     settings = {
-        "epochs": epochs,
+        **{name: getattr(plan, name) for name in ON_CARD},
         "best_epoch": keeper.best_epoch,
         "stopped": stopped,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule,
-        "warm_up": warm_up,
-        "color_jitter": color_jitter and treatment is None,
+        "color_jitter": plan.color_jitter and treatment is None,
         "recipe": None if treatment is None else treatment.recipe.name,
-        "seed": seed,
         "references": len(drawn),
         "resumed": 0 if saved is None else saved.resumed,
     }
@@ -220,14 +189,14 @@ def _check_fit(arch: str, model: nn.Module, manifest: Manifest, images: Tensor) 
 
 
 def _loaders(
-    manifest: Manifest, images: Tensor, plan: Plan, color_jitter: bool, treatment: Treatment | None
+    manifest: Manifest, images: Tensor, plan: TrainingPlan, treatment: Treatment | None
 ) -> tuple[DataLoader[tuple[Tensor, ...]], DataLoader[tuple[Tensor, ...]] | None]:
     targets = manifest.label_numbers() if manifest.class_names else manifest.target_values()
     rows, held_out = manifest.rows("train"), manifest.rows("validation")
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
-    transform = training_transform() if color_jitter else None
+    transform = training_transform() if plan.color_jitter else None
     training: DataLoader[Any] = DataLoader(
         ImageBatches(images, targets, rows, transform, seed=plan.seed),
         batch_size,
@@ -250,10 +219,10 @@ def _loaders(
     )
 
 
-def _weights(manifest: Manifest, plan: Plan) -> Tensor | None:
+def _weights(manifest: Manifest, plan: TrainingPlan) -> Tensor | None:
     """What each target's errors, or each class, count: 1 over half the scale; more for rare classes."""
     if manifest.class_names:
-        if not plan.has_class_weights:
+        if not plan.class_weights:
             return None
         numbers = manifest.label_numbers()[manifest.rows("train")]
         counts = torch.bincount(numbers, minlength=len(manifest.class_names)).clamp_min(1)

@@ -11,8 +11,9 @@ from rich.table import Table
 from shapsight.data.checks import check_dataset
 from shapsight.data.images import load_images
 from shapsight.errors import RunError
+from shapsight.studies.check.settings import CheckSettings
 from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.reading import DataOptions, read
+from shapsight.studies.shared.reading import read
 
 SIZE = 64  # of the thumbnails: enough to tell pictures apart
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
@@ -20,18 +21,16 @@ STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 def check_data(
     data: str | os.PathLike[str],
-    options: DataOptions,
+    settings: CheckSettings,
     *,
-    train_on: str = "all",
-    seed: int = 0,
     csv: Path | None = None,
     narrator: Narrator,
 ) -> pd.DataFrame:
     """All checks of a dataset as a table, written to `csv` if that is given. Raises a `ShapsightError`."""
-    manifest = read(data, options, narrator, train_on=train_on, seed=seed)
+    manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
     with narrator.step(f"Looking at {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), SIZE, progress=report)
-    checks = check_dataset(manifest, images, seed=seed)
+    checks = check_dataset(manifest, images, seed=settings.seed)
     if csv is not None:
         try:
             checks.to_csv(csv, index=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +17,9 @@ from shapsight.diagnosis.paired import paired_change
 from shapsight.errors import DataError
 from shapsight.models.train import TrainingResult
 from shapsight.studies.compare.page import Compared, compare_page, summarise_compared
+from shapsight.studies.compare.settings import CompareSettings
 from shapsight.studies.shared.analysis import (
     Outcome,
-    Settings,
     analyse,
     on_held_out,
     save_outcome,
@@ -29,17 +28,8 @@ from shapsight.studies.shared.analysis import (
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.pages import write_page
 from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.trained_run import TrainedRun, open_run
-
-
-@dataclass(frozen=True)
-class CompareSettings:
-    """How two runs are compared; `roi` is by default that of the first run that has one."""
-
-    roi: str | None = None
-    explain: int = 6
-    names: tuple[str, ...] = ()
-    seed: int = 0
 
 
 def compare(
@@ -139,7 +129,7 @@ def _outcomes(
 ) -> tuple[Outcome, Outcome]:
     """Both models judged on the first run's images; those to explain are chosen from the first one's predictions."""
     names = settings.names or _names(runs)
-    how = Settings(explain=settings.explain, seed=settings.seed)
+    how = TrainingSettings(explain=settings.explain, seed=settings.seed)
     manifest = runs[0].manifest
     first = analyse(names[0], how, _result(runs[0]), manifest, images, narrator, roi=roi, among=held_out)
     second = analyse(

@@ -6,7 +6,7 @@ import gc
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,6 @@ from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
 from shapsight.data.remedies.sample import Places
-from shapsight.data.remedies.treatment import STRENGTH
 from shapsight.data.roi import read_roi
 from shapsight.data.turns import Turns, in_turn, take_turns
 from shapsight.data.written_files import written
@@ -28,6 +27,7 @@ from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 from shapsight.studies.cure.page import Cured, cure_page, summarise_cure
+from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trials import Budget, Cell, Material, kept_trial, run_cell, save_trial
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.pages import write_page
@@ -36,29 +36,6 @@ from shapsight.studies.shared.trained_run import TrainedRun, open_run
 from shapsight.studies.shared.treatment import photographs, region_masks
 
 EVERY = "all"
-
-
-@dataclass(frozen=True)
-class CureSettings:
-    """What is tried; what is None is taken from the run.
-
-    `recipes`: each remedies joined by a plus; the baseline is always among them. `scenes`: a folder of photographs
-    that swap-scene may paste in. `mirrored`: targets beside x whose sign a mirror image changes.
-    """
-
-    recipes: tuple[str, ...]
-    seeds: int = 3
-    epochs: int | None = None
-    batch_size: int | None = None
-    image_size: int | None = None
-    weights: str | None = None
-    roi: str | None = None
-    scenes: str | None = None
-    mirrored: tuple[str, ...] = ()
-    strength: float = STRENGTH
-    references: int = 16
-    explain: int = 4
-    device: str = "auto"
 
 
 def cure(
@@ -150,7 +127,7 @@ def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
         warm_up=int(card.training.get("warm_up", 0)),
         image_size=settings.image_size or card.input_size,
         roi=settings.roi or run.roi,
-        scenes=settings.scenes,
+        scenes=None if settings.scenes is None else str(settings.scenes),
         mirrored=settings.mirrored,
         strength=settings.strength,
         references=settings.references,

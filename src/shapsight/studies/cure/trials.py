@@ -23,13 +23,13 @@ from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.given_files import read_parquet
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
-from shapsight.data.remedies.treatment import STRENGTH, Treatment
+from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.turns import in_turn
 from shapsight.data.written_files import written
 from shapsight.diagnosis.prediction_errors import error_per_image, predict_table
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
-from shapsight.models.plan import Schedule
+from shapsight.models.plan import Schedule, TrainingPlan
 from shapsight.models.train import fit
 from shapsight.studies.shared.narrator import Report
 from shapsight.studies.shared.references import with_chosen_references
@@ -54,14 +54,14 @@ class Budget:
     warm_up: int
     image_size: int
     roi: str | None
-    scenes: str | None = None
-    mirrored: tuple[str, ...] = ()
-    strength: float = STRENGTH
-    references: int = 16
-    explain: int = 4
-    split_seed: int = 0
-    validation_share: float = 0.2
-    device: str = "auto"
+    scenes: str | None
+    mirrored: tuple[str, ...]
+    strength: float
+    references: int
+    explain: int
+    split_seed: int
+    validation_share: float
+    device: str
 
 
 @dataclass(frozen=True)
@@ -109,21 +109,9 @@ def run_cell(
     )
     built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=cell.seed)
     started = time.perf_counter()
-    result = fit(
-        built,
-        manifest,
-        material.images,
-        epochs=budget.epochs,
-        batch_size=budget.batch_size,
-        learning_rate=budget.learning_rate,
-        schedule=budget.schedule,
-        warm_up=min(budget.warm_up, budget.epochs - 1),
-        treatment=treatment_of(cell.recipe, budget, material),
-        references=budget.references,
-        seed=cell.seed,
-        accelerator=budget.device,
-        progress=progress,
-    )
+    plan = TrainingPlan.of(budget, seed=cell.seed, warm_up=min(budget.warm_up, budget.epochs - 1))
+    treatment = treatment_of(cell.recipe, budget, material)
+    result = fit(built, manifest, material.images, plan, treatment=treatment, progress=progress)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     seconds = time.perf_counter() - started

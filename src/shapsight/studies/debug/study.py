@@ -12,11 +12,12 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi, read_roi
 from shapsight.models.devices import chosen_device
 from shapsight.studies.shared.analysis import Interrupted, Outcome, analyse, save_outcome, train
+from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.pages import debug_page, write_page
 from shapsight.studies.shared.reading import read
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.settings import Settings, completed
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.summary import summarise
 from shapsight.studies.tasks.classification_page import class_page
 
@@ -24,7 +25,7 @@ from shapsight.studies.tasks.classification_page import class_page
 def debug(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    settings: Settings,
+    settings: TrainingSettings,
     *,
     narrator: Narrator,
     command: str = "shapsight debug",
@@ -32,7 +33,7 @@ def debug(
 ) -> list[str]:
     """Train on some environments, test on all, explain, and write a report; gives a summary of some ten lines.
 
-        debug("data", "runs/lockers", Settings(train_on="lockers", roi="below:112"), narrator=Narrator())
+        debug("data", "runs/lockers", TrainingSettings(train_on="lockers", roi="below:112"), narrator=Narrator())
 
     Raises a `ShapsightError` for data, weights or settings that cannot be used, before anything is written.
     Raises `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
@@ -45,10 +46,10 @@ def debug(
     try:
         roi = read_roi(settings.roi) if settings.roi is not None else None
         manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
-        settings = completed(settings, manifest)
+        chosen = completed(settings, manifest)
         check_roi(roi, manifest)
         manifest.save(run.path)
-        outcome = _train_and_analyse(settings, manifest, roi, run, narrator)
+        outcome = _train_and_analyse(chosen, manifest, roi, run, narrator)
         make_page = class_page if manifest.class_names else debug_page
         write_page(make_page(outcome, command=command, seconds=time.monotonic() - started), run)
         target = run.finish("done")
@@ -66,7 +67,7 @@ def check_roi(roi: Roi | None, manifest: Manifest) -> None:
 
 
 def _train_and_analyse(
-    settings: Settings, manifest: Manifest, roi: Roi | None, run: RunFolder, narrator: Narrator
+    settings: CompletedSettings, manifest: Manifest, roi: Roi | None, run: RunFolder, narrator: Narrator
 ) -> Outcome:
     with narrator.step(f"Decoding {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), settings.image_size, progress=report)

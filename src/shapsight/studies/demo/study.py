@@ -18,24 +18,24 @@ from shapsight.data.rooms import ROOMS, write_world
 from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
 from shapsight.studies.debug.study import keep_or_discard
+from shapsight.studies.demo.settings import DemoSettings
 from shapsight.studies.shared.analysis import Interrupted, Outcome, analyse, on_held_out, save_outcome, train
+from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.pages import demo_page, write_page
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.settings import Settings
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.summary import summarise_comparison
 
-QUICK = Settings(arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, explain=6)
+QUICK = TrainingSettings(arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, explain=6)
 FULL = replace(QUICK, image_size=224, epochs=30, explain=8)
 IMAGES_PER_ROOM = 200
 
 
 def demo(
     out: str | os.PathLike[str],
+    settings: DemoSettings | None = None,
     *,
-    full: bool = False,
-    seed: int = 0,
-    device: str = "auto",
     narrator: Narrator,
     command: str = "shapsight demo",
     overwrite: bool = False,
@@ -47,20 +47,21 @@ def demo(
     Both models take the same number of training steps and are tested on the same images, which neither has seen.
     """
     started = time.monotonic()
-    chosen_device(device)  # a wrong one is said before any work is done
-    settings = replace(FULL if full else QUICK, train_on=ROOMS[0], seed=seed, device=device)
-    run = RunFolder.start(out, command=command, settings=settings.as_dict(), overwrite=overwrite)
+    wanted = DemoSettings() if settings is None else settings
+    chosen_device(wanted.device)  # a wrong one is said before any work is done
+    how = replace(FULL if wanted.full else QUICK, train_on=ROOMS[0], seed=wanted.seed, device=wanted.device)
+    assert how.image_size is not None
+    run = RunFolder.start(out, command=command, settings=how.as_dict(), overwrite=overwrite)
     try:
         with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
             world = write_world(
                 run.path / "world",
                 images_per_room=IMAGES_PER_ROOM,
-                size=settings.image_size,
-                seed=seed,
+                size=how.image_size,
+                seed=how.seed,
                 progress=report,
             )
-        settings = replace(settings, roi=os.fspath(world / "roi"))
-        outcomes = _both_models(settings, run, narrator)
+        outcomes = _both_models(replace(how, roi=os.fspath(world / "roi")), run, narrator)
         write_page(demo_page(*outcomes, command=command, seconds=time.monotonic() - started), run)
         # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
         run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
@@ -72,12 +73,13 @@ def demo(
         raise
 
 
-def _both_models(settings: Settings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:
+def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:
     """The model of the first room and the model of all rooms, on the same images."""
-    assert settings.roi is not None
-    world, roi = run.path / "world" / "images", read_roi(settings.roi)
-    one_room = read_dataset(world, train_on=[settings.train_on], seed=settings.seed)
-    all_rooms = read_dataset(world, train_on="all", seed=settings.seed)
+    assert how.roi is not None
+    world, roi = run.path / "world" / "images", read_roi(how.roi)
+    one_room = read_dataset(world, train_on=[how.train_on], seed=how.seed)
+    all_rooms = read_dataset(world, train_on="all", seed=how.seed)
+    settings = completed(how, one_room)
     images = load_images(one_room, list(one_room.table["path"]), settings.image_size)
     held_out = all_rooms.table["split"] == "validation"
 
@@ -96,7 +98,7 @@ def _both_models(settings: Settings, run: RunFolder, narrator: Narrator) -> tupl
 
 
 def _train(
-    settings: Settings,
+    settings: TrainingSettings,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
     folder: Path,

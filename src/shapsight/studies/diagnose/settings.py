@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from shapsight.studies.shared.reading import DataOptions
+from shapsight.studies.shared.data_options import DataOptions
+from shapsight.studies.shared.option import Device, Option, RoiSpec, Seed
 
 NO_ROI = "none"
 
 
 @dataclass(frozen=True)
 class DiagnoseSettings:
-    """What `shapsight diagnose` was asked to do.
+    """What `shapsight diagnose` is asked to do; `reading` is how another dataset than the run's is read."""
 
-    Attributes
-        images: how many held-out images are looked at closely, at most.
-        references: of the bundle's, how many DeepSHAP compares with, at most.
-        outputs: targets to explain, by default the first.
-        only: parts to do, by default all.
-        roi: by default the run's; "none" for none.
-        objects: a COCO file of things in the pictures; by default the ROI's where that is one.
-        reading: how another dataset is read.
-    """
-
-    images: int = 100
-    references: int = 50
-    outputs: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    roi: str | None = None
-    objects: str | None = None
-    seed: int = 0
-    device: str = "auto"
+    images: Annotated[int, Option("Held-out images to look at, as many of each environment.", at_least=2)] = (
+        100
+    )
+    references: Annotated[int, Option("Of the bundle's, how many DeepSHAP compares with.", at_least=1)] = 50
+    outputs: Annotated[tuple[str, ...], Option("Targets to explain, by comma; by default the first.")] = ()
+    only: Annotated[
+        tuple[str, ...], Option("Parts to do, by comma: look, why, strategies, trust; by default all.")
+    ] = ()
+    roi: RoiSpec = None
+    objects: Annotated[
+        str | None, Option("A COCO file with several categories; by default the ROI's if it is one.")
+    ] = None
+    seed: Seed = 0
+    device: Device = "auto"
     reading: DataOptions = field(default_factory=DataOptions)

@@ -16,11 +16,13 @@ from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import KeyFigure, Page
+from shapsight.studies.evaluate.settings import EvaluateSettings
 from shapsight.studies.shared.analysis import Judged, measure, save_judged
+from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.error_sections import error_figures, error_section
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.pages import left_out_section, write_page
-from shapsight.studies.shared.reading import DataOptions, read
+from shapsight.studies.shared.reading import arguments_of, read
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
 from shapsight.studies.shared.summary import measures
 from shapsight.studies.tasks.classification_page import accuracy_section, judged_predictions, mistakes_section
@@ -30,11 +32,9 @@ from shapsight.studies.tasks.classification_words import accuracies
 def evaluate_run(
     run: str | os.PathLike[str],
     data: str | os.PathLike[str] | None = None,
-    *,
+    settings: EvaluateSettings | None = None,
     out: str | os.PathLike[str] | None = None,
-    options: DataOptions | None = None,
-    device: str = "auto",
-    seed: int = 0,
+    *,
     narrator: Narrator,
     command: str = "shapsight evaluate",
 ) -> list[str]:
@@ -44,13 +44,14 @@ def evaluate_run(
         evaluate_run("runs/lockers", "new_photos", narrator=Narrator())     # another one, all of it unseen
 
     `out` is by default the folder `evaluation` in the run. Another dataset is read as the run's own was, with
-    `options` before that. Raises a `ShapsightError` for what a user can mend.
+    `settings.reading` before that. Raises a `ShapsightError` for what a user can mend.
     """
     started = time.monotonic()
-    folder = Path(run)
+    settings = EvaluateSettings() if settings is None else settings
+    folder, seed = Path(run), settings.seed
     bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
-    bundle.model.to(chosen_device(device))
-    manifest = manifest_for(folder, data, bundle.card, options or DataOptions(), narrator, seed)
+    bundle.model.to(chosen_device(settings.device))
+    manifest = manifest_for(folder, data, bundle.card, settings.reading, narrator, seed)
     with narrator.step(f"Decoding {len(manifest)} images") as report:
         images = load_images(manifest, list(manifest.table["path"]), bundle.card.input_size, progress=report)
     with narrator.step(f"Predicting {len(manifest)} images"):
@@ -58,12 +59,12 @@ def evaluate_run(
         errors = measure(predictions, manifest, seed=seed)
     judged = Judged(name=folder.name, manifest=manifest, predictions=predictions, errors=errors)
     target = folder / "evaluation" if out is None else Path(out)
-    settings = {"run": os.fspath(run), "data": os.fspath(data or manifest.root), "seed": seed}
-    place = RunFolder.start(target, command=command, settings=settings, overwrite=out is None)
+    card = {"run": os.fspath(run), "data": os.fspath(data or manifest.root), "seed": seed}
+    place = RunFolder.start(target, command=command, settings=card, overwrite=out is None)
     try:
         save_judged(judged, place)
         manifest.save(place.path)
-        write_page(_page(judged, bundle, settings, command, time.monotonic() - started), place)
+        write_page(_page(judged, bundle, card, command, time.monotonic() - started), place)
     except BaseException:
         place.discard()
         raise
@@ -100,7 +101,7 @@ def _read(
     if card.class_names:
         changes["class_names"] = card.class_names
     else:
-        given = options.as_arguments()["scales"]
+        given = arguments_of(options)["scales"]
         own = {name: Scale(*scale) for name, scale in card.scales.items()}
         changes |= {"targets": card.output_names, "scales": own | given}
     return read(data, _as_before(folder, options), narrator, seed=seed, **changes)

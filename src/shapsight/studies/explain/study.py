@@ -27,6 +27,7 @@ from shapsight.models.build import IMAGENET_CLASSES, build_classifier
 from shapsight.models.bundle import Bundle, load_bundle, normalise
 from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
+from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
 
@@ -34,33 +35,6 @@ TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
 COMPARING = ("deep", "gradient")  # the methods that need references
 REFERENCES = 25  # of more in a folder, as many are chosen
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `shapsight explain` was asked to do; see its help."""
-
-    method: str = "partition"
-    outputs: str = "top4"
-    masker: str = "inpaint_telea"
-    tree: str = "regions"
-    contexts: str = "auto"
-    max_evals: int = 500
-    regions: str = "grid(4,4)"
-    estimator: str = "exact"
-    samples: int = 200
-    references: Path | None = None
-    references_drawn: bool = False
-    arch: str | None = None
-    weights: str = "imagenet"
-    classes: Path | None = None
-    as_probability: bool = False
-    detail: str = "auto"
-    cmap: str | None = None
-    show_noise: bool = False
-    image_size: int | None = None
-    seed: int = 0
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -91,7 +65,7 @@ class Subject:
 def explain_files(
     paths: Sequence[Path],
     out: Path,
-    settings: Settings,
+    settings: ExplainSettings,
     *,
     narrator: Narrator,
     command: str = "explain",
@@ -147,7 +121,9 @@ def explain_files(
     return _lines(rows, place, skipped)
 
 
-def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> tuple[Subject, Sequence[Path]]:
+def _subject(
+    paths: Sequence[Path], settings: ExplainSettings, narrator: Narrator
+) -> tuple[Subject, Sequence[Path]]:
     device = chosen_device(settings.device)
     if settings.arch is None:
         if len(paths) < 2:
@@ -237,7 +213,7 @@ def _explain(
     subject: Subject,
     image: UInt8[Tensor, "1 3 size size"],
     outputs: Outputs,
-    settings: Settings,
+    settings: ExplainSettings,
     references: ChosenReferences | None,
     report: Any,
 ) -> Explanation:
@@ -271,11 +247,11 @@ def _explain(
     )
 
 
-def _method(settings: Settings) -> Method:
+def _method(settings: ExplainSettings) -> Method:
     return cast(Method, settings.method)
 
 
-def _references(subject: Subject, settings: Settings, narrator: Narrator) -> ChosenReferences | None:
+def _references(subject: Subject, settings: ExplainSettings, narrator: Narrator) -> ChosenReferences | None:
     """The images of --references, prepared, of many those that stand for all.
 
     None for a bundle's own, and for a method that compares with none.
@@ -340,7 +316,7 @@ def _rows(path: Path, name: str, found: Explanation) -> list[dict[str, Any]]:
     return rows
 
 
-def _unit(subject: Subject, settings: Settings) -> str:
+def _unit(subject: Subject, settings: ExplainSettings) -> str:
     if subject.is_bundle:
         return "units of the output"
     return "probability" if settings.as_probability else "logit"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 from jaxtyping import Bool, UInt8
@@ -22,20 +21,20 @@ from shapsight.diagnosis.prediction_errors import evaluate, predict_table
 from shapsight.diagnosis.relevance import relevance_per_environment, relevance_per_image
 from shapsight.models.build import build_model
 from shapsight.models.loggers import logger_option
-from shapsight.models.plan import Schedule
+from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import TrainingResult, fit
 from shapsight.studies.shared.contributions import Contributions, contributions_of
+from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sampling import choose_images, choose_of_each_class
-from shapsight.studies.shared.settings import Settings, completed
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.treatment import region_masks, treatment_for
 
 __all__ = [
     "Interrupted",
     "Outcome",
-    "Settings",
     "Trained",
     "analyse",
     "judge",
@@ -62,7 +61,7 @@ class Judged:
 class Trained(Judged):
     """A model that was trained here, judged on its own dataset."""
 
-    settings: Settings
+    settings: TrainingSettings
     training: TrainingResult
     checks: pd.DataFrame | None = None
 
@@ -87,7 +86,7 @@ class Interrupted(Exception):
 
 
 def train(
-    settings: Settings,
+    settings: TrainingSettings,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
     narrator: Narrator,
@@ -104,25 +103,12 @@ def train(
     rows = manifest.rows("train")
     title = f"Training {settings.arch} on {len(rows)} images of {', '.join(manifest.train_on)}"
     progress = narrator.start(title)
+    plan = TrainingPlan.of(
+        settings, trainer=settings.trainer.as_arguments() | logger_option(settings.logger, checkpoints)
+    )
+    treatment = treatment_for(settings, manifest, images.shape[-1])
     training = fit(
-        built,
-        manifest,
-        images,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        references=settings.references,
-        seed=settings.seed,
-        accelerator=settings.device,
-        color_jitter=bool(settings.color_jitter),
-        treatment=treatment_for(settings, manifest, images.shape[-1]),
-        schedule=cast(Schedule, settings.schedule),
-        warm_up=settings.warm_up,
-        patience=settings.patience,
-        class_weights=settings.class_weights,
-        trainer=settings.trainer | logger_option(settings.logger, checkpoints),
-        checkpoints=checkpoints,
-        progress=progress,
+        built, manifest, images, plan, treatment=treatment, checkpoints=checkpoints, progress=progress
     )
     for sentence in training.notes:
         narrator.note(sentence)
@@ -137,7 +123,7 @@ def train(
 
 def _with_references(
     training: TrainingResult,
-    settings: Settings,
+    settings: TrainingSettings,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
     narrator: Narrator,
@@ -154,7 +140,7 @@ def _with_references(
 
 def analyse(
     name: str,
-    settings: Settings,
+    settings: TrainingSettings,
     training: TrainingResult,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
@@ -205,7 +191,7 @@ def analyse(
 
 def judge(
     name: str,
-    settings: Settings,
+    settings: TrainingSettings,
     training: TrainingResult,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
@@ -232,7 +218,7 @@ def measure(predictions: pd.DataFrame, manifest: Manifest, *, seed: int = 0) -> 
     return evaluate(predictions, manifest.targets, seed=seed)
 
 
-def _choose(predictions: pd.DataFrame, manifest: Manifest, settings: Settings) -> pd.DataFrame:
+def _choose(predictions: pd.DataFrame, manifest: Manifest, settings: TrainingSettings) -> pd.DataFrame:
     if manifest.class_names:
         return choose_of_each_class(predictions, seed=settings.seed)
     return choose_images(predictions, settings.explain, target=manifest.targets[0], seed=settings.seed)

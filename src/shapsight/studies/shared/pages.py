@@ -13,10 +13,10 @@ from shapsight.studies.shared.contribution_words import contribution_sentences
 from shapsight.studies.shared.contributions import value_of
 from shapsight.studies.shared.error_sections import contribution_section, error_figures, error_section
 from shapsight.studies.shared.error_words import count, error_sentence, errors_of
+from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.picture_sections import comparison_section, picture_section
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.settings import completed
 
 CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
 

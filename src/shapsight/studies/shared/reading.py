@@ -1,9 +1,8 @@
-"""Reading a dataset as the command line describes it, and telling what a user should know about it."""
+"""Reading a dataset and telling what a user should know about it."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,50 +10,10 @@ from shapsight.data.given_files import is_file, read_text
 from shapsight.data.manifest import Manifest
 from shapsight.data.readers import Task, read_dataset
 from shapsight.errors import DataError
+from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.narrator import Narrator
 
 TASKS = ("regression", "classification")
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """How a dataset is read; texts as the command line takes them, lists by comma. See `read_dataset`."""
-
-    task: str | None = None
-    pattern: str | None = None
-    targets: str | None = None
-    scale: tuple[str, ...] = ()
-    label: str | None = None
-    classes: str | None = None
-    environment: str | None = None
-    split: str | None = None
-    group: str | None = None
-    hold_out: str | None = None
-    validation_share: float = 0.2
-    test_share: float = 0.0
-    path_column: str | None = None
-    allow_outside: bool = False
-
-    def as_arguments(self) -> dict[str, Any]:
-        """What `read_dataset` takes. Raises `DataError` for a task or a scale that cannot be read."""
-        if self.task not in (None, *TASKS):
-            raise DataError(f"--task {self.task} is not one of {', '.join(TASKS)}")
-        return {
-            "task": cast(Task | None, self.task),
-            "pattern": self.pattern,
-            "targets": None if self.targets is None else _by_comma(self.targets),
-            "scales": dict(map(_scale, self.scale)),
-            "label": self.label,
-            "class_names": () if self.classes is None else _class_names(self.classes),
-            "environment": self.environment,
-            "split": self.split,
-            "group": self.group,
-            "hold_out": () if self.hold_out is None else _by_comma(self.hold_out),
-            "validation_share": self.validation_share,
-            "test_share": self.test_share,
-            "path_column": self.path_column,
-            "allow_outside": self.allow_outside,
-        }
 
 
 def read(
@@ -69,11 +28,33 @@ def read(
     """Read a dataset and tell what a user should know about it; `changes` go before the options."""
     with narrator.step(f"Reading {Path(data).name}") as report:
         wanted = "all" if train_on == "all" else _by_comma(train_on)
-        arguments = options.as_arguments() | changes
+        arguments = arguments_of(options) | changes
         manifest = read_dataset(data, train_on=wanted, seed=seed, progress=report, **arguments)
     for sentence in manifest.notes:
         narrator.note(sentence)
     return manifest
+
+
+def arguments_of(options: DataOptions) -> dict[str, Any]:
+    """What `read_dataset` takes. Raises `DataError` for a task or a scale that cannot be read."""
+    if options.task not in (None, *TASKS):
+        raise DataError(f"--task {options.task} is not one of {', '.join(TASKS)}")
+    return {
+        "task": cast(Task | None, options.task),
+        "pattern": options.pattern,
+        "targets": None if options.targets is None else _by_comma(options.targets),
+        "scales": dict(map(_scale, options.scale)),
+        "label": options.label,
+        "class_names": () if options.classes is None else _class_names(options.classes),
+        "environment": options.environment,
+        "split": options.split,
+        "group": options.group,
+        "hold_out": () if options.hold_out is None else _by_comma(options.hold_out),
+        "validation_share": options.validation_share,
+        "test_share": options.test_share,
+        "path_column": options.path_column,
+        "allow_outside": options.allow_outside,
+    }
 
 
 def _by_comma(text: str) -> list[str]:

@@ -1,76 +1,95 @@
-"""What a model is trained and explained with, and what is chosen where the user leaves it open."""
+"""What a model is trained and explained with."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
-from shapsight.data.manifest import Manifest
-from shapsight.models import small_cnn
-from shapsight.models.plan import BATCH_SIZE, LEARNING_RATE
-from shapsight.studies.shared.reading import DataOptions
+from shapsight.studies.shared.data_options import DataOptions
+from shapsight.studies.shared.option import Device, Option, RoiSpec, Scenes, Seed, TrainOn, Weights
 
 AUTO = "auto"
-SMALL = 64  # pixels a side up to which the small network does as well as a large one
-MANY = 20_000  # images from which on five passes are enough
+OPEN = ("epochs", "batch_size", "learning_rate", "image_size")  # 0 in run.json where they were left open
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a model is trained and explained with; "auto", 0 and None are chosen by `completed`."""
+class LightningOptions:
+    """What Lightning is given. All of it goes to its Trainer."""
 
-    train_on: str = "all"
-    arch: str = AUTO
-    weights: str = AUTO
-    epochs: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
-    schedule: str = AUTO
-    warm_up: int = 0
-    patience: int | None = None
-    class_weights: bool = True
-    color_jitter: bool | None = None
-    image_size: int = 0
-    references: int = 25
-    references_drawn: bool = False
-    explain: int = 8
-    roi: str | None = None
-    remedies: str | None = None
-    scenes: str | None = None
-    seed: int = 0
-    device: str = "auto"
+    devices: Annotated[str | None, Option("Lightning's: how many or which devices.")] = None
+    precision: Annotated[str | None, Option("Lightning's: 16-mixed, bf16-mixed, 32-true.")] = None
+    strategy: Annotated[str | None, Option("Lightning's: ddp, fsdp, and others.")] = None
+    num_nodes: Annotated[int | None, Option("Lightning's: machines.", at_least=1)] = None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Those that were given."""
+        given: dict[str, Any] = {name: value for name, value in asdict(self).items() if value is not None}
+        if (self.devices or "").lstrip("-").isdigit():
+            given["devices"] = int(given["devices"])
+        return given
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a model is trained and explained with; what is None or "auto" is chosen by `completed`.
+
+    `explain` is of `debug`, `trainer` and `logger` are of `train`; the others are options of both.
+    """
+
+    train_on: TrainOn = "all"
+    arch: Annotated[
+        str, Option("auto; a torchvision network; small_cnn; timm:NAME; or your own, module:name.")
+    ] = AUTO
+    weights: Weights = AUTO
+    epochs: Annotated[
+        int | None, Option("Passes over the training images; by default 10, of many images 5.", at_least=1)
+    ] = None
+    batch_size: Annotated[
+        int | None, Option("Images in a training step; by default 8, of many images 128.", at_least=1)
+    ] = None
+    learning_rate: Annotated[float | None, Option("Adam's step size; by default 3e-4.", at_least=1e-9)] = None
+    schedule: Annotated[str, Option("auto, constant or one-cycle.")] = AUTO
+    warm_up: Annotated[
+        int, Option("First epochs that train the last layer only; for small sets.", at_least=0)
+    ] = 0
+    patience: Annotated[
+        int | None,
+        Option("Stop after so many epochs without a lower loss.", at_least=1, flags=("--early-stop",)),
+    ] = None
+    class_weights: Annotated[
+        bool, Option("Let rare classes count more.", flags=("--class-weights/--no-class-weights",))
+    ] = True
+    color_jitter: Annotated[
+        bool | None, Option("Vary the colours of training images.", flags=("--jitter/--no-jitter",))
+    ] = None
+    image_size: Annotated[
+        int | None,
+        Option(
+            "Images are resized to this many pixels squared; by default 224, small ones as they are.",
+            at_least=16,
+        ),
+    ] = None
+    references: Annotated[int, Option("Training images that stand for 'feature absent'.", at_least=1)] = 25
+    references_drawn: Annotated[
+        bool, Option("Draw them; by default those that stand for all are chosen.")
+    ] = False
+    explain: Annotated[int, Option("Images to explain in each environment.", at_least=1)] = 8
+    roi: RoiSpec = None
+    remedies: Annotated[
+        str | None,
+        Option(
+            "A recipe in place of the jitter, by comma: flip, swap-scene, erase-scene, erase-objects, light, "
+            "color-jitter, noise, right-reasons, balance; shapsight cure finds out which."
+        ),
+    ] = None
+    scenes: Scenes = None
+    seed: Seed = 0
+    device: Device = AUTO
     reading: DataOptions = field(default_factory=DataOptions)
-    logger: str | None = None
-    trainer: dict[str, Any] = field(default_factory=dict)
+    logger: Annotated[str | None, Option("csv or tensorboard, into RUN/logs.")] = None
+    trainer: LightningOptions = field(default_factory=LightningOptions)
 
     def as_dict(self) -> dict[str, Any]:
         """For run.json."""
-        return asdict(self)
-
-
-def completed(settings: Settings, manifest: Manifest) -> Settings:
-    """The settings with nothing left open: small pictures get a small network, the others a ResNet-18.
-
-    Large sets get large batches and fewer epochs. What was given stays.
-    """
-    images = len(manifest.rows("train"))
-    side = int(manifest.table[["width", "height"]].to_numpy().max())
-    is_small = side <= SMALL
-    arch = _given(settings.arch, small_cnn.NAME if is_small else "resnet18")
-    is_own = arch == small_cnn.NAME
-    batch_size = settings.batch_size or (128 if images > 5000 else 32 if is_own else BATCH_SIZE)
-    return replace(
-        settings,
-        arch=arch,
-        weights=_given(settings.weights, "none" if is_own else "imagenet"),
-        epochs=settings.epochs or (5 if images > MANY else 10),
-        batch_size=batch_size,
-        learning_rate=settings.learning_rate or (5e-3 if is_own else LEARNING_RATE),
-        schedule=_given(settings.schedule, "one-cycle" if is_own else "constant"),
-        color_jitter=not is_small if settings.color_jitter is None else settings.color_jitter,
-        image_size=settings.image_size or (side if is_small else 224),
-    )
-
-
-def _given(value: str, chosen: str) -> str:
-    return chosen if value == AUTO else value
+        left_open = {name: 0 for name in OPEN if getattr(self, name) is None}
+        return asdict(self) | left_open | {"trainer": self.trainer.as_arguments()}

@@ -20,10 +20,10 @@ from shapsight.data.remedies.sample import Places
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
-from shapsight.studies.shared.settings import Settings
+from shapsight.studies.shared.settings import TrainingSettings
 
 
-def treatment_for(settings: Settings, manifest: Manifest, size: int) -> Treatment | None:
+def treatment_for(settings: TrainingSettings, manifest: Manifest, size: int) -> Treatment | None:
     """The remedies of a training, as its settings name them; None without any.
 
     Raises `DataError` for a remedy that cannot be read or needs what is not there.
@@ -37,7 +37,7 @@ def treatment_for(settings: Settings, manifest: Manifest, size: int) -> Treatmen
     masks = None
     if settings.roi is not None:
         masks = torch.from_numpy(region_masks(read_roi(settings.roi), manifest.table, size))
-    scenes = None if settings.scenes is None else photographs(Path(settings.scenes), size)
+    scenes = None if settings.scenes is None else photographs(settings.scenes, size)
     return Treatment(recipe, masks, scenes)
 
 

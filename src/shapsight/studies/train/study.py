@@ -22,6 +22,7 @@ from shapsight.models.train import TrainingResult
 from shapsight.report.page import Page
 from shapsight.studies.shared.analysis import Interrupted, Trained, judge, save_judged, train
 from shapsight.studies.shared.error_sections import error_section
+from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.pages import (
     checks_sections,
@@ -32,7 +33,7 @@ from shapsight.studies.shared.pages import (
 )
 from shapsight.studies.shared.reading import read
 from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
-from shapsight.studies.shared.settings import Settings, completed
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.summary import answer, summarise_training
 from shapsight.studies.tasks.classification_page import accuracy_section, judged_predictions, mistakes_section
 
@@ -40,7 +41,7 @@ from shapsight.studies.tasks.classification_page import accuracy_section, judged
 def train_run(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    settings: Settings,
+    settings: TrainingSettings,
     *,
     narrator: Narrator,
     command: str = "shapsight train",
@@ -49,7 +50,7 @@ def train_run(
 ) -> list[str]:
     """Train on a dataset and measure the model in every environment; gives a summary of some lines.
 
-        train_run("data", "runs/lockers", Settings(train_on="lockers"), narrator=Narrator())
+        train_run("data", "runs/lockers", TrainingSettings(train_on="lockers"), narrator=Narrator())
 
     With `resume` a training that was killed or interrupted goes on from its last whole epoch. Raises a
     `ShapsightError` for what a user can mend, and `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
@@ -62,15 +63,15 @@ def train_run(
     run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite, resume=resume)
     try:
         manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
-        settings = completed(settings, manifest)
+        chosen = completed(settings, manifest)
         _same_data(run, manifest)
         manifest.save(run.path)
         with narrator.step(f"Decoding {len(manifest)} images") as report:
-            images = load_images(manifest, list(manifest.table["path"]), settings.image_size, progress=report)
-        training = _train(settings, manifest, images, run, narrator)
+            images = load_images(manifest, list(manifest.table["path"]), chosen.image_size, progress=report)
+        training = _train(chosen, manifest, images, run, narrator)
         name = f"trained on {', '.join(manifest.train_on)}"
-        trained = judge(name, settings, training, manifest, images, narrator)
-        trained = replace(trained, checks=check_dataset(manifest, images, seed=settings.seed))
+        trained = judge(name, chosen, training, manifest, images, narrator)
+        trained = replace(trained, checks=check_dataset(manifest, images, seed=chosen.seed))
         _save(trained, run)
         write_page(_page(trained, command=command, seconds=time.monotonic() - started), run)
         shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)
@@ -85,13 +86,13 @@ def _is_helper() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK"))
 
 
-def _help(data: str | os.PathLike[str], out: Path, settings: Settings) -> list[str]:
+def _help(data: str | os.PathLike[str], out: Path, settings: TrainingSettings) -> list[str]:
     """Take part in the training, and leave all writing to the first process."""
     quiet = Narrator(quiet=True)
     manifest = read(data, settings.reading, quiet, train_on=settings.train_on, seed=settings.seed)
-    settings = completed(settings, manifest)
-    images = load_images(manifest, list(manifest.table["path"]), settings.image_size)
-    train(settings, manifest, images, quiet, checkpoints=part_of(out) / CHECKPOINTS)
+    chosen = completed(settings, manifest)
+    images = load_images(manifest, list(manifest.table["path"]), chosen.image_size)
+    train(chosen, manifest, images, quiet, checkpoints=part_of(out) / CHECKPOINTS)
     return []
 
 
@@ -110,7 +111,7 @@ def _same_data(run: RunFolder, manifest: Manifest) -> None:
 
 
 def _train(
-    settings: Settings,
+    settings: TrainingSettings,
     manifest: Manifest,
     images: UInt8[Tensor, "images 3 size size"],
     run: RunFolder,

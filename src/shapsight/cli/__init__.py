@@ -1,0 +1,43 @@
+"""The command line: one file a command, its options generated from the settings of its study."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Annotated
+
+import typer
+
+from shapsight import __version__
+from shapsight.cli.command import app
+from shapsight.cli.screen import show_warning
+
+__all__ = ["app", "main"]
+# In the order of `shapsight --help`.
+COMMANDS = ("debug", "demo", "explain", "train", "evaluate", "check", "diagnose", "cure", "compare")
+for _name in COMMANDS:
+    importlib.import_module(f"shapsight.cli.{_name}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"shapsight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find out which pixels an image model uses, prove it, and cure a model that looks at the wrong ones."""
+
+
+def main() -> None:
+    """Run a command."""
+    from shapsight.attribution.shared.heap import keep_freed_memory
+
+    keep_freed_memory()
+    warnings.showwarning = show_warning
+    app()

@@ -1,0 +1,28 @@
+"""`shapsight check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shapsight.cli.command import Data, command
+from shapsight.cli.screen import told
+from shapsight.studies.check.settings import CheckSettings
+
+
+@command(
+    "shapsight check photos --train-on lockers",
+    "shapsight check idx:/usr/share/datasets/fashion-mnist",
+)
+def check(
+    data: Data,
+    csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
+    *,
+    settings: CheckSettings,
+) -> list[object]:
+    """Look for what spoils training or flatters a test: duplicates across splits, odd files, few images, drift."""
+    from shapsight.studies.check.study import as_rich_table, check_data
+
+    return [as_rich_table(check_data(data, settings, csv=csv, narrator=told()["narrator"]))]

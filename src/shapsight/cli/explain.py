@@ -1,0 +1,37 @@
+"""`shapsight explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shapsight.cli.command import Overwrite, command
+from shapsight.cli.screen import told
+from shapsight.studies.explain.settings import ExplainSettings
+
+
+@command(
+    "shapsight explain runs/lockers photos/hall --method deep --outputs x --out runs/why",
+    "shapsight explain --arch squeezenet1_1 --weights squeezenet.safetensors --classes classes.json egret.jpg "
+    '--method partition --masker "blur(128,128)" --max-evals 500 --outputs top4 --out runs/egret',
+)
+def explain(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A run or bundle (not with --arch), then images or folders of images.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for explanations, figures and the table.")
+    ] = Path("runs/explain"),
+    *,
+    overwrite: Overwrite = False,
+    settings: ExplainSettings,
+) -> list[str]:
+    """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
+    from shapsight.studies.explain.study import explain_files
+
+    return explain_files(paths, out, settings, overwrite=overwrite, **told())

@@ -1,0 +1,33 @@
+"""`shapsight train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shapsight.cli.command import Data, Out, Overwrite, command
+from shapsight.cli.screen import told
+from shapsight.studies.shared.settings import TrainingSettings
+
+
+@command(
+    "shapsight train photos --train-on lockers --out runs/lockers",
+    "shapsight train drives.csv --targets steering,speed --scale speed=0:30:km/h --group column:drive "
+    "--out runs/drive",
+    without=("explain",),
+)
+def train(
+    data: Data,
+    out: Out,
+    *,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was killed or interrupted.")
+    ] = False,
+    overwrite: Overwrite = False,
+    settings: TrainingSettings,
+) -> list[str]:
+    """Train a model on a dataset and measure it in every environment; goes on after a kill with --resume."""
+    from shapsight.studies.train.study import train_run
+
+    return train_run(data, out, settings, overwrite=overwrite, resume=resume, **told())

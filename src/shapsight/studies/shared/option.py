@@ -1,0 +1,37 @@
+"""A setting as people meet it: what it means, its bounds, and its name on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+
+@dataclass(frozen=True)
+class Option:
+    """What the command line is told of a setting, beside the name, type and default of the dataclass's field.
+
+        images: Annotated[int, Option("Images to explain.", at_least=1)] = 8
+
+    Attributes
+        help: a sentence for `--help`.
+        at_least, at_most: bounds of a number.
+        flags: how it is written where that is not `--` and its name.
+        is_repeatable: whether a tuple is given one by one (`--scale x=... --scale y=...`), not by comma.
+    """
+
+    help: str
+    at_least: float | None = None
+    at_most: float | None = None
+    flags: tuple[str, ...] = ()
+    is_repeatable: bool = False
+
+
+Seed = Annotated[int, Option("Same seed, same splits, weights and draws.")]
+Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps.")]
+TrainOn = Annotated[str, Option("Environments to train on, by comma; the others stay unseen. Or: all.")]
+Weights = Annotated[str, Option("auto, imagenet, none, or a file (safetensors, or a state dict).")]
+RoiSpec = Annotated[
+    str | None, Option("What the model should use: below:ROW, a folder of masks, a polygon file.")
+]
+Scenes = Annotated[Path | None, Option("swap-scene: a folder of photographs to paste in as well.")]
