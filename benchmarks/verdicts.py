@@ -37,7 +37,7 @@ from shapsight.data.rooms import ROOMS, Frame, drive
 from shapsight.diagnosis.interventions import cut
 from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
 from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.settings import Settings
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.trained_run import open_run
 from shapsight.studies.train.study import train_run
 
@@ -138,7 +138,7 @@ def diagnosed(world: World, folder: Path, only: tuple[str, ...], epochs: int) ->
     quiet = Narrator(quiet=True)
     if not (folder / "world.json").is_file():
         write(world, folder)
-    settings = Settings(
+    settings = TrainingSettings(
         train_on=",".join(TRAINED), arch="small_cnn", weights="none", epochs=epochs, batch_size=16,
         image_size=SIZE, references=32, roi=str(folder / "roi"), color_jitter=False, seed=world.number, device="cpu",
     )  # fmt: skip

@@ -12,10 +12,9 @@ from shapsight.data.readers import read_dataset
 from shapsight.models.build import build_model
 from shapsight.models.train import fit
 from shapsight.studies.cure.study import CureSettings, cure
-from shapsight.studies.explain.study import Settings as ExplainSettings
-from shapsight.studies.explain.study import explain_files
+from shapsight.studies.explain.study import ExplainSettings, explain_files
 from shapsight.studies.shared.narrator import Narrator, portion_of
-from shapsight.studies.shared.settings import Settings
+from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.train.study import train_run
 
 
@@ -107,7 +106,9 @@ def test_training_tells_its_steps_and_their_number(photos):
 
 
 def test_training_explaining_and_curing_say_how_far_they_are(photos, tmp_path):
-    settings = Settings(arch="small_cnn", epochs=4, batch_size=4, references=3, device="cpu", train_on="red")
+    settings = TrainingSettings(
+        arch="small_cnn", epochs=4, batch_size=4, references=3, device="cpu", train_on="red"
+    )
     log = Log(seconds_a_look=15)
     train_run(photos, tmp_path / "run", settings, narrator=log.narrator)
     start = next(number for number, line in enumerate(log.lines) if line.startswith("Training small_cnn"))

@@ -90,9 +90,9 @@ def debug(
     from shapsight.studies.debug.study import debug as run
     from shapsight.studies.shared.narrator import Narrator
     from shapsight.studies.shared.reading import DataOptions
-    from shapsight.studies.shared.settings import Settings
+    from shapsight.studies.shared.settings import TrainingSettings
 
-    settings = Settings(
+    settings = TrainingSettings(
         train_on=train_on,
         arch=arch,
         weights=weights,
@@ -160,12 +160,17 @@ def explain(
     how: dict[str, Any],
 ) -> None:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
-    from shapsight.studies.explain.study import Settings, explain_files
+    from shapsight.studies.explain.study import ExplainSettings, explain_files
     from shapsight.studies.shared.narrator import Narrator
 
     with exit_codes():
         lines = explain_files(
-            paths, out, Settings(**how), narrator=Narrator(), command=command_line(), overwrite=overwrite
+            paths,
+            out,
+            ExplainSettings(**how),
+            narrator=Narrator(),
+            command=command_line(),
+            overwrite=overwrite,
         )
         show(lines)
 

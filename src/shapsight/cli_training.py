@@ -92,11 +92,11 @@ def train(
     """Train a model on a dataset and measure it in every environment; goes on after a kill with --resume."""
     from shapsight.studies.shared.narrator import Narrator
     from shapsight.studies.shared.reading import DataOptions
-    from shapsight.studies.shared.settings import Settings
+    from shapsight.studies.shared.settings import TrainingSettings
     from shapsight.studies.train.study import train_run
 
     with exit_codes():
-        settings = Settings(
+        settings = TrainingSettings(
             train_on=train_on,
             arch=arch,
             weights=weights,

@@ -37,7 +37,7 @@ REFERENCES = 25  # of more in a folder, as many are chosen
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExplainSettings:
     """What `shapsight explain` was asked to do; see its help."""
 
     method: str = "partition"
@@ -91,7 +91,7 @@ class Subject:
 def explain_files(
     paths: Sequence[Path],
     out: Path,
-    settings: Settings,
+    settings: ExplainSettings,
     *,
     narrator: Narrator,
     command: str = "explain",
@@ -147,7 +147,9 @@ def explain_files(
     return _lines(rows, place, skipped)
 
 
-def _subject(paths: Sequence[Path], settings: Settings, narrator: Narrator) -> tuple[Subject, Sequence[Path]]:
+def _subject(
+    paths: Sequence[Path], settings: ExplainSettings, narrator: Narrator
+) -> tuple[Subject, Sequence[Path]]:
     device = chosen_device(settings.device)
     if settings.arch is None:
         if len(paths) < 2:
@@ -237,7 +239,7 @@ def _explain(
     subject: Subject,
     image: UInt8[Tensor, "1 3 size size"],
     outputs: Outputs,
-    settings: Settings,
+    settings: ExplainSettings,
     references: ChosenReferences | None,
     report: Any,
 ) -> Explanation:
@@ -271,11 +273,11 @@ def _explain(
     )
 
 
-def _method(settings: Settings) -> Method:
+def _method(settings: ExplainSettings) -> Method:
     return cast(Method, settings.method)
 
 
-def _references(subject: Subject, settings: Settings, narrator: Narrator) -> ChosenReferences | None:
+def _references(subject: Subject, settings: ExplainSettings, narrator: Narrator) -> ChosenReferences | None:
     """The images of --references, prepared, of many those that stand for all.
 
     None for a bundle's own, and for a method that compares with none.
@@ -340,7 +342,7 @@ def _rows(path: Path, name: str, found: Explanation) -> list[dict[str, Any]]:
     return rows
 
 
-def _unit(subject: Subject, settings: Settings) -> str:
+def _unit(subject: Subject, settings: ExplainSettings) -> str:
     if subject.is_bundle:
         return "units of the output"
     return "probability" if settings.as_probability else "logit"

@@ -16,7 +16,7 @@ MANY = 20_000  # images from which on five passes are enough
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """What a model is trained and explained with; "auto", 0 and None are chosen by `completed`."""
 
     train_on: str = "all"
@@ -48,7 +48,7 @@ class Settings:
         return asdict(self)
 
 
-def completed(settings: Settings, manifest: Manifest) -> Settings:
+def completed(settings: TrainingSettings, manifest: Manifest) -> TrainingSettings:
     """The settings with nothing left open: small pictures get a small network, the others a ResNet-18.
 
     Large sets get large batches and fewer epochs. What was given stays.
