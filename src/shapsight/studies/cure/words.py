@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shapsight.data.remedies.recipes import BASELINE, Remedy
+from shapsight.data.remedies.recipes import BASELINE
+from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.studies.cure.facts import Cured, Ranked
 from shapsight.studies.shared.narrator import duration
