@@ -15,8 +15,10 @@ needs_glibc = pytest.mark.skipif(sys.platform != "linux", reason="malloc is set 
 
 CHURN = """
 import ctypes, resource, torch
-from shapsight.attribution.shared.heap import keeping_freed_memory
+from shapsight.attribution.shared.heap import keep_freed_memory, keeping_freed_memory
 from contextlib import nullcontext
+
+keep_freed_memory()
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -48,6 +50,7 @@ def test_pages_are_not_given_back_while_a_computation_runs() -> None:
 def test_inside_one_another_the_last_one_out_sets_malloc_back(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     monkeypatch.setattr(heap, "_mallopt", lambda: lambda *setting: calls.append(setting) or 1)
+    monkeypatch.setattr(heap._Use, "is_wanted", True)
     with heap.keeping_freed_memory():
         with pytest.raises(ValueError, match="broken"), heap.keeping_freed_memory():
             raise ValueError("broken")
@@ -59,15 +62,31 @@ def test_inside_one_another_the_last_one_out_sets_malloc_back(monkeypatch: pytes
     assert calls[-1] == (heap.TRIM_THRESHOLD, heap.LEFT_AT_THE_TOP)
 
 
+def test_malloc_is_left_alone_unless_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(heap, "_mallopt", lambda: lambda *setting: calls.append(setting) or 1)
+    monkeypatch.setattr(heap._Use, "is_wanted", False)
+    with heap.keeping_freed_memory():
+        assert torch.ones(3).sum() == 3
+    assert not calls
+    monkeypatch.setattr(heap._Use, "is_wanted", True)
+    with heap.keeping_freed_memory():
+        pass
+    assert calls
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap, "_mallopt", lambda: None)
+    monkeypatch.setattr(heap._Use, "is_wanted", True)
     with heap.keeping_freed_memory():
         assert torch.ones(3).sum() == 3
 
 
 FRAGMENTS = """
 import torch
-from shapsight.attribution.shared.heap import give_back_unused, keeping_freed_memory
+from shapsight.attribution.shared.heap import give_back_unused, keep_freed_memory, keeping_freed_memory
+
+keep_freed_memory()
 
 def resident():
     return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1024

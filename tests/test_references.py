@@ -68,7 +68,7 @@ def test_chosen_are_far_nearer_to_the_pool_than_drawn_ones_and_so_are_the_first_
 
 def test_blocks_of_rows_give_the_kernel_of_all(monkeypatch):
     whole = line(300)
-    monkeypatch.setattr("shapsight.attribution.references.choosing.ROWS", 7)
+    monkeypatch.setattr("shapsight.attribution.references.choosing.BLOCK", 2000)
     torch.testing.assert_close(line(300).to_pool, whole.to_pool)
 
 

@@ -185,5 +185,8 @@ add_remedy_commands(app)
 
 def main() -> None:
     """Run a command."""
+    from shapsight.attribution.shared.heap import keep_freed_memory
+
+    keep_freed_memory()
     warnings.showwarning = _show_warning
     app()

@@ -106,7 +106,7 @@ def _explainer(
         if method == "deep":
             return DeepShap(model, _as_parts(references), **options)
         if method == "gradient":
-            return GradientShap(model, _as_parts(references), **options)  # type: ignore[arg-type]
+            return GradientShap(model, _as_parts(references), **options)
         if method == "partition":
             return PartitionShap(model, masker, **options)
         return RegionShap(model, masker, regions, **options)

@@ -19,7 +19,13 @@ from shapsight.attribution.positions import Samples, gauss, spread
 from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.image_shape import image_shaped, image_size
-from shapsight.attribution.shared.inputs import Parts, checked_references, prepared, prepared_images
+from shapsight.attribution.shared.inputs import (
+    GivenReferences,
+    Parts,
+    prepared,
+    prepared_images,
+    prepared_weights,
+)
 from shapsight.attribution.shared.layer import heatmap_of_layer, path_of
 from shapsight.attribution.shared.memory import is_out_of_memory
 from shapsight.attribution.shared.numbers import is_real, is_whole
@@ -29,6 +35,7 @@ from shapsight.attribution.shared.predictor import Predictor
 from shapsight.attribution.shared.progress import Report, Steps, reporting
 from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
 from shapsight.errors import CompletenessError, ExplainerError
+from shapsight.models.references import ChosenReferences
 
 BATCH_ON_PROCESSOR = 8  # more points at a time leave a processor's caches
 BATCH_ON_DEVICE = 200
@@ -87,9 +94,10 @@ class GradientShap:
     def __init__(
         self,
         model: nn.Module,
-        references: Float[Tensor, "references channels height width"] | Sequence[Tensor],
+        references: Float[Tensor, "references channels height width"] | Sequence[Tensor] | ChosenReferences,
         samples: int = 200,
         *,
+        weights: Float[Tensor, "references"] | Sequence[float] | None = None,
         output_names: Sequence[str] | None = None,
         output: str | int | None = None,
         layer: nn.Module | str | None = None,
@@ -122,8 +130,10 @@ class GradientShap:
         self.smoothing = smoothing
         self.positions = positions
         self.seed = seed
-        parts = checked_references(references)
+        self.given = GivenReferences.of(references, weights)
+        parts = self.given.parts
         self.references: Parts = prepared(parts, *home(model, parts[0]), "reference")
+        self.weights = prepared_weights(self.given.weights, self.references)
         on_processor = self.references[0].device.type == "cpu"
         self.batch_size = batch_size or (BATCH_ON_PROCESSOR if on_processor else BATCH_ON_DEVICE)
         if positions == "gauss":
@@ -200,7 +210,14 @@ class GradientShap:
             self._explain_image(integrand, paths, chosen[paths.number], steps)
             for paths in self._paths(integrand, images)
         ]
-        return _Result(predictions, wide(of_references).mean(0), chosen, sums)
+        return _Result(predictions, self._base_values(wide(of_references)), chosen, sums)
+
+    def _base_values(self, of_references: Float[Tensor, "references columns"]) -> Float[Tensor, "columns"]:
+        """Mean prediction over the references."""
+        if self.weights is None:
+            return of_references.mean(0)
+        weights = self.weights.to(of_references.dtype)
+        return weights @ of_references / weights.sum()
 
     def _paths(self, integrand: Integrand, images: Parts) -> Iterator[Paths]:
         """Each image's ways from the references, of what is explained."""
@@ -216,10 +233,14 @@ class GradientShap:
     ) -> PathSums:
         """Batch after batch of points; if memory runs out, smaller batches of the rest."""
         generator = torch.Generator().manual_seed(self.seed + paths.number)
-        design = spread if self.positions == "spread" else lambda n, k, _: gauss(n, k)
-        drawn = design(self.samples, len(self.references[0]), generator)
+        count, weights = len(self.references[0]), None if self.weights is None else self.weights.cpu()
+        drawn = (
+            spread(self.samples, count, generator, weights)
+            if self.positions == "spread"
+            else gauss(self.samples, count, weights)
+        )
         samples = drawn.placed(paths.end[0])
-        sums = PathSums.zeros(len(columns), paths.end, drawn.has_variance)
+        sums = PathSums.zeros(len(columns), paths, drawn.has_variance)
         batches: list[slice] = []
         doubts: list[Tensor] = []
         start, size = 0, self.batch_size
@@ -292,6 +313,7 @@ class GradientShap:
             "model": type(self.model).__name__,
             "layer": self.layer,
             "precision": self.precision,
+            **self.given.said(result.chosen, self.output_names, result.predictions.shape[1]),
         }
         explanations = []
         for number, values in enumerate(parts):

@@ -97,10 +97,10 @@ class DeepShap:
         self.spread_layer = spread_layer
         self.on_unsupported = on_unsupported
         self.max_memory = max_memory
-        given = GivenReferences.of(references, weights)
-        self.references: Parts = prepared(given.parts, *home(model, given.parts[0]), "reference")
-        self.weights = prepared_weights(given.weights, self.references)
-        self.given = given
+        self.given = GivenReferences.of(references, weights)
+        parts = self.given.parts
+        self.references: Parts = prepared(parts, *home(model, parts[0]), "reference")
+        self.weights = prepared_weights(self.given.weights, self.references)
 
     @overload
     def __call__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from shapsight.models.references import Likeness
 
 WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the kernels that errors are judged by; references are chosen by 1
-ROWS = 2048  # of the pool's kernel at a time: 100,000 images need no 40 GB
+BLOCK = 2**24  # numbers of the pool's kernel at a time: 100,000 images need no 40 GB
+JUDGED_BY = 10_000  # images of the pool that stand for all of it where errors are judged
 SWEEPS = 50
 STARTS = 3  # at random, beside herding's
 LOOKED_AT = 1000  # images that the median distance is taken from
@@ -34,7 +36,7 @@ class Pool:
         distances = torch.pdist(some.double())
         width = float(distances.median()) if len(distances) else 1.0
         width = width or float(distances.mean()) or 1.0
-        return cls(points, shares, width, _mean_kernels(points, shares, (width,))[0])
+        return cls(points, shares, width, _mean_kernels(points, points, shares, (width,))[0])
 
     def kernel(self, rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows images"]:
         """The kernel of some points with all."""
@@ -44,11 +46,16 @@ class Pool:
         """Of these points to each other and to the pool."""
         points, widths = self.points[rows].double(), [w * self.width for w in WIDTHS]
         squares = _squares(points, points)
-        means = _mean_kernels(self.points, self.shares, widths)
+        pool, shares = self.points, self.shares
+        if len(pool) > JUDGED_BY:
+            some = torch.randperm(len(pool), generator=torch.Generator().manual_seed(len(pool)))[:JUDGED_BY]
+            pool, shares = pool[some], shares[some] / shares[some].sum()
+        to_pool = _mean_kernels(self.points[rows], pool, shares, widths)
+        of_pool = _mean_kernels(pool, pool, shares, widths)
         return Likeness(
             among=torch.stack([_gauss(squares, width) for width in widths]),
-            to_pool=means[:, rows].double(),
-            of_pool=means.double() @ self.shares.double(),
+            to_pool=to_pool.double(),
+            of_pool=of_pool.double() @ shares.double(),
             shares=self.shares[rows].double(),
             square=float(self.shares.double().square().sum()),
         )
@@ -64,13 +71,14 @@ def _gauss(squares: Tensor, width: float) -> Tensor:
 
 
 def _mean_kernels(
-    points: Tensor, shares: Tensor, widths: tuple[float, ...] | list[float]
-) -> Float[Tensor, "widths images"]:
+    points: Tensor, pool: Tensor, shares: Tensor, widths: Sequence[float]
+) -> Float[Tensor, "widths points"]:
     """The mean kernel of every point with the pool, in blocks."""
     found = points.new_empty(len(widths), len(points))
-    for start in range(0, len(points), ROWS):
-        rows = slice(start, start + ROWS)
-        squares = _squares(points[rows], points)
+    step = max(1, BLOCK // len(pool))
+    for start in range(0, len(points), step):
+        rows = slice(start, start + step)
+        squares = _squares(points[rows], pool)
         for number, width in enumerate(widths):
             found[number, rows] = _gauss(squares, width) @ shares
     return found
