@@ -38,10 +38,10 @@ from shapsight.studies.cure.study import budget_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.case import Findings
 from shapsight.studies.diagnose.kept_findings import keep, read_kept
-from shapsight.studies.explain.study import class_names
+from shapsight.studies.explain.explained_model import class_names
+from shapsight.studies.shared.material import photographs
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.trained_run import open_run
-from shapsight.studies.shared.treatment import photographs
 
 datasets.disable_progress_bars()
 SIZE = 16

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from shapsight.studies.shared.contribution_words import NO_ROI, contribution_sentences
 from shapsight.studies.shared.contributions import ATTRIBUTIONS, EXACT, Contributions
@@ -26,7 +25,7 @@ def contributions(quoted: str = ATTRIBUTIONS, correlation: float = 0.987) -> Con
 
 
 def test_environments_that_were_trained_on_come_first_and_held_out_images_count():
-    share, agreement = contribution_sentences(contributions(), "x", home=["room_1"])
+    share, agreement = contribution_sentences(contributions(), home=["room_1"])
     assert share == (
         "The scene contributes 42% of what moves x in room_1 and 34% in room_2 (room_1: 0.118 on average, the region "
         "0.164)."
@@ -37,15 +36,14 @@ def test_environments_that_were_trained_on_come_first_and_held_out_images_count(
 
 
 def test_exact_values_are_told_where_the_sums_differ_from_them():
-    *_, agreement = contribution_sentences(contributions(EXACT), "x", home=["room_1"])
+    *_, agreement = contribution_sentences(contributions(EXACT), home=["room_1"])
     assert "so the exact ones are told" in agreement
 
 
 def test_a_correlation_that_is_not_known_is_left_out():
-    *_, agreement = contribution_sentences(contributions(correlation=np.nan), "x", home=["room_1"])
+    *_, agreement = contribution_sentences(contributions(correlation=np.nan), home=["room_1"])
     assert agreement.endswith("agree (typical difference 0.012).")
 
 
-@pytest.mark.parametrize("is_classes", [True, False])
-def test_without_a_region_that_is_said(is_classes: bool):
-    assert contribution_sentences(None, "x", home=[], is_classes=is_classes) == [NO_ROI]
+def test_without_a_region_that_is_said():
+    assert contribution_sentences(None, home=[]) == [NO_ROI]

@@ -15,7 +15,7 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
 from shapsight.studies.cure import study as job
-from shapsight.studies.cure.pictures import Shown, augmentation_plot, error_share_plot
+from shapsight.studies.cure.pictures import BeforeOrAfter, augmentation_plot, error_share_plot
 from shapsight.studies.cure.settings import CureSettings
 
 TRAINED = [
@@ -90,7 +90,7 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     made = []
-    real = job.run_cell
+    real = job.run_trial
 
     def stopping(cell, *arguments, **more):
         if len(made) == 4:
@@ -99,11 +99,11 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(
         return real(cell, *arguments, **more)
 
     command = ["cure", run, "--try", "flip,noise", *QUICK, "--out", tmp_path / "cure"]
-    monkeypatch.setattr(job, "run_cell", stopping)
+    monkeypatch.setattr(job, "run_trial", stopping)
     assert shapsight(*command).exit_code == 130
     assert len(list((tmp_path / "cure" / "cells").glob("*.parquet"))) == 4
     monkeypatch.setattr(
-        job, "run_cell", lambda cell, *rest, **more: made.append(cell) or real(cell, *rest, **more)
+        job, "run_trial", lambda cell, *rest, **more: made.append(cell) or real(cell, *rest, **more)
     )
     result = shapsight(*command)
     assert result.exit_code == 0, result.output
@@ -126,7 +126,7 @@ def test_every_recipe_trains_on_as_many_images(run: Path):
     for names in (turns.plain[0], turns.wider[0]):
         manifest = in_turn(opened.manifest, names)
         material = job.Material(manifest, np.zeros((30, 3, 32, 32)))  # type: ignore[arg-type]
-        treatment = job.run_cell.__globals__["treatment_of"]("baseline", budget, material)
+        treatment = job.run_trial.__globals__["treatment_of"]("baseline", budget, material)
         assert treatment.images_per_epoch == 8
 
 
@@ -242,7 +242,7 @@ def test_pictures_refuse_to_be_drawn_from_nothing():
         augmentation_plot([])
     with pytest.raises(DataError):
         error_share_plot(pd.DataFrame({"recipe": ["a"], "scene_share": [np.nan]}))
-    shown = Shown(
+    shown = BeforeOrAfter(
         np.zeros((3, 8, 8), np.uint8), np.array([[3.0, 4.0]]), np.eye(8, dtype=bool), "a very long name"
     )
     assert isinstance(augmentation_plot([[shown, shown], [shown]]), Figure)

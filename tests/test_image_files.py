@@ -12,7 +12,7 @@ from shapsight.data.image_files import find_images
 from shapsight.data.images import decode_image
 from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
-from shapsight.studies.shared.treatment import photographs
+from shapsight.studies.shared.material import photographs
 
 
 def write(path: Path, level: int = 90) -> Path:

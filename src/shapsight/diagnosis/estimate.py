@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 UNKNOWN = math.nan
 
@@ -20,6 +22,12 @@ class Estimate:
     low: float = UNKNOWN
     high: float = UNKNOWN
     reason: str = ""
+
+    @classmethod
+    def in_row(cls, row: Mapping[Any, Any], name: str) -> Estimate:
+        """What a table's row holds in the columns `NAME`, `NAME_low` and `NAME_high`."""
+        value, low, high = (float(row[column]) for column in (name, f"{name}_low", f"{name}_high"))
+        return cls(value, low, high)
 
     @property
     def is_known(self) -> bool:

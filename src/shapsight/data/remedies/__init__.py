@@ -5,7 +5,8 @@ transform = recipe.transform(scenes)
 transform(sample_of(image, targets, places, mask))
 """
 
-from shapsight.data.remedies.recipes import REMEDIES, Recipe, Remedy, read_recipe
+from shapsight.data.remedies.recipes import REMEDIES, Recipe, read_recipe
+from shapsight.data.remedies.remedy import Remedy
 from shapsight.data.remedies.sample import Places, Sample, sample_of, targets_of
 from shapsight.data.remedies.scenes import Scenes
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torchvision.transforms import v2
 
+from shapsight.data.remedies.remedy import Remedy
+
 
 def flip(share: float = 0.5) -> v2.Transform:
     """The mirror image, for a share of the samples: image, region and points move; for symmetric tasks only.
@@ -13,3 +15,13 @@ def flip(share: float = 0.5) -> v2.Transform:
     A target in [-1, 1] that is a place across the image changes its sign.
     """
     return v2.RandomHorizontalFlip(share)
+
+
+REMEDIES = (
+    Remedy(
+        "flip",
+        "shows the mirror image of half of the images, with mirrored targets; for symmetric tasks only",
+        region="moved",
+        make=lambda _: flip(),
+    ),
+)

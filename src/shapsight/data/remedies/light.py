@@ -10,6 +10,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from shapsight.data.augment import training_transform
+from shapsight.data.remedies.remedy import Remedy
+
 
 class Light(v2.Transform):  # type: ignore[misc]  # torchvision has no types
     """Another light: exposure, contrast, gamma and white balance, and for half of the samples a shadow.
@@ -64,3 +67,19 @@ def _half_plane(height: int, width: int) -> Float[Tensor, "height width"]:
     rows, columns = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     away = columns * torch.cos(angle) + rows * torch.sin(angle) - (torch.rand(()) - 0.5)
     return (away * 8).sigmoid()
+
+
+REMEDIES = (
+    Remedy(
+        "light",
+        "varies brightness, contrast, gamma, shadow and white balance, inside the region, too",
+        region="changed",
+        make=lambda _: Light(),
+    ),
+    Remedy(
+        "color-jitter",
+        "varies brightness, contrast, saturation and hue, inside the region, too",
+        region="changed",
+        make=lambda _: training_transform(),
+    ),
+)

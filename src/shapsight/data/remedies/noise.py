@@ -12,6 +12,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from shapsight.data.remedies.remedy import Remedy
+
 
 def noise(share: float = 0.5) -> v2.Transform:
     """Blur, sensor noise and JPEG artefacts, in the order in which a camera makes them, each on a share of samples.
@@ -64,3 +66,13 @@ class JpegArtefacts(v2.Transform):  # type: ignore[misc]  # torchvision has no t
         with Image.open(file) as image:
             pixels = np.array(image)
         return tv_tensors.wrap(torch.from_numpy(pixels).permute(2, 0, 1), like=inpt)
+
+
+REMEDIES = (
+    Remedy(
+        "noise",
+        "adds blur, sensor noise and JPEG artefacts, inside the region, too",
+        region="changed",
+        make=lambda _: noise(),
+    ),
+)

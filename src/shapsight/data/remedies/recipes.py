@@ -3,98 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from torchvision.transforms import v2
 
-from shapsight.data.augment import training_transform
-from shapsight.data.remedies.geometry import flip
-from shapsight.data.remedies.light import Light
-from shapsight.data.remedies.noise import noise
+from shapsight.data.remedies import geometry, light, noise, scenes, training
+from shapsight.data.remedies.remedy import Remedy
 from shapsight.data.remedies.sample import Places
-from shapsight.data.remedies.scenes import EraseObjects, EraseScene, Scenes, SwapScene
+from shapsight.data.remedies.scenes import Scenes
 from shapsight.errors import DataError
 
 BASELINE = "baseline"
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """A change to data or training that is meant to remove a shortcut.
-
-    Attributes
-        name: what it is called on the command line.
-        does: what it does, in a sentence without its subject.
-        region: what happens to pixels inside the region of interest: "kept", "moved" (with everything else) or
-            "changed".
-        make: its transform, given the scenes that can be pasted in; None for what is no change of images.
-        needs_roi: whether it must know the region of interest.
-    """
-
-    name: str
-    does: str
-    region: Literal["kept", "moved", "changed"] = "kept"
-    make: Callable[[Scenes], v2.Transform] | None = None
-    needs_roi: bool = False
-
-
 # In the order in which they are applied: first geometry, then what is in the picture, then light and camera.
-REMEDIES = {
-    remedy.name: remedy
-    for remedy in (
-        Remedy("more-environments", "adds the images of other environments to the training images"),
-        Remedy("balance", "draws images so that environments and ranges of the target, or classes, come equally often"),
-        Remedy(
-            "flip",
-            "shows the mirror image of half of the images, with mirrored targets; for symmetric tasks only",
-            region="moved",
-            make=lambda _: flip(),
-        ),
-        Remedy(
-            "swap-scene",
-            "pastes the region of interest on the scene of another image, edges feathered",
-            make=SwapScene,
-            needs_roi=True,
-        ),
-        Remedy(
-            "erase-scene",
-            "replaces the scene or parts of it by noise, blur, grey or its mean colour",
-            make=lambda _: EraseScene(),
-            needs_roi=True,
-        ),
-        Remedy(
-            "erase-objects",
-            "covers random boxes outside the region of interest",
-            make=lambda _: EraseObjects(0.75),
-            needs_roi=True,
-        ),
-        Remedy(
-            "light",
-            "varies brightness, contrast, gamma, shadow and white balance, inside the region, too",
-            region="changed",
-            make=lambda _: Light(),
-        ),
-        Remedy(
-            "color-jitter",
-            "varies brightness, contrast, saturation and hue, inside the region, too",
-            region="changed",
-            make=lambda _: training_transform(),
-        ),
-        Remedy(
-            "noise",
-            "adds blur, sensor noise and JPEG artefacts, inside the region, too",
-            region="changed",
-            make=lambda _: noise(),
-        ),
-        Remedy(
-            "right-reasons",
-            "adds to the loss the squared gradients of the outputs by pixels outside the region (Ross et al. 2017)",
-            needs_roi=True,
-        ),
-    )
-}  # fmt: skip
+TABLES = (
+    training.DRAWING, geometry.REMEDIES, scenes.REMEDIES, light.REMEDIES, noise.REMEDIES, training.LOSS,
+)  # fmt: skip
+REMEDIES = {remedy.name: remedy for table in TABLES for remedy in table}
 
 
 @dataclass(frozen=True)

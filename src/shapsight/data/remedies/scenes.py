@@ -14,6 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as v2f
 
+from shapsight.data.remedies.remedy import Remedy
 from shapsight.errors import DataError
 
 Pixels = UInt8[Tensor, "3 height width"]
@@ -198,3 +199,25 @@ def _only(inputs: list[Any], kind: type) -> Any:
             f"a scene is changed in one {kind.__name__} at a time, and the sample holds {len(found)}"
         )
     return found[0]
+
+
+REMEDIES = (
+    Remedy(
+        "swap-scene",
+        "pastes the region of interest on the scene of another image, edges feathered",
+        make=SwapScene,
+        needs_roi=True,
+    ),
+    Remedy(
+        "erase-scene",
+        "replaces the scene or parts of it by noise, blur, grey or its mean colour",
+        make=lambda _: EraseScene(),
+        needs_roi=True,
+    ),
+    Remedy(
+        "erase-objects",
+        "covers random boxes outside the region of interest",
+        make=lambda _: EraseObjects(0.75),
+        needs_roi=True,
+    ),
+)

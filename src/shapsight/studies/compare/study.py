@@ -5,29 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from jaxtyping import UInt8
-from torch import Tensor
 
-from shapsight.data.images import load_images
-from shapsight.data.roi import Roi, read_roi
 from shapsight.diagnosis.paired import paired_change
 from shapsight.errors import DataError
 from shapsight.models.train import TrainingResult
-from shapsight.studies.compare.page import Compared, compare_page, summarise_compared
+from shapsight.studies.compare.facts import Compared
+from shapsight.studies.compare.page import compare_page
 from shapsight.studies.compare.settings import CompareSettings
-from shapsight.studies.shared.analysis import (
-    Outcome,
-    analyse,
-    on_held_out,
-    save_outcome,
-    save_table,
-)
+from shapsight.studies.compare.words import summary
+from shapsight.studies.shared.analysis import analyse, on_held_out
+from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.pages import write_page
+from shapsight.studies.shared.outcome import Outcome, save_outcome, save_table
 from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.trained_run import TrainedRun, open_run
 
@@ -57,30 +52,25 @@ def compare(
     _check(*runs)
     held_out, notes = held_out_of_both(*runs)
     spec = settings.roi or runs[0].roi or runs[1].roi
-    roi = None if spec is None else read_roi(spec)
+    roi = roi_of(spec)
     card = {"first": os.fspath(first), "second": os.fspath(second), "roi": spec, "seed": settings.seed}
     folder = RunFolder.start(out, command=command, settings=card, overwrite=overwrite)
     try:
         manifest = runs[0].manifest
-        with narrator.step(f"Decoding {len(manifest)} images") as report:
-            size = runs[0].bundle.card.input_size
-            images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
-        outcomes = _outcomes(runs, settings, images, held_out, roi, narrator)
-        change = paired_change(
-            outcomes[0].predictions, outcomes[1].predictions, manifest.targets, seed=settings.seed
-        )
-        for outcome, suffix in zip(outcomes, ("_first", "_second"), strict=True):
-            save_outcome(outcome, folder, suffix)
-        save_table(change, folder.path / "change.parquet")
-        change.to_csv(folder.path / "change.csv", index=False)
-        compared = Compared(
-            *outcomes, change, tuple(notes), {name: str(value) for name, value in card.items()}
-        )
-        write_page(compare_page(compared, command=command, seconds=time.monotonic() - started), folder)
+        # Only explained images need a region: those of all are not drawn.
+        material = replace(Material.decoded(manifest, runs[0].bundle.card.input_size, narrator), roi=roi)
+        one, two = _outcomes(runs, settings, material, held_out, narrator)
+        change = paired_change(one.predictions, two.predictions, manifest.targets, seed=settings.seed)
+        save_outcome(one, folder, "_first")
+        save_outcome(two, folder, "_second")
+        save_table(change, folder.path / "change")
+        compared = Compared(one, two, change, tuple(notes))
+        page = compare_page(compared, card, command=command, seconds=time.monotonic() - started)
+        write_page(page, folder)
     except BaseException:
         folder.discard()
         raise
-    return summarise_compared(compared, folder.finish("done"), time.monotonic() - started)
+    return summary(compared, folder.finish("done"), time.monotonic() - started)
 
 
 def held_out_of_both(first: TrainedRun, second: TrainedRun) -> tuple[pd.Series[bool], list[str]]:
@@ -122,19 +112,15 @@ def _check(first: TrainedRun, second: TrainedRun) -> None:
 def _outcomes(
     runs: Sequence[TrainedRun],
     settings: CompareSettings,
-    images: UInt8[Tensor, "images 3 size size"],
+    material: Material,
     held_out: pd.Series[bool],
-    roi: Roi | None,
     narrator: Narrator,
 ) -> tuple[Outcome, Outcome]:
     """Both models judged on the first run's images; those to explain are chosen from the first one's predictions."""
     names = settings.names or _names(runs)
     how = TrainingSettings(explain=settings.explain, seed=settings.seed)
-    manifest = runs[0].manifest
-    first = analyse(names[0], how, _result(runs[0]), manifest, images, narrator, roi=roi, among=held_out)
-    second = analyse(
-        names[1], how, _result(runs[1]), manifest, images, narrator, roi=roi, explained=first.explained
-    )
+    first = analyse(names[0], how, _result(runs[0]), material, narrator, among=held_out)
+    second = analyse(names[1], how, _result(runs[1]), material, narrator, explained=first.explained)
     return on_held_out(first, held_out), on_held_out(second, held_out)
 
 

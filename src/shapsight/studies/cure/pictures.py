@@ -20,11 +20,10 @@ from shapsight.drawing import style
 from shapsight.errors import DataError
 
 PANEL = 1.75  # inches
-OUTLINE = "#7dff5a"
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class BeforeOrAfter:
     """An image `(3, height, width)`, the points in it (x, y; pixel centres are whole numbers), its region, a title."""
 
     image: UInt8[ndarray, "3 height width"]
@@ -33,7 +32,7 @@ class Shown:
     title: str = ""
 
 
-def augmentation_plot(rows: Sequence[Sequence[Shown]]) -> Figure:
+def augmentation_plot(rows: Sequence[Sequence[BeforeOrAfter]]) -> Figure:
     """Draw images before and after a remedy: a row an image, the first before, the others after.
 
         augmentation_plot([[before, after_1, after_2], [another, ...]])
@@ -122,12 +121,12 @@ def _label(axes: Axes, ranking: pd.DataFrame) -> None:
     axes.set_xlim(right=right + width * 0.5)
 
 
-def _draw(axes: Axes, shown: Shown) -> None:
+def _draw(axes: Axes, shown: BeforeOrAfter) -> None:
     height, width = shown.image.shape[1:]
     axes.imshow(shown.image.transpose(1, 2, 0), interpolation="nearest")
     dark: list[AbstractPathEffect] = [withStroke(linewidth=2.4, foreground="black")]
     if shown.roi is not None and shown.roi.any() and not shown.roi.all():
-        lines = axes.contour(shown.roi.astype(float), levels=[0.5], colors=OUTLINE, linewidths=1.0)
+        lines = axes.contour(shown.roi.astype(float), levels=[0.5], colors=style.REGION, linewidths=1.0)
         lines.set_path_effects(dark)
     for x, y in shown.points:
         axes.plot(

@@ -11,29 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from shapsight.data.given_files import is_number
-from shapsight.data.images import load_images
-from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
 from shapsight.data.remedies.sample import Places
-from shapsight.data.roi import read_roi
 from shapsight.data.turns import Turns, in_turn, take_turns
-from shapsight.data.written_files import written
 from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, RunError, naming
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import Page
-from shapsight.studies.cure.page import Cured, cure_page, summarise_cure
+from shapsight.studies.cure.facts import Cured
+from shapsight.studies.cure.page import cure_page
 from shapsight.studies.cure.settings import CureSettings
-from shapsight.studies.cure.trials import Budget, Cell, Material, kept_trial, run_cell, save_trial
+from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
+from shapsight.studies.cure.words import summary
+from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator, portion_of
-from shapsight.studies.shared.pages import write_page
+from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.trained_run import TrainedRun, open_run
-from shapsight.studies.shared.treatment import photographs, region_masks
 
 EVERY = "all"
 
@@ -63,9 +60,9 @@ def cure(
     for recipe in recipes:
         recipe.check(Places.of(trained.manifest, settings.mirrored), has_roi=budget.roi is not None)
     folder = _folder(out if out is not None else trained.path / "cure")
-    material = _material(trained.manifest, budget, narrator)
-    cells = cells_of(recipes, turns, settings.seeds)
-    judged = _run(cells, budget, material, folder, narrator)
+    roi, size = roi_of(budget.roi), budget.image_size
+    material = Material.decoded(trained.manifest, size, narrator, roi=roi, scenes=budget.scenes)
+    judged = _run(trials_of(recipes, turns, settings.seeds), budget, material, folder, narrator)
     save_table(judged, folder / "judged")
     ranking = rank(judged)
     save_table(ranking, folder / "ranking")
@@ -73,8 +70,16 @@ def cure(
         judged, ranking, recommend(ranking), tuple(recipes), budget, material, turns, settings.seeds
     )
     seconds = time.monotonic() - started
-    _write(cure_page(cured, command=command, seconds=seconds), folder, command, settings)
-    return summarise_cure(cured, folder, seconds)
+    card = {
+        "command": command,
+        "settings": asdict(settings),
+        "status": "done",
+        "versions": library_versions(),
+    }
+    place = RunFolder(folder, folder, card)
+    place.write_card()
+    write_page(cure_page(cured, command=command, seconds=seconds), place)
+    return summary(cured, folder, seconds)
 
 
 def read_recipes(texts: Sequence[str], turns: Turns) -> list[Recipe]:
@@ -92,19 +97,19 @@ def read_recipes(texts: Sequence[str], turns: Turns) -> list[Recipe]:
     return list(recipes.values())
 
 
-def cells_of(recipes: Sequence[Recipe], turns: Turns, seeds: int) -> list[Cell]:
+def trials_of(recipes: Sequence[Recipe], turns: Turns, seeds: int) -> list[Trial]:
     """Every training, seed by seed, so that after the first seed all recipes can be seen."""
     if seeds < 1:
         raise DataError(f"seeds={seeds}: a training needs 1 or more")
     return [
-        Cell(recipe.name, trained_on, seed)
+        Trial(recipe.name, trained_on, seed)
         for seed in range(seeds)
         for recipe in recipes
         for trained_on in (turns.wider if recipe.has("more-environments") else turns.plain)
     ]
 
 
-def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
+def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> TrialBudget:
     """The run's own settings where nothing else was asked for.
 
     An epoch shows as many images as the baseline's turns have on average, whatever a recipe adds.
@@ -116,7 +121,7 @@ def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> Budget:
         len(in_turn(run.manifest, names, seed=seed, validation_share=validation).rows("train"))
         for names in turns.plain
     ]
-    return Budget(
+    return TrialBudget(
         arch=card.arch,
         weights=settings.weights or run.weights,
         epochs=settings.epochs or int(_of_training(run, "epochs")),
@@ -149,13 +154,6 @@ def _of_training(run: TrainedRun, name: str) -> float:
     return float(value)
 
 
-def save_table(table: pd.DataFrame, stem: Path) -> None:
-    """Write a table as CSV and Parquet, each complete or not at all."""
-    for suffix, write in ((".csv", table.to_csv), (".parquet", table.to_parquet)):
-        with written(stem.with_name(stem.name + suffix)) as part:
-            write(part, index=False)
-
-
 def _folder(out: str | os.PathLike[str]) -> Path:
     folder = Path(out)
     if folder.is_file():
@@ -169,46 +167,25 @@ def _folder(out: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _material(manifest: Manifest, budget: Budget, narrator: Narrator) -> Material:
-    with narrator.step(f"Decoding {len(manifest)} images") as report:
-        images = load_images(manifest, list(manifest.table["path"]), budget.image_size, progress=report)
-    masks = None
-    if budget.roi is not None:
-        masks = torch.from_numpy(region_masks(read_roi(budget.roi), manifest.table, budget.image_size))
-    scenes = None if budget.scenes is None else photographs(Path(budget.scenes), budget.image_size)
-    return Material(manifest, images, masks, scenes)
-
-
 def _run(
-    cells: Sequence[Cell], budget: Budget, material: Material, folder: Path, narrator: Narrator
+    trials: Sequence[Trial], budget: TrialBudget, material: Material, folder: Path, narrator: Narrator
 ) -> pd.DataFrame:
-    paths = [cell.path(folder / "cells", budget, material.manifest) for cell in cells]
-    done = {path: table for path in paths if (table := kept_trial(path)) is not None}
-    if done:
-        narrator.say(f"{len(done)} of {len(cells)} trainings are done already; going on with the others")
-    tables: list[pd.DataFrame] = []
-    left = len(cells) - len(done)
+    paths = [trial.path(folder / "cells", budget, material.manifest) for trial in trials]
+    before = [kept_trial(path) for path in paths]
+    left = sum(table is None for table in before)
+    if left < len(trials):
+        there = f"{len(trials) - left} of {len(trials)} trainings are done already"
+        narrator.say(f"{there}; going on with the others")
+    judged: list[pd.DataFrame] = []
     trained = 0
-    with narrator.step(f"Training {left} of {len(cells)} models") as report:
-        for cell, path in zip(cells, paths, strict=True):
-            table = done.get(path)
+    with narrator.step(f"Training {left} of {len(trials)} models") as report:
+        for trial, path, done in zip(trials, paths, before, strict=True):
+            table = done
             if table is None:
-                table = run_cell(cell, budget, material, progress=portion_of(report, trained, left))
+                table = run_trial(trial, budget, material, progress=portion_of(report, trained, left))
                 save_trial(table, path)
                 trained += 1
                 report(trained, left)
                 gc.collect()  # a trained network and its optimiser hang in a ring of references, 0.1 GB for a ResNet-18
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _write(page: Page, folder: Path, command: str, settings: CureSettings) -> None:
-    card = {
-        "command": command,
-        "settings": asdict(settings),
-        "status": "done",
-        "versions": library_versions(),
-    }
-    run = RunFolder(folder, folder, card)
-    run.write_card()
-    write_page(page, run)
+            judged.append(table)
+    return pd.concat(judged, ignore_index=True)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 import time
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Bool, Float, UInt8
-from torch import Tensor
+from jaxtyping import Float
 
 from shapsight.attribution.deep import DeepShap
-from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.given_files import read_parquet
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
@@ -27,13 +23,15 @@ from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.turns import in_turn
 from shapsight.data.written_files import written
 from shapsight.diagnosis.prediction_errors import error_per_image, predict_table
-from shapsight.models.build import build_model
+from shapsight.models.build import BuiltModel, build_model
 from shapsight.models.bundle import Bundle
 from shapsight.models.plan import Schedule, TrainingPlan
-from shapsight.models.train import fit
+from shapsight.models.train import TrainingResult, fit
+from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.narrator import Report
 from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.store import digest, kept
+from shapsight.studies.tasks.task import task_of
 
 FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
 # Options of one remedy, which the results of others do not depend on.
@@ -41,7 +39,7 @@ OPTIONS = {"scenes": "swap-scene", "mirrored": "flip", "strength": "right-reason
 
 
 @dataclass(frozen=True)
-class Budget:
+class TrialBudget:
     """What every training of a cure has in common, so that recipes are compared and nothing else."""
 
     arch: str
@@ -65,37 +63,27 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One training: a recipe, the environments that it sees, and a seed."""
 
     recipe: str
     trained_on: tuple[str, ...]
     seed: int
 
-    def path(self, folder: Path, budget: Budget, manifest: Manifest) -> Path:
+    def path(self, folder: Path, budget: TrialBudget, manifest: Manifest) -> Path:
         """Where its result is kept; a change of the budget or the data is another place."""
         recipe = read_recipe(self.recipe)
         used = asdict(budget) | {"device": None}
-        for option, remedy in OPTIONS.items():
-            if not recipe.has(remedy):
-                used[option] = None
-        parts = [asdict(self), used, _fingerprint(manifest)]
+        used |= {option: None for option, remedy in OPTIONS.items() if not recipe.has(remedy)}
+        truth = manifest.targets or ("label",)
+        data = manifest.table[["path", "environment", *truth]].to_dict("list")
+        parts = [asdict(self), used, [digest(data)]]
         said = re.sub(r"[^\w+-]", "_", f"{self.recipe}__on_{'+'.join(self.trained_on)}__seed_{self.seed}")
         return folder / f"{said[:120]}__{digest(parts)[:10]}.parquet"
 
 
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What all cells share and none changes: decoded images, regions, scenes to paste in."""
-
-    manifest: Manifest
-    images: UInt8[Tensor, "images 3 size size"]
-    masks: Bool[Tensor, "images size size"] | None = None
-    scenes: UInt8[Tensor, "scenes 3 size size"] | None = None
-
-
-def run_cell(
-    cell: Cell, budget: Budget, material: Material, *, progress: Report | bool = False
+def run_trial(
+    trial: Trial, budget: TrialBudget, material: Material, *, progress: Report | bool = False
 ) -> pd.DataFrame:
     """Train, and judge every image of the environments that were not trained on: a row each.
 
@@ -104,30 +92,23 @@ def run_cell(
     right sign?), `scene_share` of what moves the first output where the image was explained, `seconds` of the training
     and its `best_epoch`.
     """
-    manifest = in_turn(
-        material.manifest, cell.trained_on, seed=budget.split_seed, validation_share=budget.validation_share
-    )
-    built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=cell.seed)
+    seed, share = budget.split_seed, budget.validation_share
+    manifest = in_turn(material.manifest, trial.trained_on, seed=seed, validation_share=share)
+    built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=trial.seed)
     started = time.perf_counter()
-    plan = TrainingPlan.of(budget, seed=cell.seed, warm_up=min(budget.warm_up, budget.epochs - 1))
-    treatment = treatment_of(cell.recipe, budget, material)
-    result = fit(built, manifest, material.images, plan, treatment=treatment, progress=progress)
-    if result.stopped == "interrupted":
-        raise KeyboardInterrupt
+    result = _fitted(built, trial, budget, replace(material, manifest=manifest), progress)
     seconds = time.perf_counter() - started
     bundle = result.bundle
     if material.masks is not None:
-        bundle, _ = with_chosen_references(
-            bundle, manifest, material.images, budget.references, seed=budget.split_seed
-        )
+        bundle, _ = with_chosen_references(bundle, manifest, material.images, budget.references, seed=seed)
     predictions = predict_table(bundle, manifest, material.images)
     unseen = manifest.rows("unseen")
     judged = predictions.assign(
-        recipe=cell.recipe,
-        trained_on=", ".join(cell.trained_on),
-        seed=cell.seed,
+        recipe=trial.recipe,
+        trained_on=", ".join(trial.trained_on),
+        seed=trial.seed,
         error=error_per_image(predictions, manifest),
-        is_right_side=_right_side(predictions, manifest),
+        is_right_side=task_of(manifest).right_side(predictions, manifest),
         scene_share=_scene_shares(bundle, manifest, unseen, budget, material),
         seconds=seconds,
         best_epoch=result.best_epoch,
@@ -135,7 +116,23 @@ def run_cell(
     return judged.iloc[unseen].drop(columns=["split", "width", "height"]).reset_index(drop=True)
 
 
-def treatment_of(recipe: str, budget: Budget, material: Material) -> Treatment:
+def _fitted(
+    built: BuiltModel, trial: Trial, budget: TrialBudget, material: Material, progress: Report | bool
+) -> TrainingResult:
+    result = fit(
+        built,
+        material.manifest,
+        material.images,
+        TrainingPlan.of(budget, seed=trial.seed, warm_up=min(budget.warm_up, budget.epochs - 1)),
+        treatment=treatment_of(trial.recipe, budget, material),
+        progress=progress,
+    )
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return result
+
+
+def treatment_of(recipe: str, budget: TrialBudget, material: Material) -> Treatment:
     """How a recipe is applied within the budget; every recipe shows as many images an epoch."""
     return Treatment(
         read_recipe(recipe),
@@ -168,28 +165,17 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 
 def to_explain(manifest: Manifest, count: int, seed: int) -> np.ndarray:
-    """Rows to explain, `count` of each environment, drawn once for all cells."""
+    """Rows to explain, `count` of each environment, drawn once for all trials."""
     environments = manifest.table["environment"].to_numpy()
     chosen = []
     for name in manifest.environments:
-        rows = np.flatnonzero(environments == name)
         generator = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
-        chosen.append(generator.permutation(rows)[:count])
+        chosen.append(generator.permutation(np.flatnonzero(environments == name))[:count])
     return np.sort(np.concatenate(chosen))
 
 
-def _right_side(predictions: pd.DataFrame, manifest: Manifest) -> Float[np.ndarray, "images"]:
-    """1 or 0; NaN for a target of 0, a target without two signs, and classes."""
-    if manifest.class_names:
-        return np.full(len(predictions), np.nan)
-    target = predictions[manifest.targets[0]].to_numpy(float)
-    said = predictions[f"predicted_{manifest.targets[0]}"].to_numpy(float)
-    has_sign = (target != 0) & bool(target.min() < 0 < target.max())
-    return np.where(has_sign, (np.sign(said) == np.sign(target)).astype(float), np.nan)
-
-
 def _scene_shares(
-    bundle: Bundle, manifest: Manifest, unseen: np.ndarray, budget: Budget, material: Material
+    bundle: Bundle, manifest: Manifest, unseen: np.ndarray, budget: TrialBudget, material: Material
 ) -> Float[np.ndarray, "images"]:
     """How much of what moves the prediction comes from the scene, in the rows that are explained; NaN for others."""
     shares = np.full(len(manifest), np.nan)
@@ -197,17 +183,9 @@ def _scene_shares(
     if material.masks is None or not len(rows):
         return shares
     explainer = DeepShap(bundle.model, bundle.prepared_references(), output_names=bundle.card.output_names)
-    outputs = TopK(1) if manifest.class_names else [0]
-    explanation = explainer(bundle.prepare(material.images[torch.from_numpy(rows)]), outputs)
-    masks = material.masks[torch.from_numpy(rows)]
-    sizes = explanation.parts(masks.long()).values[:, 0].double().abs().cpu().numpy()
+    at = torch.from_numpy(rows)
+    explanation = explainer(bundle.prepare(material.images[at]), task_of(manifest).FIRST_OUTPUT)
+    sizes = explanation.parts(material.masks[at].long()).values[:, 0].double().abs().cpu().numpy()
     total = sizes.sum(1)
     shares[rows] = np.where(total > 0, sizes[:, 0] / np.where(total > 0, total, 1), np.nan)
     return shares
-
-
-def _fingerprint(manifest: Manifest) -> Sequence[Any]:
-    """The data that results depend on: paths, environments and targets."""
-    names = ["path", "environment", *manifest.targets, *(("label",) if manifest.class_names else ())]
-    content = manifest.table[names].to_dict("list")
-    return [digest(content)]

@@ -16,10 +16,10 @@ from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.subject import Subject
 from shapsight.studies.diagnose.verdict.judge import Verdict
 from shapsight.studies.diagnose.verdict.words import known
-from shapsight.studies.shared.error_sections import ERRORS
-from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.narrator import duration
-from shapsight.studies.tasks.classification_page import ACCURACY
+from shapsight.studies.shared.words import count
+from shapsight.studies.tasks.classification import ACCURACY
+from shapsight.studies.tasks.regression import ERRORS
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,9 +25,9 @@ from shapsight.studies.diagnose.strategies.study import strategies
 from shapsight.studies.diagnose.subject import Subject
 from shapsight.studies.diagnose.trust.study import trust
 from shapsight.studies.diagnose.why.study import why
-from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.store import digest
+from shapsight.studies.shared.words import count
 
 EXPLANATIONS = "explanations"
 HOW_TO_READ_WHY = (

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from shapsight.errors import DataError
-from shapsight.studies.shared.error_words import count as counted
+from shapsight.studies.shared.words import count as counted
 
 
 def choose_rows(

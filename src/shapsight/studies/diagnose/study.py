@@ -14,13 +14,13 @@ from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
-from shapsight.studies.cure.study import save_table
 from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.subject import subject_of
 from shapsight.studies.diagnose.verdict.judge import Verdict, judge
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
 from shapsight.studies.shared.trained_run import open_run
 

@@ -25,12 +25,12 @@ from shapsight.studies.diagnose.rows import choose_rows
 from shapsight.studies.diagnose.settings import NO_ROI, DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import error_facts
 from shapsight.studies.evaluate.study import manifest_for
-from shapsight.studies.shared.analysis import measure
-from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.facts import Fact
+from shapsight.studies.shared.material import region_masks
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.trained_run import TrainedRun
-from shapsight.studies.shared.treatment import region_masks
+from shapsight.studies.shared.words import count
+from shapsight.studies.tasks.task import task_of
 
 ANNOTATIONS = (".json", ".csv")
 
@@ -78,7 +78,7 @@ def subject_of(
         images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
     with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
         predictions = predict_table(bundle, manifest, images)
-        errors = measure(predictions, manifest, seed=settings.seed)
+        errors = task_of(manifest).measure(predictions, manifest, seed=settings.seed)
     rows, notes = choose_rows(predictions, settings.images, seed=settings.seed)
     roi = None if settings.roi == NO_ROI else settings.roi or run.roi
     masks = None if roi is None else region_masks(read_roi(roi), rows, size)

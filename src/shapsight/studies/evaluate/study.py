@@ -8,25 +8,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
-from shapsight.data.scale import Scale
-from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import KeyFigure, Page
+from shapsight.report.page import Page
 from shapsight.studies.evaluate.settings import EvaluateSettings
-from shapsight.studies.shared.analysis import Judged, measure, save_judged
+from shapsight.studies.shared.analysis import predicted
 from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.error_sections import error_figures, error_section
-from shapsight.studies.shared.narrator import Narrator, duration
-from shapsight.studies.shared.pages import left_out_section, write_page
+from shapsight.studies.shared.material import Material
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.outcome import Judged, save_judged
 from shapsight.studies.shared.reading import arguments_of, read
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
-from shapsight.studies.shared.summary import measures
-from shapsight.studies.tasks.classification_page import accuracy_section, judged_predictions, mistakes_section
-from shapsight.studies.tasks.classification_words import accuracies
+from shapsight.studies.shared.sections import left_out_section, made_with, write_page
+from shapsight.studies.shared.words import labelled
+from shapsight.studies.tasks.task import task_of
 
 
 def evaluate_run(
@@ -52,12 +49,8 @@ def evaluate_run(
     bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
     bundle.model.to(chosen_device(settings.device))
     manifest = manifest_for(folder, data, bundle.card, settings.reading, narrator, seed)
-    with narrator.step(f"Decoding {len(manifest)} images") as report:
-        images = load_images(manifest, list(manifest.table["path"]), bundle.card.input_size, progress=report)
-    with narrator.step(f"Predicting {len(manifest)} images"):
-        predictions = predict_table(bundle, manifest, images)
-        errors = measure(predictions, manifest, seed=seed)
-    judged = Judged(name=folder.name, manifest=manifest, predictions=predictions, errors=errors)
+    material = Material.decoded(manifest, bundle.card.input_size, narrator)
+    judged = predicted(folder.name, bundle, material, narrator, seed=seed)
     target = folder / "evaluation" if out is None else Path(out)
     card = {"run": os.fspath(run), "data": os.fspath(data or manifest.root), "seed": seed}
     place = RunFolder.start(target, command=command, settings=card, overwrite=out is None)
@@ -68,7 +61,8 @@ def evaluate_run(
     except BaseException:
         place.discard()
         raise
-    return [*measures(judged), f"Report     {place.finish('done') / 'report.html'}"]
+    report = place.finish("done") / "report.html"
+    return [*task_of(manifest).measured_lines([judged]), *labelled({"Report": str(report)})]
 
 
 def manifest_for(
@@ -97,13 +91,8 @@ def _read(
     narrator: Narrator,
     seed: int,
 ) -> Manifest:
-    changes: dict[str, Any] = {"task": card.task, "for_training": False}
-    if card.class_names:
-        changes["class_names"] = card.class_names
-    else:
-        given = arguments_of(options)["scales"]
-        own = {name: Scale(*scale) for name, scale in card.scales.items()}
-        changes |= {"targets": card.output_names, "scales": own | given}
+    changes = task_of(card).reading(card, arguments_of(options)["scales"])
+    changes |= {"task": card.task, "for_training": False}
     return read(data, _as_before(folder, options), narrator, seed=seed, **changes)
 
 
@@ -119,26 +108,11 @@ def _as_before(folder: Path, options: DataOptions) -> DataOptions:
 
 
 def _page(judged: Judged, bundle: Bundle, settings: dict[str, Any], command: str, seconds: float) -> Page:
-    names = judged.manifest.class_names
-    if names:
-        figures = [
-            KeyFigure(f"accuracy, {place}", said.split(" (")[0], said) for place, said in accuracies(judged)
-        ]
-        sections = [accuracy_section(judged.errors), mistakes_section(judged_predictions(judged), names)]
-    else:
-        figures, sections = error_figures(judged), [error_section([judged])]
-    used = {name: str(value) for name, value in settings.items()}
-    versions = ", ".join(f"{name} {version}" for name, version in bundle.card.versions.items())
+    task = task_of(judged.manifest)
     return Page(
         title=f"{judged.name} on {Path(settings['data']).name}: how well does it do?",
-        answer=[line.split(maxsplit=1)[1] if names else line for line in measures(judged)],
-        key_figures=figures,
-        sections=[*sections, left_out_section(judged)],
-        settings={
-            "command": command,
-            **used,
-            "model": bundle.card.arch,
-            "made with": versions,
-            "took": duration(seconds),
-        },
+        answer=[line.removeprefix("Accuracy").strip() for line in task.measured_lines([judged])],
+        key_figures=task.key_figures(judged),
+        sections=[*task.error_sections([judged]), left_out_section(judged)],
+        settings=made_with({**settings, "model": bundle.card.arch}, command, seconds, bundle.card.versions),
     )

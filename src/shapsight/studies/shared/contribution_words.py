@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from shapsight.diagnosis.contributions import REGION
 from shapsight.drawing.style import number
-from shapsight.studies.shared.contributions import EXACT, PREDICTED, Contributions, value_of
+from shapsight.studies.shared.contributions import EXACT, Contributions
 
 NO_ROI = "No region of interest was given (--roi), so it is not known how much the scene contributes."
 # Why the share of absolute attribution is a detail and no headline.
@@ -19,44 +20,43 @@ BLUNT = (
 )
 
 
-def contribution_sentences(
-    found: Contributions | None, output: str, *, home: Sequence[str], is_classes: bool = False
-) -> list[str]:
-    """How much of what moves an output comes from the scene, and whether exact values say the same.
+def contribution_sentences(found: Contributions | None, *, home: Sequence[str]) -> list[str]:
+    """How much of what moves the first output comes from the scene, and whether exact values say the same.
 
     home: the environments that were trained on; they are told first.
     """
-    if found is None:
-        return [NO_ROI]
-    output = PREDICTED if is_classes else output
-    return [share_sentence(found.measures, output, home), agreement_sentence(found.agreement, output)]
+    return (
+        [NO_ROI]
+        if found is None
+        else [_share(found, found.output, home), _agreement(found.agreement.iloc[0])]
+    )
 
 
-def share_sentence(measures: pd.DataFrame, output: str, home: Sequence[str]) -> str:
+def _share(found: Contributions, output: str, home: Sequence[str]) -> str:
     """`"The scene contributes 42% of what moves x in room_1 and 34% in room_2 (room_1: 0.118, the region 0.164)."`."""
-    parts: list[str] = []
-    for environment, split in _places(measures, output, home):
-        share = value_of(measures, output, "share", environment=environment, split=split)
-        if share is not None:
-            moved = f" of what moves {output}" if not parts else ""
-            parts.append(f"{share['value']:.0%}{moved} in {environment}")
-    return f"The scene contributes {_listed(parts)}{_sizes(measures, output, home)}."
+    places = _places(found, output, home)
+    shares = [
+        (place, found.estimate(output, "share", environment=place, split=split)) for place, split in places
+    ]
+    known = [(place, f"{share.value:.0%}") for place, share in shares if share.is_known]
+    said = [
+        f"{share}{'' if number else f' of what moves {output}'} in {place}"
+        for number, (place, share) in enumerate(known)
+    ]
+    return f"The scene contributes {_listed(said)}{_sizes(found, output, *places[0])}."
 
 
-def _sizes(measures: pd.DataFrame, output: str, home: Sequence[str]) -> str:
-    """The mean absolute contributions behind the first share, in the output's unit."""
-    environment, split = _places(measures, output, home)[0]
-    where = {"environment": environment, "split": split}
-    scene = value_of(measures, output, "size", **where)
-    region = value_of(measures, output, "size", part=REGION, **where)
-    if scene is None or region is None:
+def _sizes(found: Contributions, output: str, environment: str, split: str) -> str:
+    """The mean absolute contributions in one place, in the output's unit."""
+    scene = found.estimate(output, "size", environment=environment, split=split)
+    region = found.estimate(output, "size", part=REGION, environment=environment, split=split)
+    if not scene.is_known or not region.is_known:
         return ""
-    return f" ({environment}: {number(scene['value'])} on average, the region {number(region['value'])})"
+    return f" ({environment}: {number(scene.value)} on average, the region {number(region.value)})"
 
 
-def agreement_sentence(agreement: pd.DataFrame, output: str) -> str:
+def _agreement(row: pd.Series[Any]) -> str:
     """Whether the exact Shapley values of the same images say the same as the sums, and which are quoted."""
-    row = agreement[agreement["output"] == output].iloc[0]
     correlation = float(row["correlation_scene"])
     known = "" if math.isnan(correlation) else f"correlation {number(correlation, 2)}, "
     said = f"({known}typical difference {number(float(row['difference']), 2)})"
@@ -67,14 +67,15 @@ def agreement_sentence(agreement: pd.DataFrame, output: str) -> str:
     return f"Exact Shapley values of the same images agree {said}."
 
 
-def _places(measures: pd.DataFrame, output: str, home: Sequence[str]) -> list[tuple[str, str]]:
-    """Environments and splits, those that were trained on first; of several splits the held-out one."""
+def _places(found: Contributions, output: str, home: Sequence[str]) -> list[tuple[str, str]]:
+    """Environments and their splits, those that were trained on first; of several splits the held-out one."""
+    measures = found.measures
     rows = measures[(measures["output"] == output) & (measures["environment"] != "all")]
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for environment, split in zip(rows["environment"], rows["split"], strict=True):
-        if found.get(environment, "train") == "train":
-            found[environment] = split
-    return sorted(found.items(), key=lambda place: place[0] not in home)
+        if splits.get(environment, "train") == "train":
+            splits[environment] = split
+    return sorted(splits.items(), key=lambda place: place[0] not in home)
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from shapsight.data.given_files import (
 from shapsight.data.written_files import part_of, write_text
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
+from shapsight.studies.shared.narrator import Narrator
 
 CARD = "run.json"
 CHECKPOINTS = "checkpoints"
@@ -130,6 +131,19 @@ class RunFolder:
     def discard(self) -> None:
         """Leave nothing behind of a run that has nothing to keep."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def keep_or_discard(self, error: BaseException, narrator: Narrator) -> None:
+        """After Ctrl-C or an error: a trained model is worth keeping, an empty folder is not."""
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        if any(self.path.glob("model*/card.json")):
+            target = self.finish(status)
+            narrator.note(
+                f"{status}: what was reached so far is in {target}, the model in {target / 'model'}"
+            )
+        else:
+            self.discard()
+            if status == "interrupted":
+                narrator.note("interrupted before a first epoch was done: nothing was kept")
 
 
 def read_card(folder: Path) -> dict[str, Any]:

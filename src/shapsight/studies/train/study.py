@@ -6,36 +6,22 @@ import hashlib
 import os
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from jaxtyping import UInt8
-from torch import Tensor
-
-from shapsight.data.checks import check_dataset
-from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import part_of
 from shapsight.errors import RunError
 from shapsight.models.devices import chosen_device
-from shapsight.models.train import TrainingResult
-from shapsight.report.page import Page
-from shapsight.studies.shared.analysis import Interrupted, Trained, judge, save_judged, train
-from shapsight.studies.shared.error_sections import error_section
-from shapsight.studies.shared.left_open import completed
+from shapsight.studies.shared.analysis import check, judge, train
+from shapsight.studies.shared.left_open import CompletedSettings, completed
+from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.pages import (
-    checks_sections,
-    left_out_section,
-    settings_table,
-    training_section,
-    write_page,
-)
+from shapsight.studies.shared.outcome import save_judged
 from shapsight.studies.shared.reading import read
 from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
+from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
-from shapsight.studies.shared.summary import answer, summarise_training
-from shapsight.studies.tasks.classification_page import accuracy_section, judged_predictions, mistakes_section
+from shapsight.studies.train.page import summary, train_page
 
 
 def train_run(
@@ -62,23 +48,32 @@ def train_run(
     card = {"data": os.fspath(data), **settings.as_dict()}
     run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite, resume=resume)
     try:
-        manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
-        chosen = completed(settings, manifest)
-        _same_data(run, manifest)
-        manifest.save(run.path)
-        with narrator.step(f"Decoding {len(manifest)} images") as report:
-            images = load_images(manifest, list(manifest.table["path"]), chosen.image_size, progress=report)
-        training = _train(chosen, manifest, images, run, narrator)
-        name = f"trained on {', '.join(manifest.train_on)}"
-        trained = judge(name, chosen, training, manifest, images, narrator)
-        trained = replace(trained, checks=check_dataset(manifest, images, seed=chosen.seed))
-        _save(trained, run)
-        write_page(_page(trained, command=command, seconds=time.monotonic() - started), run)
-        shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)
-        return summarise_training(trained, run.finish("done"), time.monotonic() - started)
+        settings, material = _material(data, settings, narrator)
+        _same_data(run, material.manifest)
+        material.manifest.save(run.path)
+        checks = check(material, run, narrator, seed=settings.seed)
+        checkpoints = run.path / CHECKPOINTS
+        training = train(settings, material, narrator, save_to=run.folder("model"), checkpoints=checkpoints)
+        name = f"trained on {', '.join(material.manifest.train_on)}"
+        trained = judge(name, settings, training, material, narrator)
+        save_judged(trained, run)
+        training.history.to_csv(run.path / "history.csv", index=False)
+        write_page(train_page(trained, checks, command=command, seconds=time.monotonic() - started), run)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return summary(trained, run.finish("done"), time.monotonic() - started)
     except BaseException as error:
         _stop(run, error, narrator, was_resumed=resume)
         raise
+
+
+def _material(
+    data: str | os.PathLike[str], settings: TrainingSettings, narrator: Narrator
+) -> tuple[CompletedSettings, Material]:
+    """The settings with nothing left open, and the data; regions of interest only where a remedy may need them."""
+    manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
+    chosen = completed(settings, manifest)
+    roi, scenes = (settings.roi, settings.scenes) if settings.remedies is not None else (None, None)
+    return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi_of(roi), scenes=scenes)
 
 
 def _is_helper() -> bool:
@@ -89,10 +84,8 @@ def _is_helper() -> bool:
 def _help(data: str | os.PathLike[str], out: Path, settings: TrainingSettings) -> list[str]:
     """Take part in the training, and leave all writing to the first process."""
     quiet = Narrator(quiet=True)
-    manifest = read(data, settings.reading, quiet, train_on=settings.train_on, seed=settings.seed)
-    chosen = completed(settings, manifest)
-    images = load_images(manifest, list(manifest.table["path"]), chosen.image_size)
-    train(chosen, manifest, images, quiet, checkpoints=part_of(out) / CHECKPOINTS)
+    settings, material = _material(data, settings, quiet)
+    train(settings, material, quiet, checkpoints=part_of(out) / CHECKPOINTS)
     return []
 
 
@@ -110,55 +103,13 @@ def _same_data(run: RunFolder, manifest: Manifest) -> None:
     run.write_card()
 
 
-def _train(
-    settings: TrainingSettings,
-    manifest: Manifest,
-    images: UInt8[Tensor, "images 3 size size"],
-    run: RunFolder,
-    narrator: Narrator,
-) -> TrainingResult:
-    try:
-        training = train(settings, manifest, images, narrator, checkpoints=run.path / CHECKPOINTS)
-    except Interrupted as interruption:
-        interruption.training.bundle.save(run.folder("model"))
-        raise KeyboardInterrupt from interruption
-    training.bundle.save(run.folder("model"))
-    return training
-
-
-def _save(trained: Trained, run: RunFolder) -> None:
-    save_judged(trained, run)
-    trained.training.history.to_csv(run.path / "history.csv", index=False)
-    if trained.checks is not None:
-        trained.checks.to_csv(run.path / "checks.csv", index=False)
-
-
-def _page(trained: Trained, *, command: str, seconds: float) -> Page:
-    manifest = trained.manifest
-    names = manifest.class_names
-    if names:
-        measured = [accuracy_section(trained.errors), mistakes_section(judged_predictions(trained), names)]
-    else:
-        measured = [error_section([trained])]
-    return Page(
-        title=f"Trained on {', '.join(manifest.train_on)}: how well does it do?",
-        answer=[answer(trained)],
-        sections=[
-            *measured,
-            training_section([trained]),
-            *checks_sections(trained),
-            left_out_section(trained),
-        ],
-        settings=settings_table(trained, command, seconds),
-    )
-
-
 def _stop(run: RunFolder, error: BaseException, narrator: Narrator, *, was_resumed: bool) -> None:
     """A training with a whole epoch behind it stays where --resume finds it; anything else leaves nothing."""
-    part: Path = run.path
     if isinstance(error, RunError) and was_resumed:
         return
-    if (part / CHECKPOINTS).is_dir():
-        narrator.note(f"stopped: go on with the same command and --resume (what was reached is in {part})")
+    if (run.path / CHECKPOINTS).is_dir():
+        narrator.note(
+            f"stopped: go on with the same command and --resume (what was reached is in {run.path})"
+        )
     else:
         run.discard()

@@ -23,7 +23,8 @@ from shapsight.diagnosis.relevance_measures import measures_per_environment, mea
 from shapsight.studies.diagnose.case import Case, Findings, Report, silent
 from shapsight.studies.diagnose.look.pictures import pictures
 from shapsight.studies.diagnose.look.words import sentences
-from shapsight.studies.shared.contributions import PREDICTED, Contributions, contributions_of, value_of
+from shapsight.studies.shared.contributions import PREDICTED, Contributions, estimate_of
+from shapsight.studies.shared.exact_contributions import contributions_of
 from shapsight.studies.shared.facts import Fact
 from shapsight.studies.shared.sampling import spread_over_environments
 
@@ -274,7 +275,7 @@ def _facts(case: Case, found: Looked) -> dict[str, Fact]:
             row = table.get((place, measure))
             for ending in ("value", "low", "high", "chance", "randomised"):
                 name = f"{fact}_{place}" + ("" if ending == "value" else f"_{ending}")
-                facts[name] = None if row is None else _number(row[ending])
+                facts[name] = None if row is None else _number(getattr(row, ending))
         facts |= _fixed_facts(found.fixed, place, case) | _contributed_facts(found, place)
     return facts | _agreement_facts(found) | _object_facts(found)
 
@@ -286,10 +287,10 @@ def _contributed_facts(found: Looked, place: str) -> dict[str, Fact]:
         for name, measure in CONTRIBUTED.items():
             row = None
             if found.contributed is not None:
-                row = value_of(found.contributed, found.output, measure, part=part, environment=place)
+                row = estimate_of(found.contributed, found.output, measure, part=part, environment=place)
             for ending in ("value", "low", "high"):
                 fact = f"{part}_{name}_{place}" + ("" if ending == "value" else f"_{ending}")
-                facts[fact] = None if row is None else _number(row[ending])
+                facts[fact] = None if row is None else _number(getattr(row, ending))
     return facts
 
 

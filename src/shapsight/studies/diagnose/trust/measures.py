@@ -30,7 +30,7 @@ from shapsight.diagnosis.faithfulness.sensitivity import max_sensitivity, unifor
 from shapsight.errors import ExplainerError, ShapsightError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case, Report
-from shapsight.studies.shared.contributions import contributions_of
+from shapsight.studies.shared.exact_contributions import contributions_of
 from shapsight.studies.shared.sampling import spread_over_environments
 
 # Floating-point operations that exact values may take in all: some 25 seconds on two cores.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from shapsight.drawing.style import number
-from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.facts import Fact
+from shapsight.studies.shared.words import count
 
 Numbers = Mapping[str, float]
 ADVICE = {

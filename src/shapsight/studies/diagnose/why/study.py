@@ -25,8 +25,8 @@ from shapsight.studies.diagnose.why.swaps import (
     swapping,
     variant_table,
 )
-from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.sampling import spread_over_environments
+from shapsight.studies.shared.words import count
 
 PART = "why"
 FEWEST = 4  # images without which nothing is swapped

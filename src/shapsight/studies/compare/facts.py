@@ -1,0 +1,54 @@
+"""What a comparison comes to: how the error of each target changes in each environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from shapsight.diagnosis.estimate import Estimate
+from shapsight.diagnosis.groups import EVERY
+from shapsight.studies.shared.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Change:
+    """The error of one target in one environment, of both models on the same images."""
+
+    environment: str
+    first: float
+    second: float
+    by: Estimate
+
+    @property
+    def kind(self) -> str:
+        """Whether it is lower or higher beyond the luck of the images."""
+        return "lower" if self.by.high < 0 else "higher" if self.by.low > 0 else "not told apart from noise"
+
+    def values(self, form: str = ".3g") -> str:
+        """`"0.31 → 0.12"`."""
+        return f"{self.first:{form}} → {self.second:{form}}"
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Two models judged on the same images, and the change of the error from the first to the second."""
+
+    first: Outcome
+    second: Outcome
+    change: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What is predicted; sentences are about the first. Labels are one target."""
+        return tuple(dict.fromkeys(self.change["target"].astype(str)))
+
+    def changes(self, target: str) -> list[Change]:
+        """The change of one target, environment by environment."""
+        rows = self.change[self.change["target"] == target]
+        single = rows[rows["environment"] != EVERY]
+        return [
+            Change(row["environment"], row["first"], row["second"], Estimate.in_row(row, "change"))
+            for row in (single if len(single) else rows).to_dict("records")
+        ]

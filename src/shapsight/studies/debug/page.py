@@ -1,0 +1,36 @@
+"""The report of `debug`: which sections answer which question."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from shapsight.report.page import Page
+from shapsight.studies.shared.outcome import Outcome
+from shapsight.studies.shared.sections import (
+    checks_section,
+    contribution_sections,
+    contribution_words,
+    left_out_section,
+    settings_table,
+    training_section,
+)
+from shapsight.studies.tasks.task import task_of
+
+
+def debug_page(outcome: Outcome, checks: pd.DataFrame, *, command: str, seconds: float) -> Page:
+    """The report of one model."""
+    task = task_of(outcome.manifest)
+    return Page(
+        title=task.title(outcome.manifest),
+        answer=[task.answer(outcome), *contribution_words(outcome)],
+        key_figures=task.key_figures(outcome),
+        sections=[
+            *task.error_sections([outcome]),
+            *contribution_sections([outcome]),
+            task.picture_section(outcome),
+            training_section([outcome]),
+            checks_section(checks),
+            left_out_section(outcome),
+        ],
+        settings=settings_table(outcome, command, seconds),
+    )

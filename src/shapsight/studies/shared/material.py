@@ -1,0 +1,95 @@
+"""A dataset in memory: its decoded images, where their regions of interest lie, and scenes to paste in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+from shapsight.data.decoding import decode_image
+from shapsight.data.image_files import find_images
+from shapsight.data.images import cropped_square, load_images
+from shapsight.data.manifest import Manifest
+from shapsight.data.remedies.recipes import read_recipe
+from shapsight.data.remedies.sample import Places
+from shapsight.data.remedies.treatment import Treatment
+from shapsight.data.roi import Roi, read_roi
+from shapsight.errors import DataError
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.settings import TrainingSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a study works on and does not change.
+
+        material = Material.decoded(manifest, 224, narrator, roi=roi_of("below:112"))
+
+    Attributes
+        images: one for each row of the manifest's table, at the size that the model sees.
+        roi: where the region of interest lies; None where that is not known.
+        masks: the region of every row; scenes: photographs whose scenes can be pasted in.
+    """
+
+    manifest: Manifest
+    images: UInt8[Tensor, "images 3 size size"]
+    roi: Roi | None = None
+    masks: Bool[Tensor, "images size size"] | None = None
+    scenes: UInt8[Tensor, "scenes 3 size size"] | None = None
+
+    @classmethod
+    def decoded(
+        cls,
+        manifest: Manifest,
+        size: int,
+        narrator: Narrator,
+        *,
+        roi: Roi | None = None,
+        scenes: Path | str | None = None,
+    ) -> Material:
+        """Decode every image; regions are drawn before, so that a missing one is found at once."""
+        masks = None if roi is None else torch.from_numpy(region_masks(roi, manifest.table, size))
+        with narrator.step(f"Decoding {len(manifest)} images") as report:
+            images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
+        return cls(manifest, images, roi, masks, None if scenes is None else photographs(Path(scenes), size))
+
+    def regions(self, rows: pd.DataFrame) -> Bool[ndarray, "rows size size"] | None:
+        """The regions of interest of some rows of the manifest's table."""
+        return None if self.roi is None else region_masks(self.roi, rows, self.images.shape[-1])
+
+    def treatment(self, settings: TrainingSettings) -> Treatment | None:
+        """The remedies that a training's settings name; None without any.
+
+        Raises `DataError` for a remedy that cannot be read or needs what is not there.
+        """
+        if settings.remedies is None:
+            return None
+        recipe = read_recipe(settings.remedies)
+        if recipe.has("more-environments"):
+            raise DataError("more-environments is a matter of what is trained on: name them with --train-on")
+        recipe.check(Places.of(self.manifest), has_roi=self.masks is not None)
+        return Treatment(recipe, self.masks, self.scenes)
+
+
+def roi_of(spec: str | None) -> Roi | None:
+    """The region of interest that settings name, if they name one."""
+    return None if spec is None else read_roi(spec)
+
+
+def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "images size size"]:
+    """The region of interest of some rows, at the size that the model sees."""
+    return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
+
+
+def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
+    """The middle square of every picture in a folder, sub-folders included. Raises `DataError` for none."""
+    paths, _ = find_images(folder)
+    if not paths:
+        raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
+    return torch.stack([cropped_square(decode_image(folder / path), size) for path in paths])

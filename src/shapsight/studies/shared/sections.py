@@ -1,0 +1,175 @@
+"""Sections that the reports of several studies have, whatever the task; and writing a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from shapsight.diagnosis.contributions import MEASURES, SCENE
+from shapsight.drawing.bars import share_bars
+from shapsight.drawing.curves import training_curve
+from shapsight.models.bundle import library_versions
+from shapsight.report.page import Column, Page, Picture, Section, Table, render_page
+from shapsight.studies.shared.contribution_words import BLUNT, contribution_sentences
+from shapsight.studies.shared.contributions import AGREEMENT
+from shapsight.studies.shared.left_open import completed
+from shapsight.studies.shared.narrator import duration
+from shapsight.studies.shared.outcome import Judged, Outcome, Trained
+from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.words import count
+
+CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
+SHARES = (
+    Column("environment"),
+    Column("split"),
+    Column("output"),
+    Column("images", format="d"),
+    Column("share", "share inside the ROI", ".1%", low="low", high="high"),
+    Column("chance", "chance", ".1%"),
+)
+CONTRIBUTIONS = (
+    Column("environment"),
+    Column("split"),
+    Column("output"),
+    Column("part"),
+    Column("measure"),
+    Column("images", format="d"),
+    Column("value", format=".3g", low="low", high="high"),
+)
+
+
+def contribution_words(outcome: Outcome) -> list[str]:
+    """What scene and region contribute to the first output."""
+    return contribution_sentences(outcome.contributions, home=outcome.manifest.train_on)
+
+
+def stacked(
+    judged: Sequence[Judged], tables: Sequence[pd.DataFrame], caption: str, columns: Sequence[Column]
+) -> Table:
+    """A table of one model, or several models' tables under each other, with a column that says whose they are.
+
+    The numbers of several are all of held-out images, so that no column says of which split.
+    """
+    if len(judged) == 1:
+        return Table(tables[0], caption, columns)
+    named = [table.assign(model=each.name) for each, table in zip(judged, tables, strict=True)]
+    shown = (Column("model", "trained on"), *(column for column in columns if column.name != "split"))
+    return Table(pd.concat(named, ignore_index=True), caption, shown)
+
+
+def contribution_sections(outcomes: Sequence[Outcome]) -> list[Section]:
+    """What scene and region contribute, beside the exact values, and the shares of absolute attribution as a detail.
+
+    None where that of a model is not known.
+    """
+    found = [outcome.contributions for outcome in outcomes if outcome.contributions is not None]
+    if len(found) < len(outcomes):
+        return []
+    shares = [outcome.relevance for outcome in outcomes if outcome.relevance is not None]
+    meanings = "; ".join(f"{measure.said}: {measure.meaning}" for measure in MEASURES)
+    measures = stacked(
+        outcomes, [each.measures for each in found], "Contributions by environment", CONTRIBUTIONS
+    )
+    rows = measures.frame
+    scene = rows[(rows["measure"] == "share") & (rows["part"] == SCENE) & (rows["environment"] != "all")]
+    section = Section(
+        "How much comes from the scene?",
+        "SHAP values keep their sign and add up: those of the scene and those of the region of interest together are "
+        "the prediction less the base value, image by image, in the output's unit. The scene's share is its mean "
+        "absolute contribution over that of both. A scene that contributes much where the model was trained, and knows "
+        "the target there but not elsewhere, is a shortcut.",
+        tables=[
+            measures,
+            stacked(
+                outcomes,
+                [each.agreement for each in found],
+                "Sums of the attributions beside exact Shapley values",
+                AGREEMENT,
+            ),
+            stacked(outcomes, shares, "Share of absolute attribution by environment", SHARES),
+        ],
+        pictures=[
+            Picture(
+                share_bars(scene, "scene's share of what moves {}"),
+                "How much of what moves the prediction comes from the scene, by environment",
+                "Lines are 95 % bootstrap intervals over images.",
+            )
+        ],
+        notes=[
+            f"{meanings}.",
+            BLUNT,
+            "Half of the explained images were chosen as extremes (see below), the others drawn at random.",
+        ],
+    )
+    return [section]
+
+
+def training_section(outcomes: Sequence[Trained]) -> Section:
+    """How the losses went."""
+    pictures = [
+        Picture(
+            training_curve(outcome.training.history, outcome.training.best_epoch),
+            f"Losses over the epochs, {outcome.name}",
+            outcome.name,
+        )
+        for outcome in outcomes
+    ]
+    card = outcomes[0].training.bundle.card
+    intro = f"{card.arch}, weights: {weights_of(outcomes[0])}. The epoch with the lowest validation loss was kept."
+    notes = [sentence for outcome in outcomes for sentence in outcome.training.notes]
+    return Section("How was it trained?", intro, pictures=pictures, notes=notes)
+
+
+def weights_of(trained: Trained) -> str:
+    """Where the training started."""
+    return str(trained.training.bundle.card.training.get("weights", "unknown"))
+
+
+def checks_section(checks: pd.DataFrame) -> Section:
+    """What the checks of the data found."""
+    worth = checks[checks["found"] != "ok"]
+    passed = len(checks) - len(worth)
+    intro = f"{count(passed, 'check')} of {len(checks)} found nothing; all are in checks.csv."
+    tables = [Table(worth, "What the checks found", CHECKS)] if len(worth) else []
+    return Section("What is odd about the data?", intro, tables=tables)
+
+
+def left_out_section(judged: Judged) -> Section:
+    """Files that were not used, and what else the reader said."""
+    skipped = judged.manifest.skipped
+    tables = [Table(skipped, f"{count(len(skipped), 'file')} left out")] if len(skipped) else []
+    intro = "" if len(skipped) else "Nothing: every image found was used."
+    return Section("What was left out?", intro, tables=tables, notes=judged.manifest.notes)
+
+
+def settings_table(outcome: Trained, command: str, seconds: float) -> Mapping[str, str]:
+    """The command and all that was set, by hand or by default."""
+    given = completed(outcome.settings, outcome.manifest).as_dict()
+    given |= {f"reading: {name}": value or None for name, value in given.pop("reading").items()}
+    return made_with(given, command, seconds, outcome.training.bundle.card.versions)
+
+
+def made_with(
+    settings: Mapping[str, object], command: str, seconds: float, versions: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
+    """What a report ends with: the command, what was set, the libraries (by default those of now), and the time."""
+    given = {name: str(value) for name, value in settings.items() if value not in (None, {}, ())}
+    used = ", ".join(f"{name} {version}" for name, version in (versions or library_versions()).items())
+    return {"command": command, **given, "versions": used, "took": duration(seconds)}
+
+
+def write_page(page: Page, run: RunFolder) -> None:
+    """Write report.html, and every figure as a file of its own."""
+    render_page(page, run.path / "report.html")
+    folder = run.folder("figures")
+    pictures = [picture for section in page.sections for picture in section.pictures]
+    for number, picture in enumerate(pictures, start=1):
+        if isinstance(picture.figure, Figure):
+            picture.figure.savefig(folder / f"{number:02d}_{_slug(picture.alt)}.png", dpi=144)
+
+
+def _slug(text: str) -> str:
+    letters = "".join(letter if letter.isalnum() else " " for letter in text.lower())
+    return "_".join(letters.split()[:5])
