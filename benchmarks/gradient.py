@@ -3,16 +3,17 @@
     python benchmarks/gradient.py speed                     # ResNet-18, 2 images, 2 outputs, 200 samples
     python benchmarks/gradient.py error --shared ../shared  # SqueezeNet-1.1 and photographs: error at 200 samples
     python benchmarks/gradient.py gap                       # how the completeness gap falls with the samples
-    python benchmarks/gradient.py errors --shared ../shared --bundle RUN/model   # are the standard errors right?
+    python benchmarks/gradient.py errors --shared ../shared --bundles RUN/model ...   # are the standard errors right?
 
 Speed: the contestants take turns, and the ratios are medians over the rounds, of wall-clock time and of processor
 time; the second says more on a busy machine. Plain autograd is the least that the samples cost: a forward pass for
 each, and a backward pass for each output, the faster of contiguous and channels_last. Error: root mean square over
 all values, against a truth of as many samples as asked for, ours (evenly spread, so much closer than as many of
-shap's). Errors: the claimed standard error over the true one, from the root mean squares over many seeds of each value;
-the true error is against a mean over 256 positions for each reference. Networks: SqueezeNet 1.1 and EfficientNet-Lite0
-with ImageNet weights (112 pixels, the egret, other photographs as references), a bundle that steers (photographs of
-room_1), and small networks trained on the photographs for seconds; without `--shared` only these, on made-up pictures.
+shap's). Errors: the claimed standard error over the true one, of root mean squares
+over many seeds of each of 500 values. For this the gradients are taken once, at 256 positions for each reference, whose
+mean is the truth and among which each seed's samples are looked up. Networks: small ones, trained on the pictures for
+seconds; bundles, on their references; with `--shared` SqueezeNet 1.1 and EfficientNet-Lite0 with ImageNet weights (112
+pixels, the egret, other photographs as references).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shapsight import GradientShap, load_bundle
+from shapsight.attribution.paths import Paths, PathSums
+from shapsight.attribution.positions import spread
 from shapsight.attribution.predictor import has_bfloat16
 
 
@@ -47,7 +50,7 @@ def main() -> None:
         "--shared", type=Path, help="folder of photographs and weights; without it, made-up ones"
     )
     parser.add_argument("--seeds", type=int, default=50, help="of errors")
-    parser.add_argument("--bundle", type=Path, help="folder of a bundle whose errors are measured too")
+    parser.add_argument("--bundles", type=Path, nargs="*", default=[], help="of errors: folders of bundles")
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves its own choice")
     options = parser.parse_args()
     if options.threads:
@@ -140,13 +143,13 @@ def squeezenet(shared: Path, size: int = 224) -> tuple[nn.Module, Tensor, list[i
         return model.eval(), photographs, model.eval()(photographs[:1])[0].topk(2).indices.tolist()
 
 
-def pictures(shared: Path, size: int, folder: str = "imagenet50", step: int = 1) -> Tensor:
-    """Photographs in [0, 1], the egret first if it is among them."""
+def pictures(shared: Path, size: int) -> Tensor:
+    """Photographs in [0, 1], the egret first."""
     from torchvision.io import ImageReadMode, decode_image
     from torchvision.transforms import functional as transforms
 
-    paths = sorted((shared / "data" / folder).glob("*.jpg"), key=lambda p: "n02010272_1613" not in p.name)
-    found = (decode_image(str(path), mode=ImageReadMode.RGB).float() / 255 for path in paths[::step])
+    paths = sorted((shared / "data/imagenet50").glob("*.jpg"), key=lambda p: "n02010272_1613" not in p.name)
+    found = (decode_image(str(path), mode=ImageReadMode.RGB).float() / 255 for path in paths)
     return torch.stack(
         [transforms.center_crop(transforms.resize(p, size, antialias=True), size) for p in found]
     )
@@ -207,32 +210,63 @@ def gap(options: argparse.Namespace) -> None:
         print(f"{samples:5} samples: largest gap as a share of the largest change: {shares}")
 
 
-COUNTS = {25: (20, 25, 50, 75, 100, 110, 200, 400), 50: (100, 200, 400)}  # samples for so many references
+POSITIONS, VALUES = 256, 500
+COUNTS = {
+    25: (20, 25, 50, 75, 100, 110, 175, 200, 400),
+    50: (50, 100, 150, 200, 400),
+}  # samples for references
 
 
 def errors(options: argparse.Namespace) -> None:
     print("| network | references | samples | error | claimed / true | median over values | 10 % to 90 % |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, model, images, column in subjects(options):
+        references = torch.cat([images[1:], images[1:].flip(3)])[:50]
+        shares = on_a_grid(model.requires_grad_(False), references, images[:1], column)
         for count, all_samples in COUNTS.items():
-            references = torch.cat([images[1:], images[1:].flip(3)])[:count]
-            truth = GradientShap(model, references, 256 * count, seed=99)(images[:1], column, on_gap="ignore")
-            size = truth.values.double().square().mean().sqrt()
             for samples in all_samples:
-                true = claimed = torch.zeros_like(truth.values, dtype=torch.float64)
-                for seed in range(options.seeds):
-                    found = GradientShap(model, references, samples, seed=seed)(
-                        images[:1], column, on_gap="ignore"
-                    )
-                    true = true + (found.values.double() - truth.values).square() / options.seeds
-                    claimed = claimed + found.std_errors.double().square() / options.seeds
-                each = (claimed / true)[true > 0].sqrt()
-                low, middle, high = each.quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)).tolist()
+                error, claimed, true = over_seeds(shares[:count], samples, options.seeds)
+                low, middle, high = (
+                    (claimed / true)[true > 0].quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+                )
+                ratio = claimed.square().mean().sqrt() / true.square().mean().sqrt()
                 print(
-                    f"| {name} | {count} | {samples} | {true.mean().sqrt() / size:.3f} "
-                    f"| {(claimed.mean() / true.mean()).sqrt():.2f} | {middle:.2f} | {low:.2f} to {high:.2f} |",
+                    f"| {name} | {count} | {samples} | {error:.3f} | {ratio:.2f} | {middle:.2f} "
+                    f"| {low:.2f} to {high:.2f} |",
                     flush=True,
                 )
+
+
+def on_a_grid(model: nn.Module, references: Tensor, image: Tensor, column: int) -> Tensor:
+    """`(image - reference) · gradient` at evenly spaced positions, `(references, positions, values)`, some values."""
+    chosen = torch.randperm(image.numel(), generator=torch.Generator().manual_seed(0))[:VALUES]
+    positions = (torch.arange(POSITIONS) + 0.5) / POSITIONS
+    found = []
+    for reference in references:
+        change = image - reference
+        for some in positions.split(16):
+            points = (reference + some.view(-1, 1, 1, 1) * change).requires_grad_()
+            (gradients,) = torch.autograd.grad(model(points)[:, column].sum(), points)
+            found.append((gradients * change).flatten(1)[:, chosen])
+    return torch.cat(found).unflatten(0, (len(references), POSITIONS))
+
+
+def over_seeds(shares: Tensor, samples: int, seeds: int) -> tuple[float, Tensor, Tensor]:
+    """The error as a share of the values' size, and each value's claimed and true standard error."""
+    truth = shares.double().mean((0, 1))
+    true = claimed = torch.zeros_like(truth)
+    for seed in range(seeds):
+        drawn = spread(samples, len(shares), torch.Generator().manual_seed(seed)).placed(shares)
+        found = shares[drawn.reference, (drawn.position * POSITIONS).long().clamp_max(POSITIONS - 1)]
+        sums = PathSums.zeros(1, Paths(0, (), (found[:1],)), is_known=True)
+        sums.add(drawn, slice(0, samples), [(found,)])
+        true = true + (sums.values[0][0] - truth).square() / seeds
+        claimed = claimed + sums.std_errors[0][0].square() / seeds
+    return (
+        (true.mean().sqrt() / truth.square().mean().sqrt()).item(),
+        claimed.sqrt().float(),
+        true.sqrt().float(),
+    )
 
 
 def subjects(options: argparse.Namespace) -> Iterator[tuple[str, nn.Module, Tensor, int]]:
@@ -242,10 +276,9 @@ def subjects(options: argparse.Namespace) -> Iterator[tuple[str, nn.Module, Tens
         yield "SqueezeNet 1.1", model, photographs, best[0]
         photographs = 2 * pictures(options.shared, 112) - 1
         yield "EfficientNet-Lite0", *lite0(options.shared, photographs)
-        if options.bundle is not None:
-            bundle = load_bundle(options.bundle)
-            rooms = pictures(options.shared, bundle.card.input_size, "jetracer_rooms/room_1", 20)
-            yield "bundle", bundle.model.eval(), bundle.prepare((255 * rooms).round().to(torch.uint8)), 0
+    for folder in options.bundles:
+        bundle = load_bundle(folder)
+        yield str(folder), bundle.model.eval(), bundle.prepare(bundle.references), 0
     photographs = made_up(30, 96) if options.shared is None else 2 * pictures(options.shared, 96) - 1
     for name, activation in (("small CNN, ReLU", nn.ReLU), ("small CNN, tanh", nn.Tanh)):
         yield name, small_cnn(activation, photographs), photographs, 0
