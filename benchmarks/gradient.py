@@ -3,12 +3,17 @@
     python benchmarks/gradient.py speed                     # ResNet-18, 2 images, 2 outputs, 200 samples
     python benchmarks/gradient.py error --shared ../shared  # SqueezeNet-1.1 and photographs: error at 200 samples
     python benchmarks/gradient.py gap                       # how the completeness gap falls with the samples
+    python benchmarks/gradient.py errors --shared ../shared --bundles RUN/model ...   # are the standard errors right?
 
 Speed: the contestants take turns, and the ratios are medians over the rounds, of wall-clock time and of processor
 time; the second says more on a busy machine. Plain autograd is the least that the samples cost: a forward pass for
 each, and a backward pass for each output, the faster of contiguous and channels_last. Error: root mean square over
 all values, against a truth of as many samples as asked for, ours (evenly spread, so much closer than as many of
-shap's).
+shap's). Errors: the claimed standard error over the true one, of root mean squares
+over many seeds of each of 500 values. For this the gradients are taken once, at 256 positions for each reference, whose
+mean is the truth and among which each seed's samples are looked up. Networks: small ones, trained on the pictures for
+seconds; bundles, on their references; with `--shared` SqueezeNet 1.1 and EfficientNet-Lite0 with ImageNet weights (112
+pixels, the egret, other photographs as references).
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -26,7 +31,9 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shapsight import GradientShap
+from shapsight import GradientShap, load_bundle
+from shapsight.attribution.paths import Paths, PathSums
+from shapsight.attribution.positions import spread
 from shapsight.attribution.shared.predictor import has_bfloat16
 
 
@@ -34,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["speed", "error", "gap"])
+    parser.add_argument("what", choices=["speed", "error", "gap", "errors"])
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--references", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=3)
@@ -42,13 +49,15 @@ def main() -> None:
     parser.add_argument(
         "--shared", type=Path, help="folder of photographs and weights; without it, made-up ones"
     )
+    parser.add_argument("--seeds", type=int, default=50, help="of errors")
+    parser.add_argument("--bundles", type=Path, nargs="*", default=[], help="of errors: folders of bundles")
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves its own choice")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
     print(f"{torch.get_num_threads()} threads, {options.samples} samples, {options.references} references")
-    {"speed": speed, "error": error, "gap": gap}[options.what](options)
+    {"speed": speed, "error": error, "gap": gap, "errors": errors}[options.what](options)
 
 
 def made_up(count: int, size: int = 224) -> Tensor:
@@ -121,24 +130,29 @@ def speed(options: argparse.Namespace) -> None:
         print(f"{name:24} {row[0]}   processor {row[1]}", flush=True)
 
 
-def squeezenet(shared: Path) -> tuple[nn.Module, Tensor, list[int]]:
+def squeezenet(shared: Path, size: int = 224) -> tuple[nn.Module, Tensor, list[int]]:
     """The network with ImageNet weights, photographs (the egret first), and the egret's two best classes."""
     from safetensors.torch import load_file
-    from torchvision.io import ImageReadMode, decode_image
-    from torchvision.transforms import functional as transforms
 
     model = torchvision.models.squeezenet1_1()
     weights = load_file(shared / "models/squeezenet1_1_imagenet.safetensors")
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    paths = sorted((shared / "data/imagenet50").glob("*.jpg"), key=lambda p: "n02010272_1613" not in p.name)
-    pictures = []
-    for path in paths:
-        picture = decode_image(str(path), mode=ImageReadMode.RGB).float() / 255
-        picture = transforms.center_crop(transforms.resize(picture, 224, antialias=True), 224)
-        pictures.append(transforms.normalize(picture, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
-    photographs = torch.stack(pictures)
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+    photographs = (pictures(shared, size) - mean) / std
     with torch.no_grad():
         return model.eval(), photographs, model.eval()(photographs[:1])[0].topk(2).indices.tolist()
+
+
+def pictures(shared: Path, size: int) -> Tensor:
+    """Photographs in [0, 1], the egret first."""
+    from torchvision.io import ImageReadMode, decode_image
+    from torchvision.transforms import functional as transforms
+
+    paths = sorted((shared / "data/imagenet50").glob("*.jpg"), key=lambda p: "n02010272_1613" not in p.name)
+    found = (decode_image(str(path), mode=ImageReadMode.RGB).float() / 255 for path in paths)
+    return torch.stack(
+        [transforms.center_crop(transforms.resize(p, size, antialias=True), size) for p in found]
+    )
 
 
 class Columns(nn.Module):
@@ -194,6 +208,107 @@ def gap(options: argparse.Namespace) -> None:
             gaps["shap"].append(((other.sum((2, 3, 4)) - change).abs().max() / size).item())
         shares = ", ".join(f"{name} {statistics.fmean(values):.4f}" for name, values in gaps.items())
         print(f"{samples:5} samples: largest gap as a share of the largest change: {shares}")
+
+
+POSITIONS, VALUES = 256, 500
+COUNTS = {
+    25: (20, 25, 50, 75, 100, 110, 175, 200, 400),
+    50: (50, 100, 150, 200, 400),
+}  # samples for references
+
+
+def errors(options: argparse.Namespace) -> None:
+    print("| network | references | samples | error | claimed / true | median over values | 10 % to 90 % |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, model, images, column in subjects(options):
+        references = torch.cat([images[1:], images[1:].flip(3)])[:50]
+        shares = on_a_grid(model.requires_grad_(False), references, images[:1], column)
+        for count, all_samples in COUNTS.items():
+            for samples in all_samples:
+                error, claimed, true = over_seeds(shares[:count], samples, options.seeds)
+                low, middle, high = (
+                    (claimed / true)[true > 0].quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+                )
+                ratio = claimed.square().mean().sqrt() / true.square().mean().sqrt()
+                print(
+                    f"| {name} | {count} | {samples} | {error:.3f} | {ratio:.2f} | {middle:.2f} "
+                    f"| {low:.2f} to {high:.2f} |",
+                    flush=True,
+                )
+
+
+def on_a_grid(model: nn.Module, references: Tensor, image: Tensor, column: int) -> Tensor:
+    """`(image - reference) · gradient` at evenly spaced positions, `(references, positions, values)`, some values."""
+    chosen = torch.randperm(image.numel(), generator=torch.Generator().manual_seed(0))[:VALUES]
+    positions = (torch.arange(POSITIONS) + 0.5) / POSITIONS
+    found = []
+    for reference in references:
+        change = image - reference
+        for some in positions.split(16):
+            points = (reference + some.view(-1, 1, 1, 1) * change).requires_grad_()
+            (gradients,) = torch.autograd.grad(model(points)[:, column].sum(), points)
+            found.append((gradients * change).flatten(1)[:, chosen])
+    return torch.cat(found).unflatten(0, (len(references), POSITIONS))
+
+
+def over_seeds(shares: Tensor, samples: int, seeds: int) -> tuple[float, Tensor, Tensor]:
+    """The error as a share of the values' size, and each value's claimed and true standard error."""
+    truth = shares.double().mean((0, 1))
+    true = claimed = torch.zeros_like(truth)
+    for seed in range(seeds):
+        drawn = spread(samples, len(shares), torch.Generator().manual_seed(seed)).placed(shares)
+        found = shares[drawn.reference, (drawn.position * POSITIONS).long().clamp_max(POSITIONS - 1)]
+        sums = PathSums.zeros(1, Paths(0, (), (found[:1],)), is_known=True)
+        sums.add(drawn, slice(0, samples), [(found,)])
+        true = true + (sums.values[0][0] - truth).square() / seeds
+        claimed = claimed + sums.std_errors[0][0].square() / seeds
+    return (
+        (true.mean().sqrt() / truth.square().mean().sqrt()).item(),
+        claimed.sqrt().float(),
+        true.sqrt().float(),
+    )
+
+
+def subjects(options: argparse.Namespace) -> Iterator[tuple[str, nn.Module, Tensor, int]]:
+    """Names, networks, pictures, the first of which is explained, and the column that is."""
+    if options.shared is not None:
+        model, photographs, best = squeezenet(options.shared, 112)
+        yield "SqueezeNet 1.1", model, photographs, best[0]
+        photographs = 2 * pictures(options.shared, 112) - 1
+        yield "EfficientNet-Lite0", *lite0(options.shared, photographs)
+    for folder in options.bundles:
+        bundle = load_bundle(folder)
+        yield str(folder), bundle.model.eval(), bundle.prepare(bundle.references), 0
+    photographs = made_up(30, 96) if options.shared is None else 2 * pictures(options.shared, 96) - 1
+    for name, activation in (("small CNN, ReLU", nn.ReLU), ("small CNN, tanh", nn.Tanh)):
+        yield name, small_cnn(activation, photographs), photographs, 0
+
+
+def lite0(shared: Path, photographs: Tensor) -> tuple[nn.Module, Tensor, int]:
+    """EfficientNet-Lite0 with ImageNet weights, the photographs, and the first one's best class."""
+    import timm
+    from safetensors.torch import load_file
+
+    model = timm.create_model("tf_efficientnet_lite0").eval()
+    weights = load_file(shared / "models/tf_efficientnet_lite0_imagenet.safetensors")
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    with torch.no_grad():
+        return model, photographs, int(model(photographs[:1]).argmax())
+
+
+def small_cnn(activation: Callable[[], nn.Module], pictures: Tensor) -> nn.Module:
+    """Four convolutions, trained to tell ten made-up classes of the pictures apart."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for before, after in ((3, 16), (16, 32), (32, 32), (32, 64)):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), activation()]
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        F.cross_entropy(model(pictures), torch.arange(len(pictures)) % 10).backward()
+        optimizer.step()
+    return model.eval()
 
 
 if __name__ == "__main__":

@@ -120,16 +120,64 @@ def test_gauss_points_over_several_references_are_dense_quadrature():
     torch.testing.assert_close(explanation.values, dense(model, B, X), atol=1e-9, rtol=1e-6)
 
 
+@pytest.mark.parametrize("samples", [40, 50])
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
-def test_estimates_are_unbiased_and_their_standard_errors_honest(activation):
+def test_estimates_are_unbiased_and_their_standard_errors_right(activation, samples):
+    """Of each value, and in the median over values, over 50 seeds."""
     model, references, x = network(activation), pictures(10, seed=1), X[:1]
     truth = dense(model, references, x, points=400)
-    runs = [GradientShap(model, references, 40, seed=seed)(x, on_gap="ignore") for seed in range(40)]
+    runs = [
+        GradientShap(model, references, samples, seed=seed, batch_size=80)(x, on_gap="ignore")
+        for seed in range(50)
+    ]
     errors = torch.stack([run.values - truth for run in runs])
-    claimed = torch.stack([run.std_errors for run in runs]).square().mean().sqrt()
-    true = errors.square().mean().sqrt()
-    assert errors.mean(0).square().mean().sqrt() < 1.5 * true / math.sqrt(40)
-    assert true < 1.05 * claimed < 4 * true
+    claimed = torch.stack([run.std_errors for run in runs]).square().mean(0).sqrt()
+    true = errors.square().mean(0).sqrt()
+    assert errors.mean(0).square().mean() < 2 * true.square().mean() / 50
+    assert 0.9 < (claimed.square().mean() / true.square().mean()).sqrt() < 1.15
+    assert 0.9 < (claimed / true).median() < 1.15
+
+
+UNEQUAL = torch.tensor([2.0, 0.5, 0.0, 1.0])
+
+
+def test_with_weights_the_mean_over_references_is_weighted():
+    """The square's values are known for each reference."""
+    model = PerPixel(lambda x: x**2)
+    each = (X.unsqueeze(1) ** 2 - B**2).unsqueeze(2) * model.weight
+    expected = torch.einsum("r,nrochw->nochw", UNEQUAL.double() / 3.5, each)
+    exact = GradientShap(model, B, 8, weights=UNEQUAL, positions="gauss")(X, on_gap="raise")
+    torch.testing.assert_close(exact.values, expected)
+    torch.testing.assert_close(exact.base_values[0], UNEQUAL.double() @ model(B) / 3.5)
+    drawn = [
+        GradientShap(model, B, 28, weights=UNEQUAL.tolist(), seed=s)(X, on_gap="ignore") for s in range(50)
+    ]
+    errors = torch.stack([run.values - expected for run in drawn])
+    claimed, true = torch.stack([run.std_errors for run in drawn]).square().mean(), errors.square().mean()
+    assert errors.mean(0).square().mean() < 1.5 * true / 50
+    assert 0.9 < (claimed / true).sqrt() < 1.5
+    torch.testing.assert_close(drawn[0].base_values, exact.base_values)
+
+
+@pytest.mark.parametrize("positions", ["gauss", "spread"])
+def test_weights_are_repeated_references(positions):
+    model = network(nn.Tanh)
+    repeated = B[[0, 0, 0, 0, 1, 3, 3]]
+    weighted = GradientShap(model, B, 4 * 84, weights=UNEQUAL, positions=positions)(X, on_gap="ignore")
+    plain = GradientShap(model, repeated, 7 * 84, positions=positions)(X, on_gap="ignore")
+    torch.testing.assert_close(weighted.base_values, plain.base_values)
+    if positions == "gauss":
+        torch.testing.assert_close(weighted.values, plain.values)
+    else:
+        z = (weighted.values - plain.values) / torch.hypot(weighted.std_errors, plain.std_errors)
+        assert 0.2 < z.square().mean() < 2
+
+
+def test_equal_weights_are_none():
+    model = network()
+    plain, equal = (GradientShap(model, B, 18, weights=w)(X, on_gap="ignore") for w in (None, [3] * 4))
+    torch.testing.assert_close(plain.values, equal.values)
+    torch.testing.assert_close(plain.std_errors, equal.std_errors)
 
 
 def test_the_gap_shrinks_as_one_over_the_root_of_the_samples_or_better():
@@ -186,10 +234,14 @@ def test_at_200_samples_the_error_is_at_most_half_of_shaps(their_explainer):
 def test_smoothing_takes_the_mean_over_noisy_images():
     """For the square, a pixel's value rises by the variance of the noise."""
     model = PerPixel(lambda x: x**2, outputs=1)
-    explanation = GradientShap(model, B[:1], 4000, smoothing=0.5, batch_size=1000)(X[:1], on_gap="ignore")
     expected = (X[:1] ** 2 + 0.25 - B[:1] ** 2).unsqueeze(1) * model.weight
-    z = (explanation.values - expected) / explanation.std_errors
-    assert 0.7 < z.square().mean() < 1.3
+    runs = [
+        GradientShap(model, B[:1], 400, smoothing=0.5, batch_size=400, seed=seed)(X[:1], on_gap="ignore")
+        for seed in range(10)
+    ]
+    true = torch.stack([run.values - expected for run in runs]).square().mean()
+    claimed = torch.stack([run.std_errors for run in runs]).square().mean()
+    assert 0.9 < (claimed / true).sqrt() < 1.15
 
 
 def test_batches_and_other_images_change_nothing():
@@ -420,6 +472,8 @@ def test_arguments_that_do_not_fit_are_refused():
         (lambda: GradientShap(model, B, batch_size=0), "batch_size=0"),
         (lambda: GradientShap(model, B, smoothing=-1), "smoothing=-1"),
         (lambda: GradientShap(model, B, positions="random"), "'random' is neither"),
+        (lambda: GradientShap(model, B, weights=[1, 2]), "weights must be 4 finite numbers"),
+        (lambda: GradientShap(model, B, weights=[0, 0, 0, 0]), "not all 0"),
         (lambda: GradientShap(model, B, 10, positions="gauss"), "no multiple of 4 references"),
         (lambda: GradientShap(model, B, layer="9"), "no submodule '9'"),
         (lambda: GradientShap(model, B)(X, outputs=7), "output 7 is out of range"),

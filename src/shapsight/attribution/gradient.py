@@ -68,7 +68,8 @@ class GradientShap:
         references: images that stand for "feature absent", `(K, C, H, W)`; 10 to 50 are usual. A tuple of tensors
             for a model with several inputs, which is called with one argument for each.
         samples: points for each image. Each costs a forward pass, and a backward pass for each output. 4 or more
-            for each reference are best: points on one path help each other most.
+            for each reference are best: points on one path help each other most, and tell their standard error.
+        weights: of the references, `(K,)`; equal by default. Samples are allotted in proportion to them.
         output_names: a name for every column of the output.
         output: which part of a model's dict or tuple is explained: a key or a position.
         layer: a submodule, or its dotted name, whose input is explained; the path is straight there. The sum is
@@ -83,6 +84,11 @@ class GradientShap:
             more than half the time, with gradients that are off by a fifth and in part cancel in the mean, so look
             at `completeness_gap`. Predictions stay in full precision. None: as the model is.
         seed: of positions and noise. An image's values depend on it and on the image's number, on nothing else.
+
+    Standard errors are right with 4 samples or more for each reference: over 50 seeds they are 0.92 to 1.14 of the true
+    ones in the median over values, on nine of eleven networks (`benchmarks/README.md`). They are up to 1.7 times too
+    large on smooth networks and were 1.24 of them on one other. With fewer samples they rest on an assumption, and
+    are 0.75 to 1.6 of the true ones. One that stands on 25 references is itself known to about a fifth.
 
     Raises `ExplainerError` for arguments that do not fit.
     Sources: Erion et al. 2021 (expected gradients, equation 2); Sundararajan et al. 2017 (integrated gradients,
