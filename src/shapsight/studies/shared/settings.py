@@ -9,7 +9,12 @@ from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import Device, Option, RoiSpec, Scenes, Seed, TrainOn, Weights
 
 AUTO = "auto"
-OPEN = ("epochs", "batch_size", "learning_rate", "image_size")  # 0 in run.json where they were left open
+LEFT_OPEN = {
+    "epochs": 0,
+    "batch_size": 0,
+    "learning_rate": 0.0,
+    "image_size": 0,
+}  # what run.json says of None
 
 
 @dataclass(frozen=True)
@@ -91,5 +96,5 @@ class TrainingSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """For run.json."""
-        left_open = {name: 0 for name in OPEN if getattr(self, name) is None}
+        left_open = {name: said for name, said in LEFT_OPEN.items() if getattr(self, name) is None}
         return asdict(self) | left_open | {"trainer": self.trainer.as_arguments()}
