@@ -15,6 +15,7 @@ from shapsight.data.images import load_images
 from shapsight.data.roi import Roi, read_roi
 from shapsight.diagnosis.paired import paired_change
 from shapsight.errors import DataError
+from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
 from shapsight.studies.compare.page import Compared, compare_page, summarise_compared
 from shapsight.studies.compare.settings import CompareSettings
@@ -53,6 +54,7 @@ def compare(
     settings = CompareSettings() if settings is None else settings
     if len(settings.names) not in (0, 2):
         raise DataError(f"names={','.join(settings.names)!r}: two runs need two names")
+    device = chosen_device(settings.device)
     runs = open_run(first), open_run(second)
     _check(*runs)
     held_out, notes = held_out_of_both(*runs)
@@ -65,6 +67,8 @@ def compare(
         with narrator.step(f"Decoding {len(manifest)} images") as report:
             size = runs[0].bundle.card.input_size
             images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
+        for run in runs:
+            run.bundle.model.to(device)
         outcomes = _outcomes(runs, settings, images, held_out, roi, narrator)
         change = paired_change(
             outcomes[0].predictions, outcomes[1].predictions, manifest.targets, seed=settings.seed
