@@ -28,11 +28,17 @@ def places(tmp_path_factory):
 
 
 @pytest.mark.parametrize("device", ["toaster", "cuda:99", "mps:7", "meta"])
-@pytest.mark.parametrize("command", ["train", "debug", "evaluate", "diagnose", "cure", "explain", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "debug", "evaluate", "diagnose", "cure", "explain", "demo", "compare"]
+)
 def test_a_device_that_is_not_there_is_one_sentence_and_leaves_nothing(places, tmp_path, command, device):
-    subject = {"train": ["data"], "debug": ["data"], "demo": [], "explain": ["run", "data"]}.get(
-        command, ["run"]
-    )
+    subject = {
+        "train": ["data"],
+        "debug": ["data"],
+        "demo": [],
+        "explain": ["run", "data"],
+        "compare": ["run", "run"],
+    }.get(command, ["run"])
     given = [places / name for name in subject]
     result = shapsight(command, *given, "--device", device, "--out", tmp_path / "out")
     assert result.exit_code == 1, result.output
@@ -46,7 +52,7 @@ def test_every_command_chooses_the_device_by_itself_unless_told():
         for name, command in ((c.name or c.callback.__name__, c.callback) for c in app.registered_commands)
         if (parameter := inspect.signature(command).parameters.get("device"))
     }
-    assert len(defaults) == 7
+    assert len(defaults) == 8
     assert set(defaults.values()) == {"auto"}
 
 

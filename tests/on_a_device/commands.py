@@ -1,4 +1,4 @@
-"""`evaluate` and `diagnose` on a device without float64 say what they say on the processor."""
+"""`evaluate`, `compare` and `diagnose` on a device without float64 say what they say on the processor."""
 
 import json
 
@@ -34,6 +34,16 @@ def test_a_model_evaluated_on_the_device_predicts_the_same(run, tmp_path):
         shapsight("evaluate", run, "--device", device, "--out", tmp_path / str(device))
     one, two = (pd.read_parquet(tmp_path / str(device) / "predictions.parquet") for device in ("cpu", DEVICE))
     np.testing.assert_allclose(one["predicted_x"], two["predicted_x"], atol=1e-4)
+
+
+def test_models_compared_on_the_device_are_as_far_apart(run, tmp_path):
+    found = []
+    for device in ("cpu", DEVICE):
+        out = tmp_path / str(device)
+        shapsight("compare", run, run, "--roi", "below:16", "--explain", 2, "--device", device, "--out", out)
+        found.append([pd.read_parquet(out / f"{name}_second.parquet") for name in ("errors", "relevance")])
+    for one, two in zip(*found, strict=True):
+        pd.testing.assert_frame_equal(one, two, rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("part", ["look", "why", "strategies", "trust"])

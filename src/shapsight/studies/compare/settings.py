@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from shapsight.studies.shared.option import Option, RoiSpec, Seed
+from shapsight.studies.shared.option import Device, Option, RoiSpec, Seed
 
 
 @dataclass(frozen=True)
@@ -18,3 +18,4 @@ class CompareSettings:
         tuple[str, ...], Option("What the two are called, by comma; by default their folders.")
     ] = ()
     seed: Seed = 0
+    device: Device = "auto"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from shapsight.diagnosis.paired import paired_change
 from shapsight.errors import DataError
+from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
 from shapsight.studies.compare.facts import Compared
 from shapsight.studies.compare.page import compare_page
@@ -48,6 +49,7 @@ def compare(
     settings = CompareSettings() if settings is None else settings
     if len(settings.names) not in (0, 2):
         raise DataError(f"names={','.join(settings.names)!r}: two runs need two names")
+    device = chosen_device(settings.device)
     runs = open_run(first), open_run(second)
     _check(*runs)
     held_out, notes = held_out_of_both(*runs)
@@ -59,6 +61,8 @@ def compare(
         manifest = runs[0].manifest
         # Only explained images need a region: those of all are not drawn.
         material = replace(Material.decoded(manifest, runs[0].bundle.card.input_size, narrator), roi=roi)
+        for run in runs:
+            run.bundle.model.to(device)
         one, two = _outcomes(runs, settings, material, held_out, narrator)
         change = paired_change(one.predictions, two.predictions, manifest.targets, seed=settings.seed)
         save_outcome(one, folder, "_first")
