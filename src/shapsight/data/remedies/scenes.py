@@ -152,6 +152,22 @@ class SwapScene(ScenePaste):
         return (own * image + (1 - own) * self.other_scene(image, roi)).round().to(torch.uint8)
 
 
+class MixScenes(ScenePaste):
+    """A rectangle of another picture's scene pasted outside the region of interest: CutMix of scenes.
+
+        MixScenes(scenes, 0.75)(sample)
+
+    The rectangle has the image's proportions; its share of the area is drawn uniformly, as with CutMix's Beta(1, 1).
+    The target stays, since the region does. Source: Yun et al. 2019 (CutMix), which mixes labels as well.
+    """
+
+    def change(self, image: Pixels, roi: Region) -> Pixels:
+        """Paste the rectangle; it lies inside the image."""
+        side = float(torch.rand(()).sqrt())
+        where = boxes(roi.shape, between=(1, 1), sides=(side, side))
+        return torch.where(where, self.other_scene(image, roi), image)
+
+
 def fill(image: Pixels, scene: Region, kind: str) -> Pixels:
     """An image of the same size that is noise, grey, the scene's mean colour, or the image blurred."""
     if kind == "noise":
@@ -213,6 +229,13 @@ REMEDIES = (
         "swap-scene",
         "pastes the region of interest on the scene of another image, edges feathered",
         make=SwapScene,
+        needs_roi=True,
+        options=("scenes",),
+    ),
+    Remedy(
+        "mix-scenes",
+        "pastes a rectangle of another image's scene outside the region of interest (CutMix, Yun et al. 2019)",
+        make=MixScenes,
         needs_roi=True,
         options=("scenes",),
     ),
