@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.stats import kstest
 from torchvision import tv_tensors
 
 from discs import disc
@@ -16,7 +17,7 @@ from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.data.remedies import REMEDIES, Places, Scenes, read_recipe, sample_of, targets_of
 from shapsight.data.remedies.batches import Draws, RecipeSamples, balance_weights
 from shapsight.data.remedies.geometry import flip
-from shapsight.data.remedies.scenes import EraseScene, SwapScene, feathered, filled_in
+from shapsight.data.remedies.scenes import EraseScene, MixScenes, SwapScene, feathered, filled_in
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.rooms.camera import Camera
 from shapsight.data.rooms.drive import LOOK_AHEAD, Pose, camera_at, drive, target
@@ -206,6 +207,23 @@ def test_a_pasted_region_fades_into_its_new_scene_and_leaves_no_second_track():
     assert (after[14:] == 200).all()
     assert (after[:13] == 40).all()
     assert 40 < after[13] < 200
+
+
+def test_mixed_scenes_are_a_rectangle_of_another_scene_whose_area_is_uniform():
+    roi = torch.zeros(40, 40, dtype=torch.bool)
+    roi[20:24, 20:24] = True
+    image, scene = torch.full((3, 40, 40), 200).byte(), torch.full((3, 40, 40), 40).byte()
+    mixed = MixScenes(Scenes(scene[None], torch.zeros(1, 40, 40).bool(), torch.tensor([0])), 1.0)
+    torch.manual_seed(0)
+    areas = []
+    for _ in range(400):
+        is_new = mixed(sample_of(image, torch.zeros(2), POINT, roi))["image"][0] == 40
+        rows, columns = is_new.any(1).nonzero()[:, 0], is_new.any(0).nonzero()[:, 0]
+        box = torch.zeros_like(roi)
+        box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+        assert torch.equal(is_new, box & ~roi)
+        areas.append(float(box.float().mean()))
+    assert kstest(areas, "uniform").pvalue > 0.01
 
 
 @given(REGIONS)

@@ -23,5 +23,6 @@ REMEDIES = (
         "shows the mirror image of half of the images, with mirrored targets; for symmetric tasks only",
         region="moved",
         make=lambda _: flip(),
+        options=("mirrored",),
     ),
 )

@@ -45,6 +45,11 @@ class Recipe:
         return any(remedy.name == name for remedy in self.remedies)
 
     @property
+    def options(self) -> frozenset[str]:
+        """Which options change what it does."""
+        return frozenset(option for remedy in self.remedies for option in remedy.options)
+
+    @property
     def needs_roi(self) -> bool:
         """Whether it must know the region of interest."""
         return any(remedy.needs_roi for remedy in self.remedies)

@@ -23,6 +23,7 @@ class Remedy:
             "changed".
         make: its transform, given the scenes that can be pasted in; None for what is no change of images.
         needs_roi: whether it must know the region of interest.
+        options: which options change what it does: "scenes", "mirrored", "strength".
     """
 
     name: str
@@ -30,3 +31,4 @@ class Remedy:
     region: Literal["kept", "moved", "changed"] = "kept"
     make: Callable[[Scenes], v2.Transform] | None = None
     needs_roi: bool = False
+    options: tuple[str, ...] = ()

@@ -116,22 +116,20 @@ class EraseObjects(SceneChange):
         return image
 
 
-class SwapScene(SceneChange):
-    """The region of interest pasted on the scene of another picture, with a feathered edge outside the region.
-
-        SwapScene(scenes, 0.75)(sample)
-
-    What the other picture's own region hides is filled in from around it, and it is mirrored half of the time.
-    """
+class ScenePaste(SceneChange):
+    """A change that pastes in scenes of other pictures."""
 
     def __init__(self, scenes: Scenes, share: float = 0.75) -> None:
         super().__init__(share)
         if not len(scenes.images):
-            raise DataError("swap-scene needs pictures whose scenes can be pasted in, and there is none")
+            raise DataError("there is no picture whose scene could be pasted in")
         self.scenes = scenes
 
-    def change(self, image: Pixels, roi: Region) -> Pixels:
-        """Blend from the image at the edge of its region to the other scene."""
+    def other_scene(self, image: Pixels, roi: Region) -> Pixels:
+        """The scene of a picture at random, mirrored half of the time.
+
+        What the picture's own region hides is filled in from around it.
+        """
         scene, hidden = self.scenes.draw()
         if scene.shape != image.shape:
             raise DataError(
@@ -139,10 +137,35 @@ class SwapScene(SceneChange):
             )
         if torch.rand(()) < 0.5:
             scene, hidden = v2f.horizontal_flip(scene), v2f.horizontal_flip(hidden)
-        if (hidden & ~roi).any():
-            scene = filled_in(scene, hidden)
+        return filled_in(scene, hidden) if (hidden & ~roi).any() else scene
+
+
+class SwapScene(ScenePaste):
+    """The region of interest pasted on the scene of another picture, with a feathered edge outside the region.
+
+    SwapScene(scenes, 0.75)(sample)
+    """
+
+    def change(self, image: Pixels, roi: Region) -> Pixels:
+        """Blend from the image at the edge of its region to the other scene."""
         own = feathered(roi, max(1, round(roi.shape[1] * FEATHER)))
-        return (own * image + (1 - own) * scene).round().to(torch.uint8)
+        return (own * image + (1 - own) * self.other_scene(image, roi)).round().to(torch.uint8)
+
+
+class MixScenes(ScenePaste):
+    """A rectangle of another picture's scene pasted outside the region of interest: CutMix of scenes.
+
+        MixScenes(scenes, 0.75)(sample)
+
+    The rectangle has the image's proportions; its share of the area is drawn uniformly, as with CutMix's Beta(1, 1).
+    The target stays, since the region does. Source: Yun et al. 2019 (CutMix), which mixes labels as well.
+    """
+
+    def change(self, image: Pixels, roi: Region) -> Pixels:
+        """Paste the rectangle; it lies inside the image."""
+        side = float(torch.rand(()).sqrt())
+        where = boxes(roi.shape, between=(1, 1), sides=(side, side))
+        return torch.where(where, self.other_scene(image, roi), image)
 
 
 def fill(image: Pixels, scene: Region, kind: str) -> Pixels:
@@ -207,6 +230,14 @@ REMEDIES = (
         "pastes the region of interest on the scene of another image, edges feathered",
         make=SwapScene,
         needs_roi=True,
+        options=("scenes",),
+    ),
+    Remedy(
+        "mix-scenes",
+        "pastes a rectangle of another image's scene outside the region of interest (CutMix, Yun et al. 2019)",
+        make=MixScenes,
+        needs_roi=True,
+        options=("scenes",),
     ),
     Remedy(
         "erase-scene",

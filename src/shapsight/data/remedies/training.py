@@ -19,5 +19,6 @@ LOSS = (
         "right-reasons",
         "adds to the loss the squared gradients of the outputs by pixels outside the region (Ross et al. 2017)",
         needs_roi=True,
+        options=("strength",),
     ),
 )

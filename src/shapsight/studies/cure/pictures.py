@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,26 +69,18 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Fi
         raise DataError("error_share_plot needs the scene's shares: explain images with a region of interest")
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    for row in known.to_dict("records"):
-        is_usual = row["recipe"] == baseline
-        colour = style.SERIES[1] if is_usual else style.SERIES[0]
-        spread = [
-            np.array([[row[n] - row[f"{n}_low"]], [row[f"{n}_high"] - row[n]]]).clip(min=0)
-            for n in ("scene_share", "error")
-        ]
-        axes.errorbar(
-            row["scene_share"],
-            row["error"],
-            xerr=spread[0],
-            yerr=spread[1],
-            color=colour,
-            alpha=0.35,
-            linewidth=1,
-        )
-        axes.plot(
-            row["scene_share"], row["error"], marker="s" if is_usual else "o", markersize=6, color=colour, linestyle="",
-            zorder=3,
-        )  # fmt: skip
+    is_usual = known["recipe"] == baseline
+    for rows, colour, marker in (
+        (known[~is_usual], style.SERIES[0], "o"),
+        (known[is_usual], style.SERIES[1], "s"),
+    ):
+        share, error = rows["scene_share"], rows["error"]
+        spread: dict[str, Any] = {
+            f"{axis}err": np.abs([rows[f"{name}_{end}"] - rows[name] for end in ("low", "high")])
+            for axis, name in (("x", "scene_share"), ("y", "error"))
+        }
+        axes.errorbar(share, error, **spread, fmt="none", ecolor=colour, alpha=0.35, linewidth=1)
+        axes.plot(share, error, marker=marker, markersize=6, color=colour, linestyle="", zorder=3)
     _label(axes, known)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylim(bottom=0)

@@ -34,8 +34,7 @@ from shapsight.studies.shared.store import digest, kept
 from shapsight.studies.tasks.task import task_of
 
 FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
-# Options of one remedy, which the results of others do not depend on.
-OPTIONS = {"scenes": "swap-scene", "mirrored": "flip", "strength": "right-reasons"}
+OPTIONS = {"scenes", "mirrored", "strength"}  # of some remedies; the results of others do not depend on them
 
 
 @dataclass(frozen=True)
@@ -72,9 +71,8 @@ class Trial:
 
     def path(self, folder: Path, budget: TrialBudget, manifest: Manifest) -> Path:
         """Where its result is kept; a change of the budget or the data is another place."""
-        recipe = read_recipe(self.recipe)
-        used = asdict(budget) | {"device": None}
-        used |= {option: None for option, remedy in OPTIONS.items() if not recipe.has(remedy)}
+        of_others = OPTIONS - read_recipe(self.recipe).options
+        used = asdict(budget) | dict.fromkeys({"device", *of_others})
         truth = manifest.targets or ("label",)
         data = manifest.table[["path", "environment", *truth]].to_dict("list")
         parts = [asdict(self), used, [digest(data)]]

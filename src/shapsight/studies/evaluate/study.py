@@ -74,26 +74,18 @@ def manifest_for(
     seed: int,
 ) -> Manifest:
     """A run's own dataset, or another one read in the same way. Raises `DataError` if it holds other outputs."""
-    manifest = Manifest.load(folder) if data is None else _read(folder, data, card, options, narrator, seed)
+    if data is None:
+        manifest = Manifest.load(folder)
+    else:
+        changes = task_of(card).reading(card, arguments_of(options)["scales"])
+        changes |= {"task": card.task, "for_training": False}
+        manifest = read(data, _as_before(folder, options), narrator, seed=seed, **changes)
     if manifest.output_names != card.output_names:
         raise DataError(
             f"the model of {folder} predicts {', '.join(card.output_names)}, the data hold "
             f"{', '.join(manifest.output_names)}"
         )
     return manifest
-
-
-def _read(
-    folder: Path,
-    data: str | os.PathLike[str],
-    card: Card,
-    options: DataOptions,
-    narrator: Narrator,
-    seed: int,
-) -> Manifest:
-    changes = task_of(card).reading(card, arguments_of(options)["scales"])
-    changes |= {"task": card.task, "for_training": False}
-    return read(data, _as_before(folder, options), narrator, seed=seed, **changes)
 
 
 def _as_before(folder: Path, options: DataOptions) -> DataOptions:

@@ -73,25 +73,27 @@ def train(
         progress=progress,
     )
     was_interrupted = training.stopped == "interrupted"
-    notes = training.notes
     if not settings.references_drawn and not was_interrupted:
-        with narrator.step("Choosing references among the training images") as report:
-            bundle, more = with_chosen_references(
-                training.bundle,
-                manifest,
-                material.images,
-                settings.references,
-                seed=settings.seed,
-                progress=report,
-            )
-        training, notes = replace(training, bundle=bundle), (*notes, *more)
-    for sentence in notes:
+        training = _with_references(training, settings, material, narrator)
+    for sentence in training.notes:
         narrator.note(sentence)
     if save_to is not None:
         training.bundle.save(save_to)
     if was_interrupted:
         raise KeyboardInterrupt
     return training
+
+
+def _with_references(
+    training: TrainingResult, settings: TrainingSettings, material: Material, narrator: Narrator
+) -> TrainingResult:
+    """With references that were chosen."""
+    count, seed = settings.references, settings.seed
+    with narrator.step("Choosing references among the training images") as report:
+        bundle, notes = with_chosen_references(
+            training.bundle, material.manifest, material.images, count, seed=seed, progress=report
+        )
+    return replace(training, bundle=bundle, notes=(*training.notes, *notes))
 
 
 def predicted(name: str, bundle: Bundle, material: Material, narrator: Narrator, *, seed: int = 0) -> Judged:

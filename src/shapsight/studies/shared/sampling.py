@@ -54,18 +54,14 @@ def spread_over_environments(
 
 
 def _choose(group: pd.DataFrame, count: int, target: str, generator: np.random.Generator) -> pd.DataFrame:
-    error = (group[f"predicted_{target}"] - group[target]).abs()
-    why: dict[object, str] = {}
-    picks = [
-        (group[target].idxmin(), "leftmost target"),
-        (group[target].idxmax(), "rightmost target"),
-        *((index, "largest error") for index in error.sort_values(ascending=False).index),
-    ]
-    to_look_at = min(count, max(3, count // 2))
-    for index, reason in picks:
-        if len(why) < to_look_at:
-            why.setdefault(index, reason)
-    rest = [index for index in group.index if index not in why]
-    for index in generator.permutation(rest)[: count - len(why)]:
-        why[index] = "drawn at random"
-    return group.loc[list(why)].assign(why=list(why.values()))
+    error = (group[f"predicted_{target}"] - group[target]).abs().sort_values(ascending=False)
+    ranked = pd.Series(
+        ["leftmost target", "rightmost target", *["largest error"] * len(group)],
+        index=[group[target].idxmin(), group[target].idxmax(), *error.index],
+    )
+    ranked = ranked[~ranked.index.duplicated()]
+    chosen = ranked.iloc[: min(count, max(3, count // 2))]
+    rest = group.index.difference(chosen.index, sort=False)
+    drawn = generator.permutation(rest.to_numpy(copy=True))[: count - len(chosen)]
+    why = pd.concat([chosen, pd.Series("drawn at random", index=drawn)])
+    return group.loc[why.index].assign(why=why)

@@ -18,7 +18,7 @@ def count(number: int, noun: str) -> str:
 def labelled(said: Mapping[str, str | Sequence[str]]) -> list[str]:
     """Lines for the terminal, each with a label; further lines of one label stand below its first."""
     return [
-        f"{'' if number else label:<11}{line}"
+        f"{'' if number else label:<10} {line}"
         for label, lines in said.items()
         for number, line in enumerate([lines] if isinstance(lines, str) else lines)
     ]
