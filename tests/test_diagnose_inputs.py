@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from discs import write_discs
 from shapsight.cli import app
 from shapsight.studies.diagnose import explanations
-from shapsight.studies.diagnose.explanations import KeptExplanations
+from shapsight.studies.diagnose.explanations import StoredExplanations
 from shapsight.studies.diagnose.rows import choose_rows
 
 TRAINED = [
@@ -62,7 +62,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def test_a_second_call_goes_on_in_the_middle_of_the_explanations(run: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(explanations, "CHUNK", 5)
     explained: list[int] = []
-    real = KeptExplanations._add
+    real = StoredExplanations._add
 
     def stopping(kept, images, *rest):
         if len(explained) == 1:
@@ -71,10 +71,10 @@ def test_a_second_call_goes_on_in_the_middle_of_the_explanations(run: Path, monk
         real(kept, images, *rest)
 
     command = ["diagnose", run, "--roi", "below:16", *QUICK, "--only", "strategies"]
-    monkeypatch.setattr(KeptExplanations, "_add", stopping)
+    monkeypatch.setattr(StoredExplanations, "_add", stopping)
     assert shapsight(*command).exit_code == 130
     monkeypatch.setattr(
-        KeptExplanations,
+        StoredExplanations,
         "_add",
         lambda kept, images, *rest: explained.append(len(images)) or real(kept, images, *rest),
     )

@@ -36,10 +36,10 @@ class Identity:
     method: str = "DeepSHAP"
 
 
-class KeptExplanations:
+class StoredExplanations:
     """A folder of explanations of one model, to which images are added as they are explained.
 
-        kept = KeptExplanations(folder, bundle, ("x",), references=50)
+        kept = StoredExplanations(folder, bundle, ("x",), references=50)
         kept.explain(images, paths, report)       # goes on where it was stopped; (images, 1, 3, size, size)
 
     `outputs` are targets; without any, the class that each image is taken for is explained. An image is known by its

@@ -35,15 +35,14 @@ class Patches:
         labels: each pixel's number among them.
         ranking: one row a patch and environment: `environment, rank, row, column, place, images, value` (mean absolute
             value over images), `share` of what all patches of the scene have.
-        region, scene: mean absolute value of the region, and of all patches of the scene together.
+        scene_share: the mean absolute value of all patches of the scene, over that of scene and region.
     """
 
     images: Int[ndarray, "images"]
     values: Float[ndarray, "images patches"]
     labels: Int[ndarray, "images height width"]
     ranking: pd.DataFrame
-    region: float
-    scene: float
+    scene_share: float
 
 
 def rank_patches(
@@ -100,8 +99,9 @@ def _ranked(
                     "share": float(means[patch] / total) if total > 0 else np.nan,
                 }
             )
-    region = float(np.abs(values[:, 0]).mean())
-    return Patches(images, values, labels, pd.DataFrame(records), region, float(sizes.sum(1).mean()))
+    scene, region = float(sizes.sum(1).mean()), float(np.abs(values[:, 0]).mean())
+    share = scene / (scene + region) if scene + region > 0 else np.nan
+    return Patches(images, values, labels, pd.DataFrame(records), share)
 
 
 def place_of(row: int, column: int, grid: tuple[int, int]) -> str:
