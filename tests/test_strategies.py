@@ -15,8 +15,8 @@ from shapsight.diagnosis.strategies import (
     number_of_clusters,
     strategy_table,
 )
+from shapsight.drawing.strategies import Member, strategies_plot, strategy_map
 from shapsight.errors import DataError
-from shapsight.studies.diagnose.strategies.pictures import Member, strategies_plot, strategy_map
 from shapsight.studies.diagnose.strategies.study import strategies
 from stickers import TRAINED, UNSEEN, Planted, planted, with_sticker
 

@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from shapsight.diagnosis.faithfulness.affordable import EXACT_WORK, affordable, work_of
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.diagnose.trust.exact import EXACT_WORK, affordable, work_of
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.trust.specimen import Effort, Measured, Specimen
 from shapsight.studies.diagnose.trust.study import STEPS, checks_of, level_of, trust

@@ -22,13 +22,13 @@ from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.rows import choose_rows
 from shapsight.studies.diagnose.settings import NO_ROI, DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts
 from shapsight.studies.evaluate.study import manifest_for
 from shapsight.studies.shared.analysis import measure
 from shapsight.studies.shared.error_words import count
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.sampling import choose_held_out
 from shapsight.studies.shared.trained_run import TrainedRun
 from shapsight.studies.shared.treatment import region_masks
 
@@ -72,7 +72,7 @@ def examine(
     with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
         predictions = predict_table(bundle, manifest, images)
         errors = measure(predictions, manifest, seed=settings.seed)
-    rows, notes = choose_rows(predictions, settings.images, seed=settings.seed)
+    rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
     roi = None if settings.roi == NO_ROI else settings.roi or run.roi
     masks = None if roi is None else region_masks(read_roi(roi), rows, size)
     more = [*_one_environment(manifest), *_constant(predictions, bundle), *_regions(masks, roi)]

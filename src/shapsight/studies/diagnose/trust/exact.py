@@ -5,25 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
 from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.regions import RegionShap
 from shapsight.diagnosis.exact_parts import AGREE
+from shapsight.diagnosis.faithfulness.affordable import LEAST_WORK, affordable, work_of
 from shapsight.diagnosis.faithfulness.agreement import against_exact, exact_agreement
 from shapsight.diagnosis.faithfulness.completeness import completeness
 from shapsight.drawing.style import number
 from shapsight.studies.diagnose.case import Report
 from shapsight.studies.diagnose.trust.facts import TrustFacts
-from shapsight.studies.diagnose.trust.specimen import GRIDS, Check, Measured, Specimen, Step
+from shapsight.studies.diagnose.trust.specimen import Check, Measured, Specimen, Step
 from shapsight.studies.shared.contributions import contributions_of
 from shapsight.studies.shared.error_words import count
-
-# Floating-point operations that exact values may take in all: some 25 seconds on two cores.
-EXACT_WORK = 9e12
-LEAST_WORK = 2e8  # of a forward pass: that of a small network costs more than its operations
 
 
 def _completeness(specimen: Specimen, into: Measured, _report: Report) -> None:
@@ -75,30 +68,6 @@ def _exact(specimen: Specimen, into: Measured, report: Report) -> None:
             f"Exact Shapley values are of {regions} regions: of 12 they take {4096 * versions:,} forward passes an "
             "image, which would take long. regions=12 computes them."
         )
-
-
-def affordable(work: float, images: int, regions: int | None = None) -> tuple[tuple[int, int], int]:
-    """A grid and a number of images whose exact values the model's cost allows, the finest grid first.
-
-    work: floating-point operations of one forward pass.
-    """
-    for grid in GRIDS:
-        players = grid[0] * grid[1]
-        if regions is not None and players != regions:
-            continue
-        for some in range(images, 0 if images == 1 else 1, -1):
-            if regions is not None or some * 2**players * work <= EXACT_WORK:
-                return grid, some
-    return GRIDS[-1], min(images, 2)
-
-
-def work_of(model: nn.Module, image: Tensor) -> float:
-    """Floating-point operations of one forward pass, as PyTorch counts them: the same on every machine."""
-    counter = FlopCounterMode(display=False)
-    device = next(model.parameters()).device
-    with torch.no_grad(), counter:
-        model(image.to(device))
-    return float(counter.get_total_flops())
 
 
 def _parts(specimen: Specimen, into: Measured, report: Report) -> None:

@@ -16,7 +16,7 @@ class TrustFacts(Facts):
     """What every measure found, and how many checks that passes. NaN, and null in JSON, where it is not defined.
 
     Attributes
-        images, few: how many images were specimen, and how many of them were explained again.
+        images, few: how many images were tested, and how many of them were explained again.
         completeness_of_change, completeness_gap: the largest gap, over the largest change and over |attribution|.
         deletion_ratio, insertion_ratio: how far the prediction moves in the order of the attributions over how far in
             random orders; above 1, below 1 are good.

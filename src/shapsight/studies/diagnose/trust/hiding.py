@@ -8,9 +8,21 @@ import numpy as np
 import pandas as pd
 
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.diagnosis.faithfulness.curves import Order, area_under, games_of, removal_curves
-from shapsight.diagnosis.faithfulness.infidelity import hidden_effects, infidelity_per_image
-from shapsight.diagnosis.intervals import mean_with_interval, ratio_with_interval
+from shapsight.diagnosis.faithfulness.curves import (
+    RESAMPLES,
+    Order,
+    beside_random,
+    flipping_gaps,
+    games_of,
+    removal_curves,
+    with_moved,
+)
+from shapsight.diagnosis.faithfulness.infidelity import (
+    hidden_effects,
+    infidelity_per_image,
+    relative_infidelity,
+)
+from shapsight.diagnosis.intervals import mean_with_interval
 from shapsight.drawing.faithfulness import of_first_output
 from shapsight.drawing.style import number
 from shapsight.studies.diagnose.case import Report
@@ -19,7 +31,6 @@ from shapsight.studies.diagnose.trust.specimen import Check, Measured, Specimen,
 from shapsight.studies.diagnose.trust.words import between
 
 ABSENT = 2  # references that stand for what is hidden, where values against references are tested
-RESAMPLES = 2000
 
 
 def _curves(specimen: Specimen, into: Measured, report: Report) -> None:
@@ -33,47 +44,17 @@ def _curves(specimen: Specimen, into: Measured, report: Report) -> None:
             removal_curves(games, specimen.explanation, order=order, steps=specimen.effort.steps, seed=seed)
         )
         report(done, len(orders))
-    curves = _with_moved(pd.concat(parts, ignore_index=True), is_regression)
+    curves = with_moved(pd.concat(parts, ignore_index=True), is_regression=is_regression)
     into.tables["curves"] = curves
-    gaps = _flipping_gaps(curves)
+    gaps = flipping_gaps(curves)
     mine = of_first_output(gaps)["gap"].to_numpy(float)
     into.facts = replace(
         into.facts,
-        deletion_ratio=_beside_random(curves, "deletion", seed),
-        insertion_ratio=_beside_random(curves, "insertion", seed),
+        deletion_ratio=beside_random(curves, "deletion", seed=seed),
+        insertion_ratio=beside_random(curves, "insertion", seed=seed),
         flipping_gap=Estimate(*mean_with_interval(mine, np.random.default_rng(seed), resamples=RESAMPLES)),
         flipping_right=float((gaps["gap"] > 0).mean()),
     )
-
-
-def _with_moved(curves: pd.DataFrame, is_regression: bool) -> pd.DataFrame:
-    """Beside the curves how far the prediction has moved: its distance, or by how much the probability fell."""
-    if is_regression:
-        return curves.drop(columns=["probability"]).assign(moved=curves["distance"])
-    whole = curves[(curves["curve"] == "deletion") & (curves["share"] == 0) & (curves["order"] == "value")]
-    full = whole.set_index(["image", "output"])["probability"].rename("full")
-    joined = curves.join(full, on=["image", "output"])
-    return curves.assign(moved=joined["full"] - joined["probability"])
-
-
-def _beside_random(curves: pd.DataFrame, curve: str, seed: int) -> Estimate:
-    """The area beside that of random orders, each output on the scale of these: a ratio, which has no unit."""
-    order = "size" if "size" in set(curves["order"]) else "value"
-    areas = area_under(curves, "moved")
-    table = areas[areas["curve"] == curve].pivot_table(
-        index=["image", "output"], columns="order", values="area", sort=False
-    )
-    scale = table.groupby("output")["random"].transform("mean")
-    sums = table.div(scale.where(scale > 0), axis=0).groupby("image").sum()
-    ours, random = (sums[name].to_numpy(float) for name in (order, "random"))
-    return Estimate(*ratio_with_interval(ours, random, np.random.default_rng(seed), resamples=RESAMPLES))
-
-
-def _flipping_gaps(curves: pd.DataFrame) -> pd.DataFrame:
-    """How much higher an output stays if its most relevant blocks go last instead of first."""
-    areas = area_under(curves[curves["order"] == "value"], "prediction")
-    table = areas.pivot_table(index=["image", "output"], columns="curve", values="area", sort=False)
-    return (table["insertion"] - table["deletion"]).reset_index(name="gap")
 
 
 def _infidelity(specimen: Specimen, into: Measured, report: Report) -> None:
@@ -84,20 +65,11 @@ def _infidelity(specimen: Specimen, into: Measured, report: Report) -> None:
     )
     table = infidelity_per_image(hidden)
     into.tables |= {"hidden": hidden, "infidelity": table}
-    # All images together, so that one whose prediction hardly changes does not decide; mean over outputs.
-    squares = hidden.assign(
-        missed=(hidden["attributed"] - hidden["changed"]) ** 2,
-        chance=(hidden["shuffled"] - hidden["changed"]) ** 2,
-        whole=hidden["changed"] ** 2,
-    )
-    sums = squares.groupby("output")[["missed", "chance", "whole"]].sum()
-    if len(sums) == squares["image"].nunique():  # each image its own class, in one unit
-        sums = sums.sum().to_frame().T
-    sums = sums[sums["whole"] > 0]
+    relative, shuffled = relative_infidelity(hidden)
     into.facts = replace(
         into.facts,
-        infidelity_relative=float((sums["missed"] / sums["whole"]).mean()),
-        infidelity_shuffled=float((sums["chance"] / sums["whole"]).mean()),
+        infidelity_relative=relative,
+        infidelity_shuffled=shuffled,
         effect_correlation=float(table["correlation"].median()),
     )
     report(1, 1)

@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.explanation import Explanation
+from shapsight.diagnosis.faithfulness.affordable import GRIDS
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case, Report
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.shared.sampling import spread_over_environments
-
-# What exact values divide an image into: the first that can be afforded.
-GRIDS = ((3, 4), (2, 5), (2, 4), (2, 3))
 
 
 @dataclass(frozen=True)

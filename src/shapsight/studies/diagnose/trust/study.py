@@ -38,7 +38,7 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings[Figur
 
     Options are the fields of `Effort`; facts are those of `TrustFacts`.
     Tables: completeness, curves, hidden, infidelity, sensitivity, randomisation, agreement, regions, exact, absence,
-    parts; `image` counts the images specimen, whose rows the table `images` names.
+    parts; `image` counts the images tested, whose rows the table `images` names.
     Raises `ExplainerError` for an explanation of another model than the case's.
     """
     specimen = Specimen.of(case, Effort(**options))

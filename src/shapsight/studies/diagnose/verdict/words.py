@@ -13,6 +13,8 @@ from shapsight.studies.diagnose.verdict.facts import ErrorFacts
 from shapsight.studies.diagnose.why.facts import WhyFacts
 from shapsight.studies.shared.facts import Fact, Facts
 
+ENDS = ("_low", "_high")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -22,11 +24,11 @@ class Evidence:
     facts: Mapping[str, Fact]
 
     @classmethod
-    def of(cls, sentence: str, part: str, facts: Facts, *names: str, intervals: str = "") -> Self:
-        """With these facts, and those of `intervals` (names with blanks between them) with both ends."""
+    def of(cls, sentence: str, part: str, facts: Facts, *names: str) -> Self:
+        """With these facts; a star after a name stands for its interval: "scene_share*"."""
         flat = facts.to_json()
-        ends = [f"{name}{end}" for name in intervals.split() for end in ("", "_low", "_high")]
-        return cls(sentence, {f"{part}.{name}": flat[name] for name in (*names, *ends)})
+        said = [f"{name.rstrip('*')}{end}" for name in names for end in ("", *ENDS * name.endswith("*"))]
+        return cls(sentence, {f"{part}.{name}": flat[name] for name in said})
 
 
 def errors(found: ErrorFacts) -> Evidence | None:
@@ -51,8 +53,7 @@ def errors(found: ErrorFacts) -> Evidence | None:
             f"against {home.value:.2g}{between})."
         )
     return Evidence.of(
-        said, "errors", found, "home", "home_images", "worst", "worst_images", "ratio",
-        intervals="home_error worst_error",
+        said, "errors", found, "home", "home_error*", "home_images", "worst", "worst_error*", "worst_images", "ratio"
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def contributions(look: LookFacts) -> Evidence | None:
         share, knows = place.scene_share, place.scene_knows
         if not share.is_known:
             continue
-        names += [f"scene_share_{name}{end}" for end in ("", "_low", "_high")]
+        names.append(f"scene_share_{name}*")
         shares.append(f"{share.value:.0%} {where}{share.in_brackets('.0%')}")
         if knows.is_known:
             names.append(f"scene_knows_{name}")
@@ -111,6 +112,5 @@ def interventions(why: WhyFacts) -> Evidence | None:
         f"region of interest moves it by {why.region_change.value:.2g}{part}."
     )
     return Evidence.of(
-        said, "why", why, "scene_flips", "region_change", "control_change",
-        intervals="scene_change scene_share harm",
+        said, "why", why, "scene_change*", "scene_flips", "region_change", "control_change", "scene_share*", "harm*"
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from shapsight.diagnosis.changes import Effects
+from shapsight.diagnosis.changes import together
 from shapsight.diagnosis.estimate import NOT_MEASURED, UNKNOWN, Estimate
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.intervals import mean_with_interval
@@ -86,8 +85,8 @@ def facts_of(answers: Answers) -> WhyFacts:
     """The facts of the first target, or of the label."""
     swaps, target = answers.swaps, next(iter(answers.effects))
     manifest, effects = swaps.case.manifest, answers.effects[target]
-    scene, region = _together(effects, MIXED_SAME, MIXED_RAND), _together(effects, REGION_SAME, REGION_RAND)
-    control, same, rand = effects[CONTROL], _together(effects, MIXED_SAME), _together(effects, MIXED_RAND)
+    scene, region = together(effects, MIXED_SAME, MIXED_RAND), together(effects, REGION_SAME, REGION_RAND)
+    control, same, rand = effects[CONTROL], together(effects, MIXED_SAME), together(effects, MIXED_RAND)
     shares = answers.crossing.shares[answers.crossing.shares["target"] == target]
     whole = shares[shares["environment"] == EVERY].iloc[0]
     single = shares[shares["environment"] != EVERY]
@@ -127,20 +126,6 @@ def facts_of(answers: Answers) -> WhyFacts:
         top_patch_share=UNKNOWN if top is None else float(top["share"]),
         patches_scene=UNKNOWN if patches is None else patches.scene_share,
     )
-
-
-def _together(effects: Mapping[str, Effects], *variants: str) -> Effects:
-    """The mean over variants, image by image, of those that an image has."""
-    nothing = np.full((1, len(effects[ORIGINAL].change)), np.nan)
-    there = [effects[name] for name in variants if name in effects]
-
-    def mean(name: str) -> Float[ndarray, "images"]:
-        values = np.stack([getattr(effect, name) for effect in there]) if there else nothing
-        known = ~np.isnan(values)
-        total = np.where(known, values, 0).sum(0)
-        return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
-
-    return Effects(mean("change"), mean("flips"), mean("error"))
 
 
 def _mean(values: Float[ndarray, "images"]) -> Estimate:

@@ -1,4 +1,4 @@
-"""Which places of the scene matter most: exact questions of a black box, patch by patch."""
+"""Which places of the scene matter most, from the Shapley values of its patches."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from shapsight.attribution.explain import EightBitModel
-from shapsight.attribution.regions import RegionShap
-from shapsight.attribution.shared.outputs import Outputs, TopK
-from shapsight.attribution.shared.progress import Report
 from shapsight.diagnosis.groups import EVERY
-from shapsight.diagnosis.interventions import scene_patches
-from shapsight.studies.diagnose.why.swaps import Swapping
 
-BLUR = 4  # a hidden patch becomes a blur of a quarter of the width; a fill from its neighbours would tell of them
 ROWS, COLUMNS = (
     ("top", "upper middle", "lower middle", "bottom"),
     ("left", "centre left", "centre right", "right"),
@@ -30,7 +22,7 @@ class Patches:
     """RegionSHAP values of the patches of some scenes.
 
     Attributes
-        images: positions among the swapped rows.
+        images: which they are, by their positions.
         values: of the region of interest first, then of each patch of the grid; 0 for a patch that is all region.
         labels: each pixel's number among them.
         ranking: one row a patch and environment: `environment, rank, row, column, place, images, value` (mean absolute
@@ -45,39 +37,15 @@ class Patches:
     scene_share: float
 
 
-def rank_patches(
-    swaps: Swapping, images: Int[ndarray, "images"], grid: tuple[int, int], evaluations: int, report: Report
+def ranked_patches(
+    images: Int[ndarray, "images"],
+    values: Float[ndarray, "images patches"],
+    labels: Int[ndarray, "images height width"],
+    environments: ndarray,
+    grid: tuple[int, int],
 ) -> Patches:
-    """Shapley values of the region and of the patches of a grid of the scene, for the first target or the class said.
-
-    A hidden patch is blurred.
-    """
-    bundle, targets = swaps.case.bundle, swaps.case.targets
-    model = EightBitModel(bundle.model, bundle.card.mean, bundle.card.std).eval()
-    pixels, masks = swaps.pieces.images[torch.from_numpy(images)], swaps.pieces.masks.numpy()[images]
-    labels = scene_patches(masks, *grid)
-    values = np.zeros((len(images), 1 + grid[0] * grid[1]))
-    side = max(2, pixels.shape[-1] // BLUR)
-    masker = f"blur({side},{side})"
-    outputs: Outputs = [targets[0]] if targets else TopK(1)
-    for number in range(len(images)):
-        # Numbers of patches that are all region are left out, so that the others count on from 0.
-        present, compact = np.unique(labels[number], return_inverse=True)
-        explainer = RegionShap(
-            model, masker, compact.reshape(labels[number].shape), "kernel", max_evals=evaluations,
-            output_names=bundle.card.output_names, seed=swaps.case.seed,
-        )  # fmt: skip
-        found = explainer.by_region(pixels[number : number + 1], outputs)
-        values[number, present] = found.values[0, 0].cpu().double().numpy()
-        report(number + 1, len(images))
-    return _ranked(swaps, images, values, labels, grid)
-
-
-def _ranked(
-    swaps: Swapping, images: ndarray, values: ndarray, labels: ndarray, grid: tuple[int, int]
-) -> Patches:
+    """The patches of a grid in each environment and in all, the largest mean absolute value first."""
     sizes = np.abs(values[:, 1:])
-    environments = swaps.environments[images]
     records = []
     for place in dict.fromkeys((*environments, EVERY)):
         rows = (environments == place) | (place == EVERY)
