@@ -31,7 +31,7 @@ def test_the_explanations_of_a_model_that_finds_the_square_are_trusted(of_regres
     findings, _ = of_regression
     facts = findings.facts
     assert facts.level == "good", facts
-    assert facts.checks == 10
+    assert facts.checks == 11
     assert facts.deletion_ratio.value > 1 > facts.insertion_ratio.value
     assert facts.completeness_of_change < 1e-4
     assert findings.part == "trust"
@@ -42,7 +42,7 @@ def test_facts_are_flat_json_and_every_sentence_is_of_these_numbers(of_regressio
     written = json.dumps(findings.facts.to_json(), allow_nan=False)
     assert TrustFacts.from_json(json.loads(written)) == findings.facts
     text = " ".join(findings.sentences)
-    assert f"pass {findings.facts.checks_passed} of 10 checks on 6 images" in text
+    assert f"pass {findings.facts.checks_passed} of 11 checks on 6 images" in text
     assert "nan" not in text.lower()
     assert findings.left_out == ()
 
@@ -58,7 +58,7 @@ def test_there_is_a_table_and_a_picture_of_every_measure(of_regression):
     findings, _ = of_regression
     assert set(findings.tables) == set(
         "images completeness curves hidden infidelity sensitivity randomisation agreement regions exact "
-        "absence parts".split()
+        "absence parts occlusion".split()
     )
     assert len(findings.figures) == 7
     for figure in findings.figures.values():
@@ -82,6 +82,7 @@ def test_values_at_the_wrong_places_are_not_trusted(kind):
     assert facts.level == "weak", facts
     assert "deletion" in facts.failed_checks
     assert "exact values" in facts.failed_checks
+    assert "occlusion sensitivity" in facts.failed_checks
 
 
 def test_several_targets_and_classes_are_tested_output_by_output():
@@ -148,9 +149,7 @@ def test_a_measure_that_cannot_be_taken_is_left_out_and_the_others_are_there():
     assert sum("could not be measured" in said for said in findings.left_out) == 2
     assert "larger than the image" in findings.left_out[0]
     # What is compared as values hides behind the references, and needs no masker.
-    assert {"infidelity", "sensitivity", "randomisation", "agreement", "exact", "parts"} <= set(
-        findings.tables
-    )
+    assert {"infidelity", "occlusion", "sensitivity", "agreement", "exact", "parts"} <= set(findings.tables)
     assert not {"curves", "absence"} & set(findings.tables)
     assert "Agreement of methods, and exact values" in findings.figures
     assert np.isfinite(findings.facts.exact_correlation) and np.isnan(findings.facts.absence_correlation)

@@ -24,6 +24,7 @@ class TrustFacts(Facts):
             flipping_right: in which share of the cases it is.
         infidelity_relative, infidelity_shuffled: squared error of foretold effects over that of saying 0; of the same
             blocks at random places. effect_correlation: of foretold and actual effects, median over images.
+        occlusion_correlation: of what a sliding patch is attributed and what hiding it changes, by rank, mean.
         max_sensitivity, max_sensitivity_blocks: relative change under noise, median over images.
         randomised_correlation, randomised_absolute, randomised_ssim: similarity to the original with all layers
             randomised, mean.
@@ -49,6 +50,7 @@ class TrustFacts(Facts):
     infidelity_relative: float = UNKNOWN
     infidelity_shuffled: float = UNKNOWN
     effect_correlation: float = UNKNOWN
+    occlusion_correlation: float = UNKNOWN
     max_sensitivity: float = UNKNOWN
     max_sensitivity_blocks: float = UNKNOWN
     randomised_correlation: float = UNKNOWN
