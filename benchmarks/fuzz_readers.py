@@ -36,10 +36,9 @@ from shapsight.models.weights import read_state
 from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.study import budget_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
-from shapsight.studies.diagnose.case import Findings
-from shapsight.studies.diagnose.kept_findings import keep, read_kept
+from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
+from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.explain.explained_model import class_names
-from shapsight.studies.shared.material import photographs
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.trained_run import open_run
 
@@ -521,14 +520,14 @@ def _read_run(case: Case) -> object:
 
 def _make_findings(folder: Path) -> None:
     table = pd.DataFrame({"environment": ["a", "b"], "error": [0.1, 0.2]})
-    findings = Findings("look", {"errors": table}, {"share": 0.5}, ("It looks there.",), {}, ())
-    keep(findings, folder / "look", "key", 1.0)
+    findings = Findings("look", {"errors": table}, LookFacts("x"), ("It looks there.",))
+    write_findings(findings, folder / "look", "key", 1.0)
     save_trial(table, folder / "cell.parquet")
 
 
 def _read_findings(case: Case) -> object:
     """What cannot be read is made again, so nothing is refused."""
-    return read_kept(case.folder / "look", "key"), kept_trial(case.folder / "cell.parquet")
+    return read_findings(case.folder / "look", "key", LookFacts), kept_trial(case.folder / "cell.parquet")
 
 
 def _make_class_names(folder: Path) -> None:

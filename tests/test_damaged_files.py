@@ -31,9 +31,9 @@ from shapsight.models.train import fit
 from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.study import budget_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
-from shapsight.studies.diagnose.case import Findings
-from shapsight.studies.diagnose.explanations import KeptExplanations
-from shapsight.studies.diagnose.kept_findings import keep, read_kept
+from shapsight.studies.diagnose.explanations import StoredExplanations
+from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
+from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.explain.explained_model import class_names
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.trained_run import open_run
@@ -403,11 +403,11 @@ def test_a_damaged_result_counts_as_none_and_is_made_again(tmp_path):
     (tmp_path / "cell.parquet").unlink()
     (tmp_path / "cell.parquet").mkdir()
     assert kept_trial(tmp_path / "cell.parquet") is None
-    keep(Findings("look", {"errors": table}, {}, (), {}, ()), tmp_path / "look", "key", 1.0)
+    write_findings(Findings("look", {"errors": table}, LookFacts()), tmp_path / "look", "key", 1.0)
     for fields in ({"tables": 3}, {"figures": "a"}, {"seconds": None}, {"facts": 1, "left_out": 2}):
-        keep(Findings("look", {"errors": table}, {}, (), {}, ()), tmp_path / "look", "key", 1.0)
+        write_findings(Findings("look", {"errors": table}, LookFacts()), tmp_path / "look", "key", 1.0)
         changed(tmp_path / "look" / "facts.json", **fields)
-        assert read_kept(tmp_path / "look", "key") is None
+        assert read_findings(tmp_path / "look", "key", LookFacts) is None
 
 
 def bench(name: str, *arguments: str) -> str:
@@ -487,7 +487,7 @@ def test_what_a_killed_diagnosis_left_half_written_is_cleared_and_damaged_tables
 ):
     loaded = load_bundle(bundle)
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
-    kept = KeptExplanations(tmp_path / "kept", loaded, ("x",), references=2)
+    kept = StoredExplanations(tmp_path / "kept", loaded, ("x",), references=2)
     whole = kept.explain(images, ["a", "b", "c"], chunk=1)
     (kept.folder / ".0004.safetensors.123.part").write_bytes(b"half")
     (kept.folder / "0002.csv").write_bytes(b"")
@@ -496,7 +496,7 @@ def test_what_a_killed_diagnosis_left_half_written_is_cleared_and_damaged_tables
     assert not list(kept.folder.glob(".*.part"))
     (kept.folder / "card.json").write_text("")
     with pytest.raises(RunError, match=r"card\.json is damaged .* delete"):
-        KeptExplanations(tmp_path / "kept", loaded, ("x",), references=2)
+        StoredExplanations(tmp_path / "kept", loaded, ("x",), references=2)
 
 
 def test_a_manifest_whose_texts_are_none_is_refused(manifest):

@@ -110,9 +110,9 @@ def test_explaining_goes_on_after_the_last_file_that_was_finished(run, tmp_path,
     bundle = load_bundle(run / "model")
     images = torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)
     paths = [f"{number}.jpg" for number in range(5)]
-    kept = explanations.KeptExplanations(tmp_path, bundle, ("x",), references=2)
+    kept = explanations.StoredExplanations(tmp_path, bundle, ("x",), references=2)
     whole = kept.explain(images, paths, chunk=5)
-    again = explanations.KeptExplanations(tmp_path / "again", bundle, ("x",), references=2)
+    again = explanations.StoredExplanations(tmp_path / "again", bundle, ("x",), references=2)
     made: list[int] = []
     explain = explanations.DeepShap.__call__
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from discs import write_discs
 from shapsight.cli import app
 from shapsight.studies.diagnose import explanations
-from shapsight.studies.diagnose.explanations import KeptExplanations
-from shapsight.studies.diagnose.rows import choose_rows
+from shapsight.studies.diagnose.explanations import StoredExplanations
+from shapsight.studies.shared.sampling import choose_held_out
 
 TRAINED = [
     "--arch",
@@ -62,7 +62,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 def test_a_second_call_goes_on_in_the_middle_of_the_explanations(run: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(explanations, "CHUNK", 5)
     explained: list[int] = []
-    real = KeptExplanations._add
+    real = StoredExplanations._add
 
     def stopping(kept, images, *rest):
         if len(explained) == 1:
@@ -71,10 +71,10 @@ def test_a_second_call_goes_on_in_the_middle_of_the_explanations(run: Path, monk
         real(kept, images, *rest)
 
     command = ["diagnose", run, "--roi", "below:16", *QUICK, "--only", "strategies"]
-    monkeypatch.setattr(KeptExplanations, "_add", stopping)
+    monkeypatch.setattr(StoredExplanations, "_add", stopping)
     assert shapsight(*command).exit_code == 130
     monkeypatch.setattr(
-        KeptExplanations,
+        StoredExplanations,
         "_add",
         lambda kept, images, *rest: explained.append(len(images)) or real(kept, images, *rest),
     )
@@ -186,12 +186,12 @@ def test_rows_are_balanced_held_out_and_grow_with_the_count():
             "split": ["train"] * 10 + ["validation"] * 20 + ["unseen"] * 10 + ["train"] * 3,
         }
     )
-    few, notes = choose_rows(table, 12)
+    few, notes = choose_held_out(table, 12)
     assert few["environment"].value_counts().to_dict() == {"a": 5, "b": 4, "c": 3}
     assert set(few.loc[few["environment"] == "a", "split"]) == {"validation"}
     assert "flatter" in notes[0]
-    more, _ = choose_rows(table, 20)
+    more, _ = choose_held_out(table, 20)
     assert set(few.index) <= set(more.index)
     labelled = table.assign(label=["x", "y"] * 21 + ["x"])
-    chosen, _ = choose_rows(labelled, 12)
+    chosen, _ = choose_held_out(labelled, 12)
     assert chosen.loc[chosen["environment"] == "b", "label"].value_counts().to_dict() == {"x": 2, "y": 2}

@@ -35,6 +35,7 @@ from shapsight.diagnosis.faithfulness import (
     uniform_noise,
 )
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
+from shapsight.diagnosis.faithfulness.occlusion import occlusion, sliding_patches
 from shapsight.diagnosis.faithfulness.randomisation import layers_from_the_output
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle, Card, normalise, weights_hash
@@ -136,6 +137,42 @@ def test_random_rectangles_are_rectangles_inside_the_image(height, width):
         assert mask.any()
         assert int(mask.sum()) == int(rows.sum() * columns.sum())
         assert int(rows.sum()) <= max(1, round(height / 2))
+
+
+@given(height=st.integers(4, 40), width=st.integers(4, 40))
+@settings(max_examples=30)
+def test_patches_slide_over_all_of_the_image(height, width):
+    patches = sliding_patches(height, width)
+    assert patches.shape == (49, height, width)
+    assert patches.any(0).all()
+    assert (patches.flatten(1).sum(1) == round(height / 4) * round(width / 4)).all()
+
+
+def test_an_image_too_small_for_a_patch_is_refused():
+    with pytest.raises(ExplainerError, match="3 × 9 pixels"):
+        sliding_patches(3, 9)
+
+
+def test_occlusion_ranks_patches_as_exact_attributions_do_and_their_negatives_the_other_way():
+    model, images, explanation = of_linear(side=16)
+    games = games_of(model, images, GREY)
+    np.testing.assert_allclose(occlusion(games, explanation)["rank_correlation"], 1, atol=1e-3)
+    negative = dataclasses.replace(explanation, values=-explanation.values)
+    np.testing.assert_allclose(occlusion(games, negative)["rank_correlation"], -1, atol=1e-3)
+
+
+def test_occlusion_is_the_rank_correlation_of_differences_that_are_made_by_hand():
+    torch.manual_seed(0)
+    model, images = convolutional(outputs=1).eval(), pictures(1, side=16)
+    explanation = DeepShap(model, torch.full((1, 3, 16, 16), GREY))(images)
+    said, changed = [], []
+    for patch in sliding_patches(16, 16):
+        hidden = torch.where(patch, torch.tensor(GREY), images)
+        said.append(float(explanation.values[0, 0][:, patch].sum()))
+        changed.append(float((model(images) - model(hidden)).detach()))
+    expected = spearmanr(said, changed).statistic
+    found = occlusion(games_of(model, images, GREY), explanation)["rank_correlation"][0]
+    assert found == pytest.approx(expected, abs=1e-3)
 
 
 def test_max_sensitivity_of_a_linear_model_is_the_norm_of_the_moved_values():

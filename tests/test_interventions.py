@@ -18,8 +18,9 @@ from shapsight.diagnosis.interventions import (
     most_alike,
     scene_patches,
 )
+from shapsight.drawing.interventions import Variant, effects_plot, variants_plot
 from shapsight.errors import DataError
-from shapsight.studies.diagnose.why.intervention_pictures import Variant, effects_plot, variants_plot
+from shapsight.studies.diagnose.why.facts import WhyFacts
 from shapsight.studies.diagnose.why.study import why
 from shapsight.studies.diagnose.why.swaps import predict_variants, swapping
 
@@ -156,7 +157,7 @@ def test_the_table_has_a_row_for_each_environment_and_for_all():
 
 
 def test_a_model_that_reads_the_region_alone_is_moved_by_no_scene():
-    facts = why(case_of(Reader(1.0, 0.0)), patch_evaluations=40).facts
+    facts = why(case_of(Reader(1.0, 0.0)), patch_evaluations=40).facts.to_json()
     assert facts["scene_change"] == facts["control_change"] == 0
     assert facts["region_change"] > 0.1
     assert facts["scene_share"] == pytest.approx(0, abs=1e-9)
@@ -167,7 +168,7 @@ def test_a_model_that_reads_the_region_alone_is_moved_by_no_scene():
 
 def test_a_model_that_reads_the_scene_alone_is_moved_by_no_region():
     found = why(case_of(Reader(0.0, 1.0)), patch_evaluations=40)
-    facts = found.facts
+    facts = found.facts.to_json()
     assert facts["region_change"] == pytest.approx(0, abs=1e-6)
     assert facts["scene_share"] == pytest.approx(1)
     assert facts["scene_flips"] > 0.2
@@ -187,7 +188,7 @@ def test_a_model_of_both_is_moved_as_far_as_its_weights_say():
         assert said["mixed-rand"][draw, :, 0] == pytest.approx(0.6 * region + 0.3 * scene[partners], abs=1e-5)
         own = 0.6 * region[partners] + 0.3 * scene
         assert said["region-rand"][draw, :, 0] == pytest.approx(own, abs=1e-5)
-    facts = why(case).facts
+    facts = why(case).facts.to_json()
     expected = 0.3**2 * scene.var() / (0.3**2 * scene.var() + 0.6**2 * region.var())
     assert facts["scene_share"] == pytest.approx(expected, abs=0.08)
     assert facts["together_share"] == pytest.approx(0, abs=1e-9)
@@ -198,10 +199,10 @@ def test_a_classifier_is_told_by_its_labels():
         return 20 * torch.stack([scene, -scene], 1)
 
     found = why(case_of(Reader(0.0, 0.0, by_scene), class_names=("light", "dark")), patch_evaluations=40)
-    assert found.facts["output"] == "label"
-    assert found.facts["scene_share"] == pytest.approx(1)
-    assert found.facts["scene_flips"] > 0.2
-    assert found.facts["region_flips"] == 0
+    assert found.facts.output == "label"
+    assert found.facts.scene_share.value == pytest.approx(1)
+    assert found.facts.scene_flips.value > 0.2
+    assert found.facts.region_flips.value == 0
     assert set(found.tables["variants"]["target"]) == {"label"}
 
 
@@ -215,23 +216,23 @@ def test_every_variant_is_in_the_table_and_in_the_picture_of_an_image():
 def test_without_a_region_or_with_too_few_nothing_is_swapped_and_that_is_said():
     case = case_of(Reader(1.0, 0.5))
     nothing = why(type(case)(**{**vars(case), "masks": None}))
-    assert not nothing.facts
+    assert nothing.facts == WhyFacts()
     assert "--roi" in nothing.left_out[0]
     masks = case.masks.copy()
     masks[3:] = False
     few = why(type(case)(**{**vars(case), "masks": masks}))
-    assert not few.facts
+    assert few.facts == WhyFacts()
     assert "21 images" in few.left_out[0]
     masks[:14] = case.masks[:14]
     some = why(type(case)(**{**vars(case), "masks": masks}), patch_evaluations=40)
-    assert some.facts["images"] == 14
+    assert some.facts.images == 14
 
 
 def test_one_environment_leaves_out_the_background_gap():
     found = why(case_of(Reader(1.0, 0.5), environments=("home",)), patch_evaluations=40)
-    assert "background_gap" not in found.facts
+    assert not found.facts.background_gap.is_known
     assert any("one environment" in said for said in found.left_out)
-    assert np.isfinite(found.facts["scene_change"])
+    assert np.isfinite(found.facts.scene_change.value)
 
 
 def test_progress_ends_at_its_total():

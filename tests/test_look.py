@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,13 @@ from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import NAMES
+from shapsight.drawing.relevance import Place, measures_plot, objects_plot, places_plot
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle, Card
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.look.relevance_pictures import Place, measures_plot, objects_plot, places_plot
+from shapsight.studies.diagnose.look.page import TABLES
 from shapsight.studies.diagnose.look.study import look
 from shapsight.studies.diagnose.look.words import sentences
-from shapsight.studies.diagnose.part_tables import COLUMNS
 from shapsight.studies.diagnose.strategies.study import strategies
 
 SIZE = 24
@@ -100,7 +101,7 @@ def test_a_network_that_sees_only_the_scene_has_all_of_its_attribution_outside(f
         assert table[environment, "rank_accuracy"] == 0
         assert table[environment, "pointing_game"] == 0
         assert 0.3 < table[environment, "area"] < 0.5
-    facts = findings.facts
+    facts = findings.facts.to_json()
     assert facts["inside_elsewhere"] == 0
     assert facts["inside_elsewhere_chance"] == 0.5
     assert facts["images_home"] == facts["images_elsewhere"] == 12
@@ -114,7 +115,7 @@ def test_a_network_that_sees_only_the_scene_has_all_of_its_attribution_outside(f
 
 
 def test_a_network_that_sees_only_the_region_has_none_outside():
-    facts = look(case_of(rows=slice(12, 24)), randomised_copies=0).facts
+    facts = look(case_of(rows=slice(12, 24)), randomised_copies=0).facts.to_json()
     assert facts["inside_home"] == facts["pointing_elsewhere"] == 1
     assert facts["scene_share_home"] == facts["scene_size_elsewhere"] == 0
     assert facts["rank_accuracy_elsewhere"] == 1
@@ -155,20 +156,20 @@ def test_a_randomised_copy_has_other_weights_and_leaves_the_model_and_the_random
 
 
 def test_facts_can_be_written_as_json_and_every_documented_one_is_there(findings):
-    written = json.loads(json.dumps(findings.facts, allow_nan=False))
+    written = json.loads(json.dumps(findings.facts.to_json(), allow_nan=False))
     for place in ("home", "elsewhere"):
         for name in ("inside", "rank_accuracy", "pointing", "entropy", "area"):
             for ending in ("", "_low", "_high", "_chance", "_randomised"):
                 assert f"{name}_{place}{ending}" in written
         assert {f"same_place_{place}", f"still_{place}", f"does_move_{place}"} <= set(written)
-    json.dumps(strategies(case_of()).facts, allow_nan=False)
+    json.dumps(strategies(case_of()).facts.to_json(), allow_nan=False)
 
 
 def test_without_a_region_the_measures_that_need_one_are_left_out_and_that_is_said():
     found = look(case_of(region=None), randomised_copies=1, randomised_images=2)
     assert set(found.tables["measures"]["measure"]) == {"entropy", "area"}
     assert any("No region of interest" in said for said in found.left_out)
-    assert found.facts["inside_elsewhere"] is None
+    assert not found.facts.elsewhere.inside.is_known
     assert len(found.sentences) >= 2
     assert len(found.figures) == 3
 
@@ -207,7 +208,7 @@ def test_a_single_environment_is_diagnosed_and_what_is_missing_is_said():
 
 def test_fewer_images_than_clusters_leave_strategies_out():
     found = strategies(case_of(each=2), clusters=5)
-    assert found.facts["count"] is None
+    assert found.facts.count is None
     assert "5 clusters cannot be made of 4 images" in found.left_out[0]
     assert "too few" in strategies(case_of(each=2)).left_out[0]
 
@@ -215,8 +216,8 @@ def test_fewer_images_than_clusters_leave_strategies_out():
 def test_classes_are_pooled_and_one_that_an_environment_lacks_is_named():
     labels = ["cat", "dog"] * 6 + ["cat"] * 12
     found = look(case_of(classes=("cat", "dog"), labels=labels), randomised_copies=1, randomised_images=2)
-    assert found.facts["output"] == "the predicted class"
-    assert found.facts["inside_elsewhere"] == 0
+    assert found.facts.output == "the predicted class"
+    assert found.facts.elsewhere.inside.value == 0
     assert any("No image of away shows dog" in said for said in found.left_out)
     assert "the predicted class" in set(found.tables["measures"]["output"])
 
@@ -231,31 +232,29 @@ def test_objects_get_their_share_and_the_one_with_most_is_named():
     assert shares["away", "bench"] == 0
     assert shares["away", "window"] == pytest.approx(0.5, abs=0.05)
     assert "Attribution on kinds of objects" in found.figures
-    for shown in COLUMNS["look"]:
+    for shown in TABLES:
         table = found.tables[shown.name]
         assert [column.name for column in shown.columns] == [column.name for column in shown.present(table)]
-    assert found.facts["object_chance"] == pytest.approx(
-        {"window": 0.25, "everything else": 2 / 3}[found.facts["object"]], abs=0.01
+    assert found.facts.object_chance == pytest.approx(
+        {"window": 0.25, "everything else": 2 / 3}[found.facts.object], abs=0.01
     )
 
 
 def test_a_corner_that_the_network_always_looks_at_stays_whatever_the_target(findings):
-    assert findings.facts["same_place_elsewhere"] > 0.85
+    assert findings.facts.elsewhere.same_place > 0.85
     assert any("stays at the same place" in said or "moves little" in said for said in findings.sentences)
 
 
 def test_only_without_a_region_does_attribution_that_stays_point_to_the_scene():
-    facts = {
-        **look(case_of(region=None), randomised_copies=0).facts,
-        "same_place_elsewhere": 0.97, "same_place_elsewhere_shuffled": 0.96, "does_move_elsewhere": False,
-    }  # fmt: skip
+    facts = look(case_of(region=None), randomised_copies=0).facts
+    still = replace(facts.elsewhere, same_place=0.97, same_place_shuffled=0.96, does_move=False)
+    facts = replace(facts, elsewhere=still)
     assert any("points to the scene" in said for said in sentences(facts))
-    assert not any("points to the scene" in said for said in sentences({**facts, "has_region": True}))
-    cannot_tell = {**facts, "same_place_elsewhere": 0.5}
-    assert any("cannot be told" in said for said in sentences(cannot_tell))
-    assert any(
-        "moves with the target" in said for said in sentences({**cannot_tell, "does_move_elsewhere": True})
-    )
+    assert not any("points to the scene" in said for said in sentences(replace(facts, has_region=True)))
+    apart = replace(still, same_place=0.5)
+    assert any("cannot be told" in said for said in sentences(replace(facts, elsewhere=apart)))
+    moves = replace(facts, elsewhere=replace(apart, does_move=True))
+    assert any("moves with the target" in said for said in sentences(moves))
 
 
 def test_sentences_are_made_of_what_is_known_only():
@@ -277,7 +276,7 @@ def test_the_same_seed_gives_the_same_findings(findings):
     again = look(case_of())
     for name in findings.tables:
         pd.testing.assert_frame_equal(findings.tables[name], again.tables[name])
-    assert findings.facts == again.facts
+    assert findings.facts.to_json() == again.facts.to_json()
 
 
 def test_progress_ends_at_its_total():
@@ -300,7 +299,7 @@ def test_pictures_show_each_measure_environment_and_output_or_refuse(findings):
         "away · unseen",
     ]
     with pytest.raises(DataError):
-        measures_plot(findings.tables["measures"], "no such output")
+        measures_plot(findings.tables["measures"], "no such output", {})
     with pytest.raises(DataError):
         objects_plot(pd.DataFrame(), "x")
     with pytest.raises(DataError):

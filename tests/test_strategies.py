@@ -15,8 +15,8 @@ from shapsight.diagnosis.strategies import (
     number_of_clusters,
     strategy_table,
 )
+from shapsight.drawing.strategies import Member, strategies_plot, strategy_map
 from shapsight.errors import DataError
-from shapsight.studies.diagnose.strategies.pictures import Member, strategies_plot, strategy_map
 from shapsight.studies.diagnose.strategies.study import strategies
 from stickers import TRAINED, UNSEEN, Planted, planted, with_sticker
 
@@ -168,6 +168,6 @@ def test_the_planted_shortcut_is_found_with_no_help_and_named_first_where_it_fai
     first = findings.tables["strategies"].iloc[0]
     assert world.has_sticker[rows][labels == 1].mean() > 0.9
     assert first["jump"] > 5
-    assert findings.facts["count"] == 2
+    assert findings.facts.count == 2
     assert "unseen environments" in findings.sentences[0]
     assert set(findings.figures) == {"Strategies, with typical images", "Which heatmaps are alike"}

@@ -3,24 +3,18 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from shapsight.diagnosis.faithfulness.affordable import EXACT_WORK, affordable, work_of
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.diagnose.trust.facts import CHECKS, checks_of, facts_of, level_of
-from shapsight.studies.diagnose.trust.measures import (
-    EXACT_WORK,
-    STEPS,
-    Effort,
-    Measured,
-    Subject,
-    affordable,
-    work_of,
-)
-from shapsight.studies.diagnose.trust.study import trust
+from shapsight.studies.diagnose.trust.facts import TrustFacts
+from shapsight.studies.diagnose.trust.specimen import Effort, Measured, Specimen
+from shapsight.studies.diagnose.trust.study import STEPS, checks_of, level_of, trust
 from shapsight.studies.shared.sampling import spread_over_environments
 from trust_cases import a_case, case_of, trained
 
@@ -36,18 +30,19 @@ def of_regression():
 def test_the_explanations_of_a_model_that_finds_the_square_are_trusted(of_regression):
     findings, _ = of_regression
     facts = findings.facts
-    assert facts["level"] == "good", facts
-    assert facts["checks"] == len(CHECKS)
-    assert facts["deletion_ratio"] > 1 > facts["insertion_ratio"]
-    assert facts["completeness_of_change"] < 1e-4
+    assert facts.level == "good", facts
+    assert facts.checks == 11
+    assert facts.deletion_ratio.value > 1 > facts.insertion_ratio.value
+    assert facts.completeness_of_change < 1e-4
     assert findings.part == "trust"
 
 
 def test_facts_are_flat_json_and_every_sentence_is_of_these_numbers(of_regression):
     findings, _ = of_regression
-    assert json.loads(json.dumps(findings.facts)) == findings.facts
+    written = json.dumps(findings.facts.to_json(), allow_nan=False)
+    assert TrustFacts.from_json(json.loads(written)) == findings.facts
     text = " ".join(findings.sentences)
-    assert f"pass {findings.facts['checks_passed']} of 10 checks on 6 images" in text
+    assert f"pass {findings.facts.checks_passed} of 11 checks on 6 images" in text
     assert "nan" not in text.lower()
     assert findings.left_out == ()
 
@@ -63,7 +58,7 @@ def test_there_is_a_table_and_a_picture_of_every_measure(of_regression):
     findings, _ = of_regression
     assert set(findings.tables) == set(
         "images completeness curves hidden infidelity sensitivity randomisation agreement regions exact "
-        "absence parts".split()
+        "absence parts occlusion".split()
     )
     assert len(findings.figures) == 7
     for figure in findings.figures.values():
@@ -84,20 +79,21 @@ def test_values_at_the_wrong_places_are_not_trusted(kind):
         wrong = torch.randn(values.shape, generator=generator)
     bad = dataclasses.replace(case, explanation=dataclasses.replace(case.explanation, values=wrong))
     facts = trust(bad, **QUICK).facts
-    assert facts["level"] == "weak", facts
-    assert "deletion" in str(facts["failed_checks"])
-    assert "exact values" in str(facts["failed_checks"])
+    assert facts.level == "weak", facts
+    assert "deletion" in facts.failed_checks
+    assert "exact values" in facts.failed_checks
+    assert "occlusion sensitivity" in facts.failed_checks
 
 
 def test_several_targets_and_classes_are_tested_output_by_output():
     both = trust(a_case(targets=("x", "y")), **QUICK)
     assert set(both.tables["curves"]["output"]) == {"x", "y"}
-    assert both.facts["images"] == 6
-    assert both.facts["level"] == "good"
+    assert both.facts.images == 6
+    assert both.facts.level == "good"
     classes = trust(a_case("classes"), **QUICK)
     assert "probability" in classes.tables["curves"]
-    assert classes.facts["level"] in ("good", "mixed")
-    assert classes.facts["deletion_ratio"] > 1
+    assert classes.facts.level in ("good", "mixed")
+    assert classes.facts.deletion_ratio.value > 1
     assert "the predicted class" in classes.sentences[0]
     assert "logits" in " ".join(classes.sentences)
 
@@ -107,7 +103,7 @@ def test_constant_predictions_are_said_and_nothing_is_tested():
     model = nn.Sequential(*list(bundle.model)[:-1], nn.Linear(8 * 36, 2)).eval()
     nn.init.zeros_(model[-1].weight)
     findings = trust(case_of(Bundle(model, bundle.card, bundle.references), ("x",)))
-    assert findings.facts["level"] == "unknown"
+    assert findings.facts.level == "unknown"
     assert "says the same of all 6 images" in findings.sentences[0]
     assert findings.left_out
     assert not findings.figures
@@ -122,8 +118,8 @@ def test_one_constant_target_beside_another_is_said():
     model = nn.Sequential(*list(bundle.model)[:-1], head).eval()
     findings = trust(case_of(Bundle(model, bundle.card, bundle.references), ("x", "y")), **QUICK)
     assert findings.left_out == ("The prediction of y is constant: its measures are not defined.",)
-    assert findings.facts["deletion_ratio"] > 1
-    assert findings.facts["level"] in ("good", "mixed")
+    assert findings.facts.deletion_ratio.value > 1
+    assert findings.facts.level in ("good", "mixed")
 
 
 def test_an_explanation_of_another_model_is_refused():
@@ -135,10 +131,10 @@ def test_an_explanation_of_another_model_is_refused():
 
 def test_one_image_is_enough_and_has_no_intervals():
     facts = trust(a_case(count=2), **{**QUICK, "images": 1, "few": 1}).facts
-    assert facts["images"] == facts["few"] == 1
-    assert facts["deletion_ratio"] > 0
-    assert facts["deletion_ratio_low"] is None
-    assert "deletion" not in checks_of(facts)
+    assert facts.images == facts.few == 1
+    assert facts.deletion_ratio.value > 0
+    assert not facts.deletion_ratio.has_interval
+    assert "deletion" not in [check.name for check in checks_of(facts)]
 
 
 def test_an_effort_of_nothing_and_a_wrong_number_of_regions_are_refused():
@@ -153,12 +149,10 @@ def test_a_measure_that_cannot_be_taken_is_left_out_and_the_others_are_there():
     assert sum("could not be measured" in said for said in findings.left_out) == 2
     assert "larger than the image" in findings.left_out[0]
     # What is compared as values hides behind the references, and needs no masker.
-    assert {"infidelity", "sensitivity", "randomisation", "agreement", "exact", "parts"} <= set(
-        findings.tables
-    )
+    assert {"infidelity", "occlusion", "sensitivity", "agreement", "exact", "parts"} <= set(findings.tables)
     assert not {"curves", "absence"} & set(findings.tables)
     assert "Agreement of methods, and exact values" in findings.figures
-    assert "exact_correlation" in findings.facts and "absence_correlation" not in findings.facts
+    assert np.isfinite(findings.facts.exact_correlation) and np.isnan(findings.facts.absence_correlation)
 
 
 def test_the_finest_grid_that_the_models_cost_allows_is_divided():
@@ -185,17 +179,17 @@ def test_images_of_all_environments_are_tested_in_turn():
 
 
 def test_what_was_not_measured_is_neither_a_fact_nor_a_check():
-    case = a_case()
-    subject, effort = Subject.of(case, Effort(**QUICK)), Effort(**QUICK)
-    measured = Measured(tables={"completeness": trust(case, **QUICK).tables["completeness"]})
-    STEPS[0].run(subject, effort, measured, lambda done, total: None)
-    facts = facts_of(measured.tables)
-    assert "exact_correlation" not in facts
-    assert set(checks_of(facts)) == {"completeness", "deletion", "insertion", "pixel flipping"}
+    tested, measured = Specimen.of(a_case(), Effort(**QUICK)), Measured(TrustFacts())
+    for step in STEPS[:2]:
+        step.run(tested, measured, lambda done, total: None)
+    assert np.isnan(measured.facts.exact_correlation)
+    judged = {check.name for check in checks_of(measured.facts)}
+    assert judged == {"completeness", "deletion", "insertion", "pixel flipping"}
+    assert not checks_of(TrustFacts())
 
 
 def test_levels_follow_the_share_of_checks_passed():
-    names = list(CHECKS)
+    names = ["completeness", "deletion", "agreement", *(f"check {number}" for number in range(7))]
     assert level_of(dict.fromkeys(names, True)) == "good"
     assert level_of({**dict.fromkeys(names, True), "agreement": False}) == "good"
     assert level_of({**dict.fromkeys(names, True), "completeness": False}) == "mixed"

@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from shapsight.data.remedies.recipes import read_recipe
+from shapsight.studies.diagnose.look.facts import LookFacts
+from shapsight.studies.diagnose.strategies.facts import StrategyFacts
+from shapsight.studies.diagnose.trust.facts import TrustFacts
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts, ErrorFacts
 from shapsight.studies.diagnose.verdict.judge import Thresholds, Verdict, fails_elsewhere, judge
+from shapsight.studies.diagnose.why.facts import WhyFacts
+from shapsight.studies.shared.facts import Facts
 
 ERRORS = {
-    "output": "x", "is_classes": False, "measure": "mean squared error of x", "short": "MSE", "environments": 3,
+    "output": "x", "is_classes": False, "measure": "mean squared error of x", "metric": "MSE", "environments": 3,
     "home": "room_1", "home_error": 0.034, "home_error_low": 0.03, "home_error_high": 0.04, "home_images": 40,
     "worst": "room_2", "worst_error": 0.31, "worst_error_low": 0.27, "worst_error_high": 0.36, "worst_images": 100,
     "worst_unexplained": 0.8, "ratio": 9.1, "is_constant": False,
@@ -31,9 +37,19 @@ WHY = {
 }  # fmt: skip
 
 
+KINDS: dict[str, type[Facts]] = {
+    "errors": ErrorFacts, "look": LookFacts, "why": WhyFacts, "strategies": StrategyFacts, "trust": TrustFacts
+}  # fmt: skip
+
+
+def facts_of(**parts: dict[str, Any]) -> DiagnosisFacts:
+    typed: dict[str, Any] = {name: KINDS[name].from_json(part) for name, part in parts.items()}
+    return DiagnosisFacts(**typed)
+
+
 def verdict(errors: dict[str, Any] | None = None, why: dict[str, Any] | None = None, **parts: Any) -> Verdict:
-    facts = {"errors": ERRORS | (errors or {}), **parts}
-    return judge(facts if why is None else facts | {"why": WHY | why})
+    parts = {"errors": ERRORS | (errors or {}), **parts}
+    return judge(facts_of(**parts if why is None else parts | {"why": WHY | why}))
 
 
 def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
@@ -55,7 +71,7 @@ def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
 
 def test_every_sentence_has_the_facts_behind_it():
     facts = {"errors": ERRORS, "look": LOOK, "why": WHY}
-    found = judge(facts)
+    found = judge(facts_of(**facts))
     assert tuple(part.sentence for part in found.evidence) == found.sentences
     for part in found.evidence:
         assert part.facts
@@ -227,10 +243,10 @@ def test_constant_predictions_are_no_verdict():
 
 
 def test_a_failure_is_more_than_twice_a_tiny_error():
-    assert fails_elsewhere({"errors": ERRORS})
-    assert not fails_elsewhere({"errors": ERRORS | {"worst_unexplained": 0.02}})
-    assert not fails_elsewhere({"errors": ERRORS | {"worst_error_low": 0.039}})
-    assert not fails_elsewhere({"errors": ERRORS | {"ratio": None}})
+    assert fails_elsewhere(ErrorFacts.from_json(ERRORS))
+    assert not fails_elsewhere(ErrorFacts.from_json(ERRORS | {"worst_unexplained": 0.02}))
+    assert not fails_elsewhere(ErrorFacts.from_json(ERRORS | {"worst_error_low": 0.039}))
+    assert not fails_elsewhere(ErrorFacts.from_json(ERRORS | {"ratio": None}))
 
 
 def test_unknown_environments_and_shares_of_labels_are_said_in_their_own_way():
@@ -238,13 +254,13 @@ def test_unknown_environments_and_shares_of_labels_are_said_in_their_own_way():
     assert "no other environment is left" in nowhere.sentences[0]
     no_home = verdict({"home_error": None, "ratio": None})
     assert "no image held out" in no_home.sentences[0]
-    labels = verdict({"output": "label", "is_classes": True, "short": "wrong"}, {"is_classes": True})
+    labels = verdict({"output": "label", "is_classes": True, "metric": "wrong"}, {"is_classes": True})
     assert "31% wrong labels, 95 % 27% to 36%" in labels.sentences[0]
     assert "changes the label in 23%" in labels.sentences[-1]
 
 
 def test_thresholds_can_be_set_and_each_moves_a_level():
-    facts = {"errors": ERRORS, "why": WHY}
+    facts = facts_of(errors=ERRORS, why=WHY)
     assert judge(facts, Thresholds(shortcut=0.9)).level == "suspicious"
     assert judge(facts, Thresholds(harm=10.0)).level == "suspicious"
     for field in fields(Thresholds):

@@ -101,6 +101,17 @@ def effect_table(
     return pd.DataFrame(records)
 
 
+def together(effects: Mapping[str, Effects], *variants: str) -> Effects:
+    """The mean over variants, image by image, of those that an image has; NaN where it has none."""
+    nothing = np.full((1, len(next(iter(effects.values())).change)), np.nan)
+    there = [effects[name] for name in variants if name in effects]
+
+    def mean(name: str) -> Float[ndarray, "images"]:
+        return _mean(np.stack([getattr(effect, name) for effect in there]) if there else nothing)
+
+    return Effects(mean("change"), mean("flips"), mean("error"))
+
+
 def _mean(values: Float[ndarray, "draws images"]) -> Float[ndarray, "images"]:
     """Over draws; NaN where there is none."""
     known = ~np.isnan(values)

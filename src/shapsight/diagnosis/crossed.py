@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.intervals import drawn_pairs, interval
 from shapsight.errors import DataError
 
@@ -76,6 +79,36 @@ def scene_share_interval(
         total = region + scene + together
         drawn.append((scene + together / 2) / total if total > 0 else np.nan)
     return interval(np.array(drawn), level)
+
+
+def share_table(
+    predictions: Float[ndarray, "images images outputs"],
+    environments: ndarray,
+    targets: Mapping[str, slice],
+    *,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`variance_shares` of each target and place, an environment or all, with an interval of the scene's.
+
+        share_table(predictions, np.array(["home", "away"]), {"x": slice(0, 1)})
+
+    Region i and scene i are of the same image, from `environments[i]`; a target is some of the outputs.
+    Columns: `target, environment, images`, the fields of `VarianceShares`, `scene_low, scene_high`.
+    """
+    records = []
+    for target, columns in targets.items():
+        for place in dict.fromkeys((EVERY, *environments)):
+            rows = np.flatnonzero((environments == place) | (place == EVERY))
+            if len(rows) < 2:
+                continue
+            block = predictions[np.ix_(rows, rows)][..., columns]
+            low, high = scene_share_interval(block, seed=seed)
+            records.append(
+                {"target": target, "environment": place, "images": len(rows)}
+                | vars(variance_shares(block))
+                | {"scene_low": low, "scene_high": high}
+            )
+    return pd.DataFrame(records)
 
 
 def _parts(values: Float[ndarray, "regions scenes *outputs"]) -> Float[ndarray, "3"]:

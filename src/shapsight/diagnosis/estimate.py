@@ -43,5 +43,9 @@ class Estimate:
         """`"95 % 4% to 14%"` for the format ".0%"; empty without an interval."""
         return f"95 % {self.low:{form}} to {self.high:{form}}" if self.has_interval else ""
 
+    def in_brackets(self, form: str) -> str:
+        """The interval after its number, `" (95 % 4% to 14%)"`; empty without one."""
+        return f" ({self.between(form)})" if self.has_interval else ""
+
 
 NOT_MEASURED = Estimate()

@@ -5,13 +5,21 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
 from shapsight.diagnosis.cell_shares import cell_shares
+from shapsight.diagnosis.groups import groups
+from shapsight.diagnosis.intervals import mean_with_interval
+from shapsight.diagnosis.relevance import relevance_mass_accuracy
 
 FEWEST = 3  # images of a group, below which its mean heatmap is one picture's
+COLUMNS = (
+    *("environment", "split", "images", "same_place", "shuffled", "shuffled_low", "does_move"),
+    *("still", "still_low", "still_high", "still_chance", "variation"),
+)
 
 
 def target_groups(target: Float[ndarray, "images"], count: int = 3) -> Int[ndarray, "images"]:
@@ -24,7 +32,7 @@ def target_groups(target: Float[ndarray, "images"], count: int = 3) -> Int[ndarr
 
 def same_place(
     heatmaps: Float[Tensor, "images height width"] | Float[ndarray, "images height width"],
-    groups: Int[ndarray, "images"],
+    kinds: Int[ndarray, "images"],
     *,
     cells: int = 16,
     draws: int = 200,
@@ -41,14 +49,14 @@ def same_place(
     than two are left.
     """
     shares = cell_shares(heatmaps, cells).reshape(len(heatmaps), -1)
-    names, counts = np.unique(groups[groups >= 0], return_counts=True)
-    kept = np.isin(groups, names[counts >= FEWEST]) & ~np.isnan(shares).any(1)
-    shares, groups = shares[kept], groups[kept]
-    if len(np.unique(groups)) < 2:
+    names, counts = np.unique(kinds[kinds >= 0], return_counts=True)
+    kept = np.isin(kinds, names[counts >= FEWEST]) & ~np.isnan(shares).any(1)
+    shares, kinds = shares[kept], kinds[kept]
+    if len(np.unique(kinds)) < 2:
         return np.nan, np.full(draws, np.nan)
     generator = np.random.default_rng(seed)
-    shuffled = [_overlap(shares, generator.permutation(groups)) for _ in range(draws)]
-    return _overlap(shares, groups), np.array(shuffled)
+    shuffled = [_overlap(shares, generator.permutation(kinds)) for _ in range(draws)]
+    return _overlap(shares, kinds), np.array(shuffled)
 
 
 def still_parts(
@@ -67,6 +75,46 @@ def still_parts(
     variation = np.asarray(images, dtype=np.float32).std(0).mean(0) / 255
     limit = np.quantile(variation, share, method="lower")
     return variation <= limit, float(limit)
+
+
+def fixed_places(
+    heatmaps: Float[Tensor, "images height width"],
+    rows: pd.DataFrame,
+    images: UInt8[Tensor, "images 3 height width"],
+    *,
+    target: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """What points to the scene without a region of interest, in each environment.
+
+        fixed_places(explanation.heatmap("abs")[:, 0], rows, images, target="x")
+
+    Groups that should be told apart are low, middle and high values of `target`, without one the predicted labels.
+    Columns: `environment, split, images, same_place, shuffled, shuffled_low, does_move, still, still_low, still_high,
+    still_chance, variation`; see `same_place` and `still_parts`. `shuffled_low` is what 5 % of shuffled targets fall
+    below, `does_move` whether the real ones do, `variation` the largest standard deviation of what counts as still.
+    """
+    position = {index: number for number, index in enumerate(rows.index)}
+    records = []
+    for environment, split, group in groups(rows):
+        at = [position[index] for index in group.index]
+        if len(at) < 2 * FEWEST:
+            continue
+        if target is None:
+            parts = np.asarray(pd.factorize(group["predicted_label"])[0])
+        else:
+            parts = target_groups(group[target].to_numpy(float), 3 if len(group) >= 3 * FEWEST else 2)
+        overlap, shuffled = same_place(heatmaps[at], parts, seed=seed)
+        still, variation = still_parts(images[at])
+        shares = relevance_mass_accuracy(heatmaps[at][:, None], np.repeat(still[None], len(at), 0))[:, 0]
+        lowest = float(np.quantile(shuffled, 0.05))
+        does_move = None if np.isnan(overlap) else bool(overlap < lowest)
+        inside = mean_with_interval(shares, np.random.default_rng(seed))
+        chance = float(shuffled.mean())
+        records.append(
+            (environment, split, len(at), overlap, chance, lowest, does_move, *inside, float(still.mean()), variation)
+        )  # fmt: skip
+    return pd.DataFrame.from_records(records, columns=COLUMNS)
 
 
 def _overlap(shares: Float[ndarray, "images cells"], groups: Int[ndarray, "images"]) -> float:

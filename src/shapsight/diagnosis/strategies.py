@@ -230,3 +230,21 @@ def _sklearn(name: str) -> Any:
         raise MissingDependency(
             "strategies are found with scikit-learn, which is not installed: pip install 'shapsight[diagnose]'"
         ) from error
+
+
+def eigengap(found: Strategies) -> float | None:
+    """The gap after the last strategy, relative, in [0, 1]; None where there is none to be seen."""
+    values = found.eigenvalues
+    if not 1 < found.count < len(values) or values[found.count] <= 0:
+        return None
+    return float(1 - max(values[found.count - 1], 0) / values[found.count])
+
+
+def explained_by(found: Strategies, target: ndarray) -> float | None:
+    """The share of a target's variance that lies between strategies; None of one strategy."""
+    known = found.labels > 0
+    values, labels = target[known], found.labels[known]
+    if found.count < 2 or values.var() == 0:
+        return None
+    means = pd.Series(values).groupby(labels).transform("mean").to_numpy()
+    return float(means.var() / values.var())

@@ -16,11 +16,14 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.maskers import as_masker
 from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.predictor import Predictor, as_images
+from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
+from shapsight.diagnosis.intervals import ratio_with_interval
 from shapsight.errors import ExplainerError
 
 Order = Literal["value", "size", "random"]
 KEYS = ["image", "output", "order", "curve"]
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,3 +177,36 @@ def _rows(found: Removal, column: int) -> list[pd.DataFrame]:
         )
         for curve, answers in (("deletion", found.deletion), ("insertion", found.insertion))
     ]
+
+
+def with_moved(curves: pd.DataFrame, *, is_regression: bool) -> pd.DataFrame:
+    """`removal_curves` and, as `moved`, how far the prediction has: its distance, or the fall of the probability."""
+    if is_regression:
+        return curves.drop(columns=["probability"]).assign(moved=curves["distance"])
+    whole = curves[(curves["curve"] == "deletion") & (curves["share"] == 0) & (curves["order"] == "value")]
+    full = whole.set_index(["image", "output"])["probability"].rename("full")
+    joined = curves.join(full, on=["image", "output"])
+    return curves.assign(moved=joined["full"] - joined["probability"])
+
+
+def beside_random(curves: pd.DataFrame, curve: str, *, seed: int = 0) -> Estimate:
+    """The area under `moved` over that of random orders, each output on the scale of these: a ratio, without a unit.
+
+    beside_random(with_moved(curves, is_regression=True), "deletion")      # above 1: better than chance
+    """
+    order = "size" if "size" in set(curves["order"]) else "value"
+    areas = area_under(curves, "moved")
+    table = areas[areas["curve"] == curve].pivot_table(
+        index=["image", "output"], columns="order", values="area", sort=False
+    )
+    scale = table.groupby("output")["random"].transform("mean")
+    sums = table.div(scale.where(scale > 0), axis=0).groupby("image").sum()
+    ours, random = (sums[name].to_numpy(float) for name in (order, "random"))
+    return Estimate(*ratio_with_interval(ours, random, np.random.default_rng(seed), resamples=RESAMPLES))
+
+
+def flipping_gaps(curves: pd.DataFrame) -> pd.DataFrame:
+    """`image, output, gap`: how much higher an output stays if its most relevant blocks go last instead of first."""
+    areas = area_under(curves[curves["order"] == "value"], "prediction")
+    table = areas.pivot_table(index=["image", "output"], columns="curve", values="area", sort=False)
+    return (table["insertion"] - table["deletion"]).reset_index(name="gap")

@@ -138,6 +138,23 @@ def infidelity_per_image(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def relative_infidelity(effects: pd.DataFrame) -> tuple[float, float]:
+    """`relative` and `shuffled` of all images together, so that one whose prediction hardly changes does not decide.
+
+    The mean over outputs; where each image has an output of its own, all are in one unit and summed.
+    """
+    squares = effects.assign(
+        missed=(effects["attributed"] - effects["changed"]) ** 2,
+        chance=(effects["shuffled"] - effects["changed"]) ** 2,
+        whole=effects["changed"] ** 2,
+    )
+    sums = squares.groupby("output")[["missed", "chance", "whole"]].sum()
+    if len(sums) == squares["image"].nunique():
+        sums = sums.sum().to_frame().T
+    sums = sums[sums["whole"] > 0]
+    return float((sums["missed"] / sums["whole"]).mean()), float((sums["chance"] / sums["whole"]).mean())
+
+
 def pearson(first: Float[ndarray, "values"], second: Float[ndarray, "values"]) -> float:
     """Pearson's correlation, in [-1, 1]; NaN where either does not vary."""
     one, two = first - first.mean(), second - second.mean()

@@ -1,4 +1,4 @@
-"""What every part of a diagnosis is given, and what it gives back."""
+"""What every part of a diagnosis is given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, UInt8
-from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
@@ -16,7 +15,6 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.shared.facts import Fact
 
 Report = Callable[[int, int], None]
 
@@ -71,23 +69,3 @@ class Case:
         """What the model says, made in batches: in the targets' units, or probabilities of the classes."""
         outputs = self.bundle.predict(images, batch_size).double()
         return np.asarray(outputs.softmax(1) if self.bundle.card.class_names else outputs)
-
-
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """What one part found: tables for the record, numbers for the verdict, sentences and pictures for a person.
-
-    Attributes
-        part: "look", "why", "strategies" or "trust".
-        tables: by name, which is also the name of their files.
-        facts: flat and ready for JSON; all that the verdict reads. The part's docstring says what each means.
-        figures: by title.
-        left_out: what could not be done, and why.
-    """
-
-    part: str
-    tables: Mapping[str, pd.DataFrame]
-    facts: Mapping[str, Fact]
-    sentences: tuple[str, ...]
-    figures: Mapping[str, Figure]
-    left_out: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -36,10 +37,10 @@ class Identity:
     method: str = "DeepSHAP"
 
 
-class KeptExplanations:
+class StoredExplanations:
     """A folder of explanations of one model, to which images are added as they are explained.
 
-        kept = KeptExplanations(folder, bundle, ("x",), references=50)
+        kept = StoredExplanations(folder, bundle, ("x",), references=50)
         kept.explain(images, paths, report)       # goes on where it was stopped; (images, 1, 3, size, size)
 
     `outputs` are targets; without any, the class that each image is taken for is explained. An image is known by its
@@ -108,20 +109,16 @@ class KeptExplanations:
         for table in sorted(self.folder.glob("*.csv")):
             file = table.with_suffix(".safetensors")
             if file.is_file():
-                keys = kept(table, _keys_in) or ()  # of a damaged table none, so they are made anew
+                # Of a damaged table none is known, so they are made anew.
+                keys = kept(table, lambda path: list(pd.read_csv(path, dtype=str)["pixels"])) or ()
                 known |= {str(key): (file, number) for number, key in enumerate(keys)}
         return known
 
     def _read(self, keys: Sequence[str]) -> Explanation:
         known = self._known()
         files = list(dict.fromkeys(known[key][0] for key in keys))
-        loaded: list[Explanation] = []
-        starts: dict[Path, int] = {}
-        total = 0
-        for file in files:
-            starts[file] = total
-            loaded.append(self._load(file))
-            total += len(loaded[-1])
+        loaded = [self._load(file) for file in files]
+        starts = dict(zip(files, accumulate(map(len, loaded), initial=0), strict=False))
         whole = Explanation.concatenate(loaded) if len(loaded) > 1 else loaded[0]
         return whole.select(images=[starts[known[key][0]] + known[key][1] for key in keys])
 
@@ -142,11 +139,6 @@ class KeptExplanations:
                     f"run's (weights {self.identity.model_hash[:12]}): was it trained again? Use --overwrite to make "
                     "them anew, or another --out"
                 )
-
-
-def _keys_in(table: Path) -> Sequence[str]:
-    """The images of which a file holds explanations."""
-    return list(pd.read_csv(table, dtype=str)["pixels"])
 
 
 def _model_hash(path: Path) -> str:

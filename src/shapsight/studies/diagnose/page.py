@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 
 import pandas as pd
 
 from shapsight.models.bundle import library_versions
 from shapsight.report.page import KeyFigure, Page, Picture, Section, Table
-from shapsight.studies.diagnose.kept_findings import Kept
+from shapsight.studies.diagnose.case import Case
+from shapsight.studies.diagnose.examined import Examined
+from shapsight.studies.diagnose.findings import Findings
 from shapsight.studies.diagnose.parts import PARTS
 from shapsight.studies.diagnose.settings import DiagnoseSettings
-from shapsight.studies.diagnose.subject import Subject
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.judge import Verdict
-from shapsight.studies.diagnose.verdict.words import known
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.words import count
 from shapsight.studies.tasks.classification import ACCURACY
@@ -26,23 +28,24 @@ from shapsight.studies.tasks.regression import ERRORS
 class Diagnosed:
     """All that the report is made from."""
 
-    subject: Subject
-    kept: Mapping[str, Kept]
+    examined: Examined
+    found: Mapping[str, Findings[Path]]
+    facts: DiagnosisFacts
     verdict: Verdict
     settings: DiagnoseSettings
 
 
 def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page:
     """The report."""
-    subject, verdict = diagnosed.subject, diagnosed.verdict
+    examined, verdict = diagnosed.examined, diagnosed.verdict
     return Page(
         title=verdict.headline.rstrip("."),
         answer=verdict.sentences,
-        key_figures=_key_figures(diagnosed),
+        key_figures=_key_figures(diagnosed.facts),
         sections=[
-            _verdict_section(diagnosed),
-            _error_section(subject),
-            *(_part_section(kept) for kept in diagnosed.kept.values()),
+            _verdict_section(verdict),
+            _error_section(examined),
+            *(_part_section(found) for found in diagnosed.found.values()),
             _evidence_section(verdict),
             _left_out_section(diagnosed),
         ],
@@ -52,7 +55,7 @@ def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page
 
 def summarise_diagnosis(diagnosed: Diagnosed, folder: Path, seconds: float) -> list[str]:
     """The verdict and where everything is, for the terminal."""
-    verdict, subject = diagnosed.verdict, diagnosed.subject
+    verdict, examined = diagnosed.verdict, diagnosed.examined
     lines = [f"Verdict    {verdict.level}: {verdict.headline}"]
     lines += [f"           {sentence}" for sentence in verdict.sentences]
     lines += [
@@ -63,55 +66,47 @@ def summarise_diagnosis(diagnosed: Diagnosed, folder: Path, seconds: float) -> l
         lines.append(f"{'Try' if not number else '':<11}{said}")
     recipes = ",".join(advice.recipe for advice in verdict.advice if advice.recipe)
     if recipes:
-        lines.append(f"Next       shapsight cure {subject.run} --try {recipes}{_roi_option(subject)}")
+        roi = "" if examined.roi is None else f" --roi {examined.roi}"
+        lines.append(f"Next       shapsight cure {examined.run} --try {recipes}{roi}")
     return [
         *lines,
-        f"Looked at  {count(len(subject.rows), 'image')} of {len(subject.manifest)}: {_places(subject)}",
+        f"Looked at  {count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
         f"Report     {folder / 'report.html'}   ({duration(seconds)})",
     ]
 
 
-def _roi_option(subject: Subject) -> str:
-    return "" if subject.roi is None else f" --roi {subject.roi}"
-
-
-def _places(subject: Subject) -> str:
-    counts = subject.rows.groupby(["environment", "split"], sort=False).size().reset_index(name="images")
-    return ", ".join(
+def _looked_at(case: Case) -> str:
+    counts = case.rows.groupby(["environment", "split"], sort=False).size().reset_index(name="images")
+    places = [
         f"{row['images']} of {row['environment']} ({row['split']})" for row in counts.to_dict("records")
-    )
+    ]
+    return f"{len(case.manifest)}: {', '.join(places)}"
 
 
-def _key_figures(diagnosed: Diagnosed) -> list[KeyFigure]:
-    facts = {"errors": diagnosed.subject.facts} | {name: kept.facts for name, kept in diagnosed.kept.items()}
-    errors, look, why = (facts.get(part, {}) for part in ("errors", "look", "why"))
+def _key_figures(facts: DiagnosisFacts) -> list[KeyFigure]:
+    errors, look, why, trust = facts.errors, facts.look, facts.why, facts.trust
     figures = []
-    ratio = known(errors, "ratio")
-    if ratio is not None:
-        figures.append(
-            KeyFigure(
-                f"error in {errors['worst']} over that at home", f"{ratio:.2g} ×", str(errors["measure"])
-            )
-        )
-    for place, said in (("home", "at home"), ("elsewhere", "elsewhere")):
-        share, low, high = (known(look, f"scene_share_{place}{end}") for end in ("", "_low", "_high"))
-        if share is not None:
-            interval = "" if low is None or high is None else f"95 % {low:.0%} to {high:.0%}"
-            figures.append(KeyFigure(f"scene's share of {look['output']}, {said}", f"{share:.0%}", interval))
-    share = known(why, "scene_share")
-    if share is not None:
-        interval = f"95 % {why['scene_share_low']:.0%} to {why['scene_share_high']:.0%}"
-        figures.append(KeyFigure("of the prediction's variance from the scene", f"{share:.0%}", interval))
-    trust = facts.get("trust", {})
-    if trust.get("checks"):
-        passed = f"{trust['checks_passed']} of {trust['checks']}"
-        figures.append(KeyFigure("tests that the explanations passed", passed, str(trust["level"])))
+    if isfinite(errors.ratio):
+        title = f"error in {errors.worst} over that at home"
+        figures.append(KeyFigure(title, f"{errors.ratio:.2g} ×", errors.measure))
+    shares = {
+        f"scene's share of {look.output}, at home": look.home.scene_share,
+        f"scene's share of {look.output}, elsewhere": look.elsewhere.scene_share,
+        "of the prediction's variance from the scene": why.scene_share,
+    }
+    figures += [
+        KeyFigure(title, f"{share.value:.0%}", share.between(".0%"))
+        for title, share in shares.items()
+        if share.is_known
+    ]
+    if trust.checks:
+        passed = f"{trust.checks_passed} of {trust.checks}"
+        figures.append(KeyFigure("tests that the explanations passed", passed, trust.level))
     return figures
 
 
-def _verdict_section(diagnosed: Diagnosed) -> Section:
-    """Why this level, what to try, and the facts behind each sentence."""
-    verdict = diagnosed.verdict
+def _verdict_section(verdict: Verdict) -> Section:
+    """Why this level, and what to try."""
     tables = []
     if verdict.advice:
         advice = [{"recipe": entry.recipe or "–", "why": entry.why} for entry in verdict.advice]
@@ -144,9 +139,9 @@ def _written(value: object) -> str:
     return f"{value:.3g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
-def _error_section(subject: Subject) -> Section:
-    columns = ACCURACY if subject.manifest.class_names else ERRORS
-    table = Table(subject.errors, "", columns)
+def _error_section(examined: Examined) -> Section:
+    columns = ACCURACY if examined.case.manifest.class_names else ERRORS
+    table = Table(examined.errors, "", columns)
     return Section(
         "How large is the error?",
         "Of all images of the dataset. Intervals are 95 % bootstrap intervals over images.",
@@ -154,50 +149,42 @@ def _error_section(subject: Subject) -> Section:
     )
 
 
-def _part_section(kept: Kept) -> Section:
-    """A part's sentences, its main tables, and all of its pictures."""
-    part = PARTS[kept.part]
-    pictures = [Picture(path, title, title) for title, path in kept.figures.items()]
+def _part_section(found: Findings[Path]) -> Section:
+    """A part's sentences, all of its pictures, and the tables that are worth reading on a page; all are files."""
+    part, tables = PARTS[found.part], found.tables
     return Section(
         part.question,
-        "\n\n".join([*kept.sentences, *part.notes]),
-        tables=_tables(kept),
-        pictures=pictures,
-        notes=kept.left_out,
+        "\n\n".join([*found.sentences, *part.notes]),
+        tables=[
+            Table(shown.rows(tables[shown.name]), shown.caption, shown.present(tables[shown.name]))
+            for shown in part.tables
+            if shown.name in tables and len(tables[shown.name])
+        ],
+        pictures=[Picture(path, title, title) for title, path in found.figures.items()],
+        notes=found.left_out,
     )
-
-
-def _tables(kept: Kept) -> list[Table]:
-    """The tables that are worth reading on a page, with the columns that are; all are files."""
-    return [
-        Table(shown.rows(kept.tables[shown.name]), shown.caption, shown.present(kept.tables[shown.name]))
-        for shown in PARTS[kept.part].tables
-        if shown.name in kept.tables and len(kept.tables[shown.name])
-    ]
 
 
 def _left_out_section(diagnosed: Diagnosed) -> Section:
     """What was not done, and why."""
-    missing = [PARTS[name].question for name in PARTS if name not in diagnosed.kept]
-    notes = [*diagnosed.subject.notes]
-    notes += [f"{question} This was not asked (--only)." for question in missing]
-    intro = "" if notes else "Nothing."
-    return Section("What was left out?", intro, notes=tuple(notes))
+    missing = [part.question for name, part in PARTS.items() if name not in diagnosed.found]
+    notes = (*diagnosed.examined.notes, *(f"{question} This was not asked (--only)." for question in missing))
+    return Section("What was left out?", "" if notes else "Nothing.", notes=notes)
 
 
 def _settings(diagnosed: Diagnosed, command: str, seconds: float) -> Mapping[str, str]:
-    subject = diagnosed.subject
+    case, card = diagnosed.examined.case, diagnosed.examined.case.bundle.card
     given = {
         name: str(value) for name, value in asdict(diagnosed.settings).items() if value not in (None, ())
     }
     given.pop("reading", None)
-    took = "; ".join(f"{name} {duration(kept.seconds)}" for name, kept in diagnosed.kept.items())
+    took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.found.items())
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     return {
         "command": command,
-        "model": f"{subject.bundle.card.arch}, weights {subject.bundle.card.model_hash[:12]}",
-        "images looked at": f"{len(subject.rows)} of {len(subject.manifest)}: {_places(subject)}",
-        "region of interest": subject.roi or "none",
+        "model": f"{card.arch}, weights {card.model_hash[:12]}",
+        "images looked at": f"{len(case.rows)} of {_looked_at(case)}",
+        "region of interest": diagnosed.examined.roi or "none",
         **given,
         "versions": versions,
         "parts took": took or "nothing",

@@ -8,17 +8,19 @@ import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from shapsight.data.written_files import write_text
 from shapsight.errors import RunError
 from shapsight.models.bundle import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
+from shapsight.studies.diagnose.examined import examine
 from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.settings import DiagnoseSettings
-from shapsight.studies.diagnose.subject import subject_of
-from shapsight.studies.diagnose.verdict.judge import Verdict, judge
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
+from shapsight.studies.diagnose.verdict.judge import judge
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
@@ -54,19 +56,21 @@ def diagnose(
     trained.bundle.model.to(chosen_device(settings.device))
     folder = Path(out) if out is not None else trained.path / "diagnosis"
     _check(folder)
-    subject = subject_of(trained, data, settings, narrator)
+    examined = examine(trained, data, settings, narrator)
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     card = {"command": command, "settings": asdict(settings), "status": "running"}
     place = RunFolder(folder, folder, {"job": COMMAND, **card, "versions": library_versions()})
     place.write_card()
-    save_table(subject.errors, folder / "errors")
-    save_table(subject.rows, folder / "images")
-    kept = run_parts(parts, subject, settings, folder, narrator)
-    verdict = judge({"errors": subject.facts} | {name: found.facts for name, found in kept.items()})
-    _save_verdict(verdict, folder)
-    diagnosed = Diagnosed(subject, kept, verdict, settings)
+    save_table(examined.errors, folder / "errors")
+    save_table(examined.case.rows, folder / "images")
+    found = run_parts(parts, examined, settings, folder, narrator)
+    of_parts: dict[str, Any] = {name: part.facts for name, part in found.items()}
+    facts = DiagnosisFacts(examined.facts, **of_parts)
+    verdict = judge(facts)
+    write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")
+    diagnosed = Diagnosed(examined, found, facts, verdict, settings)
     seconds = time.monotonic() - started
     render_page(diagnose_page(diagnosed, command=command, seconds=seconds), folder / "report.html")
     place.card["status"] = "done"
@@ -82,7 +86,3 @@ def _check(folder: Path) -> None:
         return
     if not (folder / CARD).is_file() or read_card(folder).get("job") != COMMAND:
         raise RunError(f"{folder} is not empty and holds no diagnosis; choose another --out")
-
-
-def _save_verdict(verdict: Verdict, folder: Path) -> None:
-    write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")

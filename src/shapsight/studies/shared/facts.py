@@ -26,7 +26,8 @@ class Facts:
         SwapFacts(12, Estimate(0.3, 0.2, 0.4)).to_json()
         # {"images": 12, "scene_share": 0.3, "scene_share_low": 0.2, "scene_share_high": 0.4}
 
-    An estimate without a number has null for all three, and `NAME_reason` if it has one.
+    An estimate without a number has null for all three, and `NAME_reason` if it has one. A `float` that is not known is
+    NaN here and null in JSON.
     """
 
     def to_json(self) -> dict[str, Fact]:
@@ -49,14 +50,17 @@ class Facts:
         found: dict[str, Any] = {}
         for name, kind in get_type_hints(cls).items():
             if kind is Estimate:
-                numbers = [left.pop(place, None) for place in (name, *(f"{name}_{end}" for end in ENDS))]
-                value, low, high = (UNKNOWN if number is None else float(number) for number in numbers)
+                value, low, high = (_number(left.pop(f"{name}{end}", None)) for end in ("", "_low", "_high"))
                 found[name] = Estimate(value, low, high, left.pop(f"{name}_reason", ""))
             elif name in left:
-                found[name] = left.pop(name)
+                found[name] = _number(left.pop(name)) if kind is float else left.pop(name)
         if left:
             raise ValueError(f"{cls.__name__} has no field {', '.join(left)}")
         return cls(**found)
+
+
+def _number(value: float | None) -> float:
+    return UNKNOWN if value is None else float(value)
 
 
 def plain(value: Any) -> Any:

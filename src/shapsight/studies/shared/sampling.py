@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 from numpy import ndarray
+
+from shapsight.errors import DataError
 
 
 def choose_images(
@@ -65,3 +68,50 @@ def _choose(group: pd.DataFrame, count: int, target: str, generator: np.random.G
     drawn = generator.permutation(rest.to_numpy(copy=True))[: count - len(chosen)]
     why = pd.concat([chosen, pd.Series("drawn at random", index=drawn)])
     return group.loc[why.index].assign(why=why)
+
+
+def choose_held_out(
+    predictions: pd.DataFrame, count: int, *, seed: int = 0
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """At most `count` rows of a `predict_table`, in its order, and what a reader should know of the choice.
+
+        rows, notes = choose_held_out(predict_table(bundle, manifest, images), 100)
+
+    Images that were not trained on, drawn at random, as many of each environment as there are, and within one as many
+    of each label. The rows of a larger count hold those of a smaller one. An environment of which every image was
+    trained on is looked at through these, which is said. Raises `DataError` for a count below 2.
+    """
+    if count < 2:
+        raise DataError(f"images={count}: a diagnosis needs 2 images or more")
+    drawn, notes = {}, []
+    for environment, group in predictions.groupby("environment", sort=True):
+        held_out = group[group["split"] != "train"]
+        if held_out.empty:
+            held_out = group
+            images = f"{len(group)} image{'s' * (len(group) != 1)}"
+            notes.append(f"Every image of {environment} was trained on, so its {images} flatter the model.")
+        generator = np.random.default_rng([seed, zlib.crc32(str(environment).encode())])
+        drawn[str(environment)] = _in_random_order(held_out, generator)
+    shares = _evenly(count, {name: len(rows) for name, rows in drawn.items()})
+    chosen = [row for name, rows in drawn.items() for row in rows[: shares[name]]]
+    return predictions.loc[sorted(chosen)], tuple(notes)
+
+
+def _in_random_order(group: pd.DataFrame, generator: np.random.Generator) -> list[int]:
+    """Positions in the table; of classes, one of each label after the other."""
+    shuffled = group.iloc[generator.permutation(len(group))]
+    if "label" in shuffled:
+        turn = shuffled.groupby("label").cumcount()
+        shuffled = shuffled.loc[turn.sort_values(kind="stable").index]
+    return [int(row) for row in shuffled.index]
+
+
+def _evenly(count: int, available: dict[str, int]) -> dict[str, int]:
+    """`count` shared out as evenly as what is there allows."""
+    shares = dict.fromkeys(available, 0)
+    left = count
+    while left and (open_ones := [name for name in available if shares[name] < available[name]]):
+        for name in open_ones[:left]:
+            shares[name] += 1
+        left = count - sum(shares.values())
+    return shares

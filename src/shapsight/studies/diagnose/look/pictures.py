@@ -13,45 +13,44 @@ from shapsight.attribution.explanation.detail import SMALL
 from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
 from shapsight.diagnosis.groups import EVERY
+from shapsight.diagnosis.relevance_measures import MEASURES
 from shapsight.drawing.bars import share_bars
-from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.look.relevance_pictures import (
+from shapsight.drawing.relevance import (
     Place,
     mean_and_spread,
     measures_plot,
     objects_plot,
     places_plot,
 )
+from shapsight.studies.diagnose.case import Case
+from shapsight.studies.diagnose.look.tables import LookTables
 
 MOST_PLACES = 8
 Sizes = Float[Tensor, "images height width"]
 
 
-def pictures(
-    case: Case,
-    output: str,
-    measures: pd.DataFrame,
-    objects: pd.DataFrame | None,
-    contributions: pd.DataFrame | None,
-) -> dict[str, Figure]:
+def pictures(case: Case, tables: LookTables) -> dict[str, Figure]:
     """What the scene contributes, measures, the atlas of each environment, the atlas by target, and objects."""
+    output = tables.output
     # Single pixels are mostly noise that cancels; in images of a few pixels a side they can be read.
     is_small = max(case.images.shape[2:]) <= SMALL
     sizes = case.explanation.heatmap(detail="pixels" if is_small else "smooth")[:, 0].abs()
     figures = {}
-    if contributions is not None:
+    if tables.contributions is not None:
+        contributions = tables.contributions.measures
         shares = contributions[(contributions["measure"] == "share") & (contributions["part"] == SCENE)]
         mine = shares[(shares["output"] == output) & (shares["environment"] != EVERY)]
         if len(mine):
             figures["How much comes from the scene"] = share_bars(mine, "scene's share of what moves {}")
-    if len(measures):
-        figures["Where the attribution lies"] = measures_plot(measures, output)
+    if len(tables.measures):
+        titles = {measure.name: measure.said for measure in MEASURES}
+        figures["Where the attribution lies"] = measures_plot(tables.measures, output, titles)
     figures["Mean attribution in each environment"] = places_plot(_atlas(case, sizes))
     moving = _by_target(case, sizes)
     if moving:
         figures[f"Does the attribution move with {case.targets[0]}?"] = places_plot(moving)
-    if objects is not None and len(objects):
-        figures["Attribution on kinds of objects"] = objects_plot(objects, output)
+    if tables.objects is not None and len(tables.objects):
+        figures["Attribution on kinds of objects"] = objects_plot(tables.objects, output)
     return figures
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
-from shapsight.diagnosis.strategies import Strategies
+from shapsight.diagnosis.strategies import Strategies, eigengap, explained_by
 from shapsight.studies.shared.facts import Facts
 
 
@@ -45,23 +45,6 @@ def facts_of(found: Strategies, table: pd.DataFrame, target: ndarray | None) -> 
         first_error=float(first["error"]),
         first_jump=None if np.isnan(first["jump"]) else float(first["jump"]),
         first_environments=str(first["environments"]),
-        eigengap=_gap(found),
-        by_target=None if target is None else _explained(found, target),
+        eigengap=eigengap(found),
+        by_target=None if target is None else explained_by(found, target),
     )
-
-
-def _gap(found: Strategies) -> float | None:
-    values = found.eigenvalues
-    if not 1 < found.count < len(values) or values[found.count] <= 0:
-        return None
-    return float(1 - max(values[found.count - 1], 0) / values[found.count])
-
-
-def _explained(found: Strategies, target: ndarray) -> float | None:
-    """The share of a target's variance that lies between strategies."""
-    known = found.labels > 0
-    values, labels = target[known], found.labels[known]
-    if found.count < 2 or values.var() == 0:
-        return None
-    means = pd.Series(values).groupby(labels).transform("mean").to_numpy()
-    return float(means.var() / values.var())

@@ -1,9 +1,11 @@
-"""Which tables of the strategies stand on the page."""
+"""How the page shows the strategies."""
 
 from __future__ import annotations
 
 from shapsight.report.page import Column
-from shapsight.studies.diagnose.part_tables import Shown
+from shapsight.studies.diagnose.part import Part, Shown
+from shapsight.studies.diagnose.strategies.facts import StrategyFacts
+from shapsight.studies.diagnose.strategies.study import strategies
 
 TABLES = (
     Shown(
@@ -21,3 +23,4 @@ TABLES = (
         ),
     ),
 )
+STRATEGIES = Part("strategies", "One strategy or several?", strategies, StrategyFacts, TABLES)

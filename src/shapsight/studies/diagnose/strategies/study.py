@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from shapsight.diagnosis.prediction_errors import error_per_image
 from shapsight.diagnosis.strategies import CELLS, find_strategies, strategy_table
 from shapsight.errors import DataError
-from shapsight.studies.diagnose.case import Case, Findings, Report, silent
+from shapsight.studies.diagnose.case import Case, Report, silent
+from shapsight.studies.diagnose.findings import Findings
 from shapsight.studies.diagnose.strategies import words
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts, facts_of
 from shapsight.studies.diagnose.strategies.pictures import pictures
@@ -15,7 +17,7 @@ from shapsight.studies.diagnose.strategies.pictures import pictures
 
 def strategies(
     case: Case, report: Report = silent, *, clusters: int | None = None, cells: int = CELLS
-) -> Findings:
+) -> Findings[Figure]:
     """Group images by where their attribution lies, and name groups whose error jumps in unseen environments first.
 
         strategies(case).tables["strategies"]
@@ -36,7 +38,7 @@ def strategies(
     except DataError as error:
         report(1, 1)
         left_out = (f"Strategies are left out: {error}.",)
-        return Findings("strategies", {}, StrategyFacts().to_json(), (), {}, left_out)
+        return Findings("strategies", {}, StrategyFacts(), left_out=left_out)
     is_seen = case.rows["environment"].isin(case.manifest.train_on).to_numpy(bool)
     table = strategy_table(found, case.rows, errors, is_seen, seed=case.seed)
     found = found.renumbered(table["strategy"].tolist())
@@ -52,7 +54,7 @@ def strategies(
     return Findings(
         "strategies",
         {"strategies": table, "strategy_of_images": of_images},
-        facts.to_json(),
+        facts,
         words.sentences(facts, case.targets[0] if case.targets else "label"),
         pictures(case, found, table, np.asarray(sizes, dtype=float)),
         words.left_out(int((found.labels == 0).sum()), int(is_seen.sum()), int((~is_seen).sum())),

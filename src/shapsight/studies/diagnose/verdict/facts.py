@@ -1,59 +1,106 @@
-"""How wrong the model is at home and elsewhere, as numbers for the verdict."""
+"""All that a verdict reads: the facts of the parts, and how wrong the model is at home and elsewhere."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from shapsight.data.manifest import Manifest
+from shapsight.diagnosis.estimate import NOT_MEASURED, UNKNOWN, Estimate
 from shapsight.diagnosis.groups import EVERY
-from shapsight.studies.shared.facts import Fact
+from shapsight.studies.diagnose.look.facts import LookFacts
+from shapsight.studies.diagnose.strategies.facts import StrategyFacts
+from shapsight.studies.diagnose.trust.facts import TrustFacts
+from shapsight.studies.diagnose.why.facts import WhyFacts
+from shapsight.studies.shared.facts import Facts
 
 
-def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manifest) -> dict[str, Fact]:
+@dataclass(frozen=True)
+class ErrorFacts(Facts):
     """The first target's mean squared error, or the share of wrong labels, where it was trained and where it was not.
 
-    output, measure, unit, is_classes: what is measured. environments: how many there are.
-    home: the environments that were trained on; home_error with home_error_low, _high: of their held-out images, None
-        where there are none; home_images.
-    worst: the environment with the largest error that was not trained on; worst_error, _low, _high, worst_images.
-    ratio: worst_error over home_error. worst_unexplained: worst_error over the target's variance in that environment
-        (of classes: worst_error itself).
-    is_constant: whether all predictions are the same.
+    Attributes
+        output, measure, metric, unit, is_classes: what is measured, in words and in short.
+        environments: how many there are. home: those that were trained on.
+        home_error, home_images: of their held-out images; not known where there are none.
+        worst: the environment with the largest error that was not trained on; worst_error, worst_images.
+        ratio: worst_error over home_error. worst_unexplained: worst_error over the target's variance in that
+            environment (of classes: worst_error itself).
+        is_constant: whether all predictions are the same.
     """
+
+    output: str = ""
+    measure: str = ""
+    metric: str = ""
+    unit: str = ""
+    is_classes: bool = False
+    environments: int = 0
+    home: str = ""
+    home_error: Estimate = NOT_MEASURED
+    home_images: int = 0
+    worst: str | None = None
+    worst_error: Estimate = NOT_MEASURED
+    worst_images: int = 0
+    worst_unexplained: float = UNKNOWN
+    ratio: float = UNKNOWN
+    is_constant: bool = False
+
+
+@dataclass(frozen=True)
+class DiagnosisFacts:
+    """What every part found; of a part that was not done, nothing is known."""
+
+    errors: ErrorFacts
+    look: LookFacts = field(default_factory=LookFacts)
+    why: WhyFacts = field(default_factory=WhyFacts)
+    strategies: StrategyFacts = field(default_factory=StrategyFacts)
+    trust: TrustFacts = field(default_factory=TrustFacts)
+
+
+def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manifest) -> ErrorFacts:
+    """The facts of a table of errors (mean squared, or accuracies) and of the predictions behind it."""
     is_classes = bool(manifest.class_names)
     target = "label" if is_classes else manifest.targets[0]
     table = _as_errors(errors) if is_classes else errors[errors["target"] == target]
-    home, elsewhere = _home(table, manifest), _elsewhere(table, manifest)
-    facts: dict[str, Fact] = {
-        "output": target,
-        "is_classes": is_classes,
-        "measure": "share of wrong labels" if is_classes else f"mean squared error of {target}",
-        "short": "wrong" if is_classes else "MSE",
-        "unit": "" if is_classes else manifest.scales[target].unit,
-        "environments": len(manifest.environments),
-        "home": ", ".join(manifest.train_on),
-    }
-    facts |= _named("home", home) | _named("worst", elsewhere)
-    facts["worst"] = None if elsewhere is None else str(elsewhere["environment"])
-    facts["worst_unexplained"] = _unexplained(elsewhere, predictions, target, is_classes)
-    facts["ratio"] = None
-    if home is not None and elsewhere is not None and home["mse"] > 0:
-        facts["ratio"] = float(elsewhere["mse"] / home["mse"])
+    home, worst = _home(table, manifest), _worst(table, manifest)
+    home_error, worst_error = _estimate(home), _estimate(worst)
+    place = None if worst is None else str(worst["environment"])
     said = predictions["predicted_label"] if is_classes else predictions[f"predicted_{target}"]
-    facts["is_constant"] = bool(
-        said.nunique() == 1 or (not is_classes and np.ptp(said.to_numpy(float)) < 1e-6)
+    return ErrorFacts(
+        output=target,
+        measure="share of wrong labels" if is_classes else f"mean squared error of {target}",
+        metric="wrong" if is_classes else "MSE",
+        unit="" if is_classes else manifest.scales[target].unit,
+        is_classes=is_classes,
+        environments=len(manifest.environments),
+        home=", ".join(manifest.train_on),
+        home_error=home_error,
+        home_images=0 if home is None else int(home["images"]),
+        worst=place,
+        worst_error=worst_error,
+        worst_images=0 if worst is None else int(worst["images"]),
+        worst_unexplained=worst_error.value
+        if is_classes
+        else _over(worst_error.value, _variance(predictions, place, target)),
+        ratio=_over(worst_error.value, home_error.value),
+        is_constant=bool(said.nunique() == 1 or (not is_classes and np.ptp(said.to_numpy(float)) < 1e-6)),
     )
-    return facts
 
 
-def _unexplained(
-    row: pd.Series | None, predictions: pd.DataFrame, target: str, is_classes: bool
-) -> float | None:
-    if row is None or is_classes:
-        return None if row is None else float(row["mse"])
-    variance = float(predictions.loc[predictions["environment"] == row["environment"], target].var(ddof=0))
-    return float(row["mse"]) / variance if variance > 0 else None
+def _variance(predictions: pd.DataFrame, environment: str | None, target: str) -> float:
+    return float(predictions.loc[predictions["environment"] == environment, target].var(ddof=0))
+
+
+def _over(value: float, under: float) -> float:
+    return value / under if under > 0 else UNKNOWN
+
+
+def _estimate(row: pd.Series | None) -> Estimate:
+    if row is None:
+        return NOT_MEASURED
+    return Estimate(float(row["mse"]), float(row["mse_low"]), float(row["mse_high"]))
 
 
 def _as_errors(errors: pd.DataFrame) -> pd.DataFrame:
@@ -65,36 +112,18 @@ def _as_errors(errors: pd.DataFrame) -> pd.DataFrame:
 
 def _home(table: pd.DataFrame, manifest: Manifest) -> pd.Series | None:
     """The held-out images of the environments that were trained on."""
-    rows = table[table["split"].isin(["validation", "test"])]
     for split in ("test", "validation"):
-        mine = rows[rows["split"] == split]
-        whole = mine[mine["environment"] == EVERY]
-        at_home = mine[mine["environment"].isin(manifest.train_on)]
-        if len(whole):
-            return whole.iloc[0]
-        if len(at_home):
-            return at_home.iloc[0]
+        mine = table[table["split"] == split]
+        for rows in (
+            mine[mine["environment"] == EVERY],
+            mine[mine["environment"].isin(manifest.train_on)],
+        ):
+            if len(rows):
+                return rows.iloc[0]
     return None
 
 
-def _elsewhere(table: pd.DataFrame, manifest: Manifest) -> pd.Series | None:
+def _worst(table: pd.DataFrame, manifest: Manifest) -> pd.Series | None:
     """The environment with the largest error among those that were not trained on."""
-    rows = table[(table["split"] == "unseen") & (table["environment"] != EVERY)]
-    rows = rows[~rows["environment"].isin(manifest.train_on)]
+    rows = table[(table["split"] == "unseen") & ~table["environment"].isin([EVERY, *manifest.train_on])]
     return None if rows.empty else rows.iloc[int(rows["mse"].to_numpy(float).argmax())]
-
-
-def _named(name: str, row: pd.Series | None) -> dict[str, Fact]:
-    if row is None:
-        return {
-            f"{name}_error": None,
-            f"{name}_error_low": None,
-            f"{name}_error_high": None,
-            f"{name}_images": 0,
-        }
-    return {
-        f"{name}_error": float(row["mse"]),
-        f"{name}_error_low": float(row["mse_low"]),
-        f"{name}_error_high": float(row["mse_high"]),
-        f"{name}_images": int(row["images"]),
-    }

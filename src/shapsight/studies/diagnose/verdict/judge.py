@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
+from shapsight.diagnosis.estimate import Estimate
+from shapsight.studies.diagnose.look.facts import LookFacts
+from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.verdict.advice import Advice, advise
-from shapsight.studies.diagnose.verdict.words import (
-    Evidence,
-    contributions,
-    errors,
-    interventions,
-    known,
-)
-from shapsight.studies.shared.facts import Fact
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts, ErrorFacts
+from shapsight.studies.diagnose.verdict.words import Evidence, contributions, errors, interventions
+from shapsight.studies.diagnose.why.facts import WhyFacts
 
-Facts = Mapping[str, Mapping[str, Fact]]
 Level = Literal["ok", "suspicious", "shortcut", "unknown"]
+Judgement = tuple[Level, str, tuple[str, ...]]  # with a headline, and the reasons
 
 
 @dataclass(frozen=True)
@@ -79,60 +77,64 @@ class Verdict:
     evidence: tuple[Evidence, ...]
 
 
-def judge(facts: Facts, thresholds: Thresholds | None = None) -> Verdict:
+def judge(facts: DiagnosisFacts, thresholds: Thresholds | None = None) -> Verdict:
     """Judge a model by the facts of the parts that were done.
 
-        judge({"errors": {...}, "look": {...}, "why": {...}}).sentences
+        judge(DiagnosisFacts(ErrorFacts(...), look(case).facts, why(case).facts)).sentences
 
     A test counts more than a hint: where scenes were swapped, attribution outside the region makes no model suspicious.
-    A part that is missing, or a fact that is None, is no evidence for anything.
+    A part that is missing, or a fact that is not known, is no evidence for anything.
     """
     limits = Thresholds() if thresholds is None else thresholds
-    if facts.get("errors", {}).get("is_constant"):
-        return _constant(facts)
-    found = [part for part in (errors(facts), contributions(facts), interventions(facts)) if part is not None]
-    level, headline, reasons = _level(facts, limits)
+    if facts.errors.is_constant:
+        return _constant(facts.errors)
+    found = [errors(facts.errors), contributions(facts.look), interventions(facts.why)]
+    evidence = tuple(part for part in found if part is not None)
+    fails = fails_elsewhere(facts.errors, limits)
+    level, headline, reasons = _level(facts, limits, fails)
     return Verdict(
         level=level,
         headline=headline,
-        sentences=tuple(part.sentence for part in found),
-        reasons=(*reasons, *_trust(facts)),
-        advice=advise(facts, level, fails=fails_elsewhere(facts, limits)),
-        evidence=tuple(found),
+        sentences=tuple(part.sentence for part in evidence),
+        reasons=(*reasons, *_trust(facts.trust)),
+        advice=advise(facts, level, fails=fails),
+        evidence=evidence,
     )
 
 
-def _level(facts: Facts, limits: Thresholds) -> tuple[Level, str, tuple[str, ...]]:
+def _level(facts: DiagnosisFacts, limits: Thresholds, fails: bool) -> Judgement:
     """The level, in words, and the reasons for it."""
-    fails = fails_elsewhere(facts, limits)
-    why = facts.get("why", {})
-    share, high = known(why, "scene_share"), known(why, "scene_share_high")
-    if share is None:
+    share, home = facts.why.scene_share, facts.why.scene_share_home
+    if not share.is_known:
         return _untested(facts, limits, fails)
-    part = f"the scene makes up {share:.0%} of the prediction's variance"
-    harm, is_harmful = _harm(why, limits)
-    told, tells = _tells_at_home_only(facts, limits)
-    is_open = high is not None and high > limits.clear
-    reach = f"{_capital(part)}, but its interval reaches up to {high:.0%}" if is_open else _capital(part)
-    takes_part = f"{_capital(part)} ({limits.shortcut:.0%} or more counts as a shortcut if it does harm)."
-    is_sure = share >= limits.shortcut and (known(why, "scene_share_low") or 0) >= limits.shortcut / 2
-    if is_sure and is_harmful:
+    part = f"the scene makes up {share.value:.0%} of the prediction's variance"
+    harm, is_harmful = _harm(facts.why, limits)
+    told, tells = _tells_at_home_only(facts.look, limits)
+    said = f"The scene{part.removeprefix('the scene')}"
+    takes_part = f"{said} ({limits.shortcut:.0%} or more counts as a shortcut if it does harm)."
+    if share.value >= limits.shortcut and share.low >= limits.shortcut / 2 and is_harmful:
         return (
             "shortcut",
             "A shortcut: the scene takes part in deciding, and that does harm.",
             (takes_part, harm),
         )
-    home = known(why, "scene_share_home") or 0.0
     # What the scene contributes also says where the region is not, which is no shortcut: swapped scenes must agree.
-    if tells and min(share, home) >= limits.at_home:
+    if tells and share.value >= limits.at_home and home >= limits.at_home:
         swapped = f"Swapped scenes agree: {part}, {home:.0%} where it was trained ({limits.at_home:.0%} is the limit)."
         return (
             "shortcut",
             "A shortcut: the scene tells the model the target where it was trained, and only there.",
             (told, swapped),
         )
-    if share >= limits.shortcut or (is_harmful and share >= limits.shortcut / 2):
+    if share.value >= limits.shortcut or (is_harmful and share.value >= limits.shortcut / 2):
         return "suspicious", "Suspicious: the evidence for a shortcut is mixed.", (takes_part, harm)
+    return _below(said, share, limits, fails)
+
+
+def _below(said: str, share: Estimate, limits: Thresholds, fails: bool) -> Judgement:
+    """Where the scene's share is too small for a shortcut: whether it is cleared, and whether the model fails."""
+    is_open = share.high > limits.clear
+    reach = f"{said}, but its interval reaches up to {share.high:.0%}" if is_open else said
     if fails and is_open:
         return "suspicious", "It fails elsewhere, and the evidence that the scene takes part is weak.", (
             f"{reach}: the scene can neither be blamed nor cleared by these images ({limits.clear:.0%} is the limit).",
@@ -146,41 +148,44 @@ def _level(facts: Facts, limits: Thresholds) -> tuple[Level, str, tuple[str, ...
         return "suspicious", "No shortcut was found, but too few images were tested to rule one out.", (
             f"{reach}; ok needs it below {limits.clear:.0%}.",
         )  # fmt: skip
+    by_interval = (
+        f" (up to {share.high:.0%} by its interval, less than {limits.clear:.0%})"
+        if isfinite(share.high)
+        else ""
+    )
     return "ok", "No shortcut was found: the prediction follows the region of interest.", (
-        f"{_capital(part)} (up to {high:.0%} by its interval, less than {limits.clear:.0%})."
-        if high is not None
-        else f"{_capital(part)}.",
+        f"{said}{by_interval}.",
     )  # fmt: skip
 
 
-def _tells_at_home_only(facts: Facts, limits: Thresholds) -> tuple[str, bool]:
+def _tells_at_home_only(look: LookFacts, limits: Thresholds) -> tuple[str, bool]:
     """Whether what the scene contributes tells the target where the model was trained, and not elsewhere."""
-    look = facts.get("look", {})
-    part, part_low = known(look, "scene_variance_home"), known(look, "scene_variance_home_low")
-    names = [f"scene_knows_{place}{end}" for place in ("home", "elsewhere") for end in ("", "_low", "_high")]
-    knowledge = [known(look, name) for name in names]
-    if part is None or part_low is None or any(value is None for value in knowledge):
+    part, home, away = look.home.scene_variance, look.home.scene_knows, look.elsewhere.scene_knows
+    if not (part.is_known and isfinite(part.low) and home.has_interval and away.has_interval):
         return "", False
-    values = [value for value in knowledge if value is not None]
-    # Of classes 0.5 is chance and 1 certainty, of targets 0 and 1.
-    home, home_low, _, away, _, away_high = [2 * v - 1 for v in values] if look.get("is_classes") else values
-    takes_part = part >= limits.part and part_low >= limits.part / 2
-    tells = home >= limits.knows and home_low > 0 and away <= limits.forgets * home and away_high < home_low
+
+    def knowledge(value: float) -> float:
+        """Of classes 0.5 is chance and 1 certainty, of targets 0 and 1."""
+        return 2 * value - 1 if look.is_classes else value
+
+    takes_part = part.value >= limits.part and part.low >= limits.part / 2
+    tells = knowledge(home.value) >= limits.knows and knowledge(home.low) > 0
+    forgets = knowledge(away.value) <= limits.forgets * knowledge(home.value) and away.high < home.low
     said = (
-        f"Where it was trained the scene contributes {part:.0%} of the prediction's variance, and what it contributes "
-        f"tells the target ({values[0]:.2f}); elsewhere it does not ({values[3]:.2f})."
+        f"Where it was trained the scene contributes {part.value:.0%} of the prediction's variance, and what it "
+        f"contributes tells the target ({home.value:.2f}); elsewhere it does not ({away.value:.2f})."
     )
-    return said, takes_part and tells
+    return said, takes_part and tells and forgets
 
 
-def _untested(facts: Facts, limits: Thresholds, fails: bool) -> tuple[Level, str, tuple[str, ...]]:
+def _untested(facts: DiagnosisFacts, limits: Thresholds, fails: bool) -> Judgement:
     """Without swapped scenes there are hints only."""
-    look = facts.get("look", {})
-    told, tells = _tells_at_home_only(facts, limits)
+    look = facts.look
+    told, tells = _tells_at_home_only(look, limits)
     hints = [told] if tells else []
-    for place, said in (("home", "Where it was trained"), ("elsewhere", "Elsewhere")):
-        if look.get(f"does_move_{place}") is False:
-            hints.append(f"{said}, the attribution stays at the same places whatever the target.")
+    for place, where in ((look.home, "Where it was trained"), (look.elsewhere, "Elsewhere")):
+        if place.does_move is False:
+            hints.append(f"{where}, the attribution stays at the same places whatever the target.")
     missing = "No scene was swapped, so nothing of this is a proof."
     if fails or hints:
         said = "It fails elsewhere" if fails else "Suspicious"
@@ -188,50 +193,38 @@ def _untested(facts: Facts, limits: Thresholds, fails: bool) -> tuple[Level, str
     return "unknown", "Nothing was found, but too little was tested.", (missing,)
 
 
-def _harm(why: Mapping[str, Fact], limits: Thresholds) -> tuple[str, bool]:
+def _harm(why: WhyFacts, limits: Thresholds) -> tuple[str, bool]:
     """Whether swapped scenes make predictions worse than the cut alone does."""
-    control, swapped = known(why, "control_error"), known(why, "swapped_error")
-    low = known(why, "harm_low")
-    if control is None or swapped is None or low is None:
+    control, swapped, least = why.control_error.value, why.swapped_error.value, why.harm.low
+    if not all(map(isfinite, (control, swapped, least))):
         return "Whether that does harm is not known.", False
-    is_harmful = low > 0 and swapped >= limits.harm * control
-    times = f"{swapped / control:.2g} times as high" if control > 0 else "higher"
-    if is_harmful:
-        return (
-            f"On swapped scenes the error is {times} as on the most alike ones ({swapped:.3g} against {control:.3g}).",
-            True,
-        )
+    if least > 0 and swapped >= limits.harm * control:
+        times = f"{swapped / control:.2g} times as high" if control > 0 else "higher"
+        said = f"the error is {times} as on the most alike ones ({swapped:.3g} against {control:.3g})"
+        return f"On swapped scenes {said}.", True
+    said = f"the error is {swapped:.3g}, on the most alike ones {control:.3g}: little harm"
+    return f"On swapped scenes {said}.", False
+
+
+def fails_elsewhere(errors: ErrorFacts, limits: Thresholds | None = None) -> bool:
+    """Whether the error in another environment is higher than at home, beyond both intervals and by enough."""
+    limits = Thresholds() if limits is None else limits
+    is_beyond = errors.worst_error.low > errors.home_error.high
+    return errors.ratio >= limits.fails and is_beyond and errors.worst_unexplained >= limits.unexplained
+
+
+def _trust(trust: TrustFacts) -> tuple[str, ...]:
+    """What the tests of the explanations say of the hints."""
+    if trust.level not in ("weak", "mixed"):
+        return ()
     return (
-        f"On swapped scenes the error is {swapped:.3g}, on the most alike ones {control:.3g}: little harm.",
-        False,
+        f"The explanations failed the tests of {trust.failed_checks}: where attribution lies is a weak hint here, and "
+        "swapped scenes count.",
     )
 
 
-def fails_elsewhere(facts: Facts, limits: Thresholds | None = None) -> bool:
-    """Whether the error in another environment is higher than at home, beyond both intervals and by enough."""
-    limits = Thresholds() if limits is None else limits
-    found = facts.get("errors", {})
-    ratio, low, high = known(found, "ratio"), known(found, "worst_error_low"), known(found, "home_error_high")
-    part = known(found, "worst_unexplained")
-    if ratio is None or part is None or low is None or high is None:
-        return False
-    return ratio >= limits.fails and low > high and part >= limits.unexplained
-
-
-def _trust(facts: Facts) -> tuple[str, ...]:
-    """What the tests of the explanations say of the hints."""
-    trust = facts.get("trust", {})
-    if trust.get("level") in ("weak", "mixed"):
-        return (
-            f"The explanations failed the tests of {trust.get('failed_checks')}: where attribution lies is a weak hint "
-            "here, and swapped scenes count.",
-        )
-    return ()
-
-
-def _constant(facts: Facts) -> Verdict:
-    output = facts["errors"].get("output")
-    what = "class" if output == "label" else str(output)
+def _constant(errors: ErrorFacts) -> Verdict:
+    what = "class" if errors.output == "label" else errors.output
     return Verdict(
         "unknown",
         "The model says the same of every image.",
@@ -242,7 +235,3 @@ def _constant(facts: Facts) -> Verdict:
         (Advice("", "Look at the training first: losses, learning rate, and whether the targets vary."),),
         (),
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

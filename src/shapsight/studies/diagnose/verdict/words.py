@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
+from typing import Self
 
-from shapsight.studies.shared.facts import Fact
+from shapsight.diagnosis.estimate import Estimate
+from shapsight.studies.diagnose.look.facts import LookFacts
+from shapsight.studies.diagnose.verdict.facts import ErrorFacts
+from shapsight.studies.diagnose.why.facts import WhyFacts
+from shapsight.studies.shared.facts import Fact, Facts
 
-Facts = Mapping[str, Mapping[str, Fact]]
+ENDS = ("_low", "_high")
 
 
 @dataclass(frozen=True)
@@ -18,125 +23,94 @@ class Evidence:
     sentence: str
     facts: Mapping[str, Fact]
 
+    @classmethod
+    def of(cls, sentence: str, part: str, facts: Facts, *names: str) -> Self:
+        """With these facts; a star after a name stands for its interval: "scene_share*"."""
+        flat = facts.to_json()
+        said = [f"{name.rstrip('*')}{end}" for name in names for end in ("", *ENDS * name.endswith("*"))]
+        return cls(sentence, {f"{part}.{name}": flat[name] for name in said})
 
-def known(facts: Mapping[str, Fact], name: str) -> float | None:
-    """A fact that is a finite number; None for any other."""
-    value = facts.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
 
-
-def errors(facts: Facts) -> Evidence | None:
+def errors(found: ErrorFacts) -> Evidence | None:
     """How much higher the error is where the model was not trained."""
-    found = facts.get("errors", {})
-    home, worst = known(found, "home_error"), known(found, "worst_error")
-    trained = f"Trained on {found.get('home')}"
-    if worst is None and home is None:
+    home, worst = found.home_error, found.worst_error
+    trained = f"Trained on {found.home}"
+    if not home.is_known and not worst.is_known:
         return None
-    if not found.get("home"):
+    if not found.home:
         said = (
-            f"On another dataset than its own, the model has {_measured(found, 'worst')} in {found.get('worst')}, "
-            "where it is worst."
+            f"On another dataset than its own, the model has {_measured(found, worst)} in {found.worst}, where it is "
+            "worst."
         )
-    elif home is None:
-        said = f"{trained}, with no image held out, the model has {_measured(found, 'worst')} in {found.get('worst')}."
-    elif worst is None:
-        said = f"{trained}, the model has {_measured(found, 'home')} on held-out images; no other environment is left."
+    elif not home.is_known:
+        said = f"{trained}, with no image held out, the model has {_measured(found, worst)} in {found.worst}."
+    elif not worst.is_known:
+        said = f"{trained}, the model has {_measured(found, home)} on held-out images; no other environment is left."
     else:
-        ratio = known(found, "ratio")
-        if ratio is None:
-            compared = "higher than"
-        elif 0.9 <= ratio <= 1.1:
-            compared = "about as high as at home"
-        else:
-            compared = f"{ratio:.2g} times as high as at home"
+        between = f", {home.low:.2g} to {home.high:.2g}" if home.has_interval else ""
         said = (
-            f"{trained}, the model's error is {compared} in {found.get('worst')} "
-            f"({_measured(found, 'worst')}, against {home:.2g}{_interval(found, 'home')})."
+            f"{trained}, the model's error is {_compared(found.ratio)} in {found.worst} ({_measured(found, worst)}, "
+            f"against {home.value:.2g}{between})."
         )
-        said = said.replace(" higher than in", " higher in")
-    names = ("home", "home_error", "home_error_low", "home_error_high", "home_images", "worst", "worst_error")
-    return Evidence(
-        said,
-        _named("errors", found, (*names, "worst_error_low", "worst_error_high", "worst_images", "ratio")),
-    )
+    return Evidence.of(
+        said, "errors", found, "home", "home_error*", "home_images", "worst", "worst_error*", "worst_images", "ratio"
+    )  # fmt: skip
 
 
-def _measured(found: Mapping[str, Fact], name: str) -> str:
+def _compared(ratio: float) -> str:
+    if not isfinite(ratio):
+        return "higher"
+    return "about as high as at home" if 0.9 <= ratio <= 1.1 else f"{ratio:.2g} times as high as at home"
+
+
+def _measured(found: ErrorFacts, error: Estimate) -> str:
     """Such as MSE 0.31, 95 % 0.27 to 0.36."""
-    value = known(found, f"{name}_error")
-    if found.get("is_classes"):
-        low, high = known(found, f"{name}_error_low"), known(found, f"{name}_error_high")
-        between = "" if low is None or high is None else f", 95 % {low:.0%} to {high:.0%}"
-        return f"{value:.0%} wrong labels{between}"
-    low, high = known(found, f"{name}_error_low"), known(found, f"{name}_error_high")
-    between = "" if low is None or high is None else f", 95 % {low:.2g} to {high:.2g}"
-    return f"{found.get('short')} {value:.2g}{between}"
+    form = ".0%" if found.is_classes else ".2g"
+    value = f"{error.value:.0%} wrong labels" if found.is_classes else f"{found.metric} {error.value:.2g}"
+    return f"{value}, {error.between(form)}" if error.has_interval else value
 
 
-def _interval(found: Mapping[str, Fact], name: str) -> str:
-    low, high = known(found, f"{name}_error_low"), known(found, f"{name}_error_high")
-    return "" if low is None or high is None else f", {low:.2g} to {high:.2g}"
-
-
-def contributions(facts: Facts) -> Evidence | None:
+def contributions(look: LookFacts) -> Evidence | None:
     """How much of what moves the prediction comes from the scene, and whether that knows the target."""
-    look = facts.get("look", {})
-    shares, knowledge, names = [], [], []
-    for place, where in (("home", "where it was trained"), ("elsewhere", "elsewhere")):
-        share, low, high = (known(look, f"scene_share_{place}{end}") for end in ("", "_low", "_high"))
-        if share is None:
+    shares, knowledge, names = [], [], list[str]()
+    for name, place, where in (
+        ("home", look.home, "where it was trained"),
+        ("elsewhere", look.elsewhere, "elsewhere"),
+    ):
+        share, knows = place.scene_share, place.scene_knows
+        if not share.is_known:
             continue
-        names += [f"scene_share_{place}{end}" for end in ("", "_low", "_high")]
-        between = "" if low is None or high is None else f" (95 % {low:.0%} to {high:.0%})"
-        shares.append(f"{share:.0%} {where}{between}")
-        knows = known(look, f"scene_knows_{place}")
-        if knows is not None:
-            names.append(f"scene_knows_{place}")
-            knowledge.append(f"{knows:.2f} {where}")
+        names.append(f"scene_share_{name}*")
+        shares.append(f"{share.value:.0%} {where}{share.in_brackets('.0%')}")
+        if knows.is_known:
+            names.append(f"scene_knows_{name}")
+            knowledge.append(f"{knows.value:.2f} {where}")
     if not shares:
         return None
-    said = f"The scene contributes {' and '.join(shares)} of what moves {look.get('output')}"
+    said = f"The scene contributes {' and '.join(shares)} of what moves {look.output}"
     if knowledge:
         of_classes = "how often its part puts the right label first"
-        measure = of_classes if look.get("is_classes") else "its correlation with the target"
+        measure = of_classes if look.is_classes else "its correlation with the target"
         said += f"; {measure} is {' and '.join(knowledge)}"
-    return Evidence(f"{said}.", _named("look", look, names))
+    return Evidence.of(f"{said}.", "look", look, *names)
 
 
-def interventions(facts: Facts) -> Evidence | None:
+def interventions(why: WhyFacts) -> Evidence | None:
     """How far predictions move when only the scene is replaced, and when only the region is."""
-    why = facts.get("why", {})
-    scene, region = known(why, "scene_change"), known(why, "region_change")
-    if scene is None or region is None:
+    if not why.scene_change.is_known or not why.region_change.is_known:
         return None
-    flips = known(why, "scene_flips")
-    is_classes = bool(why.get("is_classes"))
-    what = "the probability of its label" if is_classes else str(why.get("output"))
-    turns = ""
-    if flips is not None and why.get("has_two_sides"):
-        turns = f" and {'changes the label' if is_classes else 'flips its sign'} in {flips:.0%} of images"
-    share, low, high = (known(why, name) for name in ("scene_share", "scene_share_low", "scene_share_high"))
-    part = ""
-    if share is not None:
-        between = "" if low is None or high is None else f" (95 % {low:.0%} to {high:.0%})"
-        part = f"; of the prediction's variance the scene makes up {share:.0%}{between}"
+    what = "the probability of its label" if why.is_classes else why.output
+    turns = part = ""
+    if why.scene_flips.is_known and why.has_two_sides:
+        turned = "changes the label" if why.is_classes else "flips its sign"
+        turns = f" and {turned} in {why.scene_flips.value:.0%} of images"
+    if why.scene_share.is_known:
+        part = f"; of the prediction's variance the scene makes up {why.scene_share.value:.0%}"
+        part += why.scene_share.in_brackets(".0%")
     said = (
-        f"Replacing only the scene moves {what} by {scene:.2g} on average{turns}; replacing only the region of "
-        f"interest moves it by {region:.2g}{part}."
+        f"Replacing only the scene moves {what} by {why.scene_change.value:.2g} on average{turns}; replacing only the "
+        f"region of interest moves it by {why.region_change.value:.2g}{part}."
     )
-    names = (
-        "scene_change",
-        "scene_change_low",
-        "scene_change_high",
-        "scene_flips",
-        "region_change",
-        "control_change",
-    )
-    shares = ("scene_share", "scene_share_low", "scene_share_high", "harm", "harm_low", "harm_high")
-    return Evidence(said, _named("why", why, (*names, *shares)))
-
-
-def _named(part: str, facts: Mapping[str, Fact], names: tuple[str, ...] | list[str]) -> dict[str, Fact]:
-    return {f"{part}.{name}": facts.get(name) for name in names}
+    return Evidence.of(
+        said, "why", why, "scene_change*", "scene_flips", "region_change", "control_change", "scene_share*", "harm*"
+    )  # fmt: skip

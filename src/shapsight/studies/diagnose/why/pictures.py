@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -13,8 +11,7 @@ from numpy import ndarray
 from shapsight.data.remedies.sample import Places
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
-from shapsight.drawing.style import number
-from shapsight.studies.diagnose.why.intervention_pictures import (
+from shapsight.drawing.interventions import (
     PatchMap,
     Variant,
     crossed_plot,
@@ -23,93 +20,92 @@ from shapsight.studies.diagnose.why.intervention_pictures import (
     variance_bars,
     variants_plot,
 )
+from shapsight.drawing.style import number
+from shapsight.studies.diagnose.why.answers import Answers
 from shapsight.studies.diagnose.why.swaps import LABEL
-
-if TYPE_CHECKING:
-    from shapsight.studies.diagnose.why.study import Tested
 
 SHOWN = 3  # images in all their variants
 MOST_CROSSED = 16  # thumbnails along a side
 
 
-def figures_of(tested: Tested) -> dict[str, Figure]:
+def pictures(answers: Answers) -> dict[str, Figure]:
     """Title -> figure, in the order in which they are looked at."""
-    target = next(iter(tested.effects))
+    target = next(iter(answers.effects))
     moves = "the probability of the class said" if target == LABEL else target
-    mine = tested.variants[(tested.variants["target"] == target)]
+    mine = answers.variants[(answers.variants["target"] == target)]
     changed = mine[mine["variant"] != ORIGINAL]
     kept = mine[mine["variant"].isin([ORIGINAL, *VARIANTS]) & (mine["environment"] != EVERY)]
     wrong = "share of wrong labels" if target == LABEL else f"squared error of {target}"
     figures = {
-        "The same images, changed": _gallery(tested, target),
+        "The same images, changed": _gallery(answers, target),
         f"How far {moves} moves": effects_plot(
             changed[changed["environment"] != EVERY], "change", f"how far {moves} moves"
         ),
         f"The {wrong} of each variant": effects_plot(kept, "error", wrong, is_share=target == LABEL),
-        "Where the variance of the prediction comes from": variance_bars(tested.crossing.shares),
+        "Where the variance of the prediction comes from": variance_bars(answers.crossing.shares),
     }
     if target != LABEL:
-        figures[f"Every region on every scene: {target}"] = _crossed(tested, target)
-    if tested.patches is not None:
-        figures["Which places of the scene matter"] = _patches(tested, target)
+        figures[f"Every region on every scene: {target}"] = _crossed(answers, target)
+    if answers.patches is not None:
+        figures["Which places of the scene matter"] = _patches(answers, target)
     return figures
 
 
-def _gallery(tested: Tested, target: str) -> Figure:
+def _gallery(answers: Answers, target: str) -> Figure:
     """An image of each of the first environments, the one whose prediction moves most typically."""
-    swaps = tested.swaps
-    change = tested.effects[target]["mixed-same"].change
+    swaps = answers.swaps
+    change = answers.effects[target]["mixed-same"].change
     groups: list[tuple[str, list[Variant]]] = []
     for place in dict.fromkeys(swaps.environments.tolist()):
         rows = np.flatnonzero((swaps.environments == place) & np.isfinite(change))
         if len(rows) and len(groups) < SHOWN:
             typical = rows[np.argsort(change[rows])[len(rows) // 2]]
             groups.append(
-                (f"{place}: {swaps.rows['path'].iloc[typical]}", _variants(tested, int(typical), target))
+                (f"{place}: {swaps.rows['path'].iloc[typical]}", _variants(answers, int(typical), target))
             )
     if not groups:
-        groups = [(str(swaps.rows["path"].iloc[0]), _variants(tested, 0, target))]
+        groups = [(str(swaps.rows["path"].iloc[0]), _variants(answers, 0, target))]
     return variants_plot(groups)
 
 
-def _variants(tested: Tested, image: int, target: str) -> list[Variant]:
-    swaps, found = tested.swaps, []
-    original = tested.said[ORIGINAL][0, image]
+def _variants(answers: Answers, image: int, target: str) -> list[Variant]:
+    swaps, found = answers.swaps, []
+    original = answers.said[ORIGINAL][0, image]
     truth = (
         None if target == LABEL else swaps.rows[list(swaps.case.manifest.targets)].iloc[image].to_numpy(float)
     )
     for name in (ORIGINAL, *VARIANTS):
-        pixels = swaps.picture(name, image) if name in tested.said else None
+        pixels = swaps.picture(name, image) if name in answers.said else None
         if pixels is None:
             continue
-        said = tested.said[name][0, image]
-        text, is_turned = _words(tested, target, original, said)
+        said = answers.said[name][0, image]
+        text, is_turned = _words(answers, target, original, said)
         found.append(
             Variant(
-                pixels.numpy(), name, text, _point(tested, truth), _point(tested, said, target), is_turned
+                pixels.numpy(), name, text, _point(answers, truth), _point(answers, said, target), is_turned
             )
         )
     return found
 
 
-def _words(tested: Tested, target: str, before: ndarray, after: ndarray) -> tuple[str, bool]:
+def _words(answers: Answers, target: str, before: ndarray, after: ndarray) -> tuple[str, bool]:
     """The prediction, and whether it is another side or label than before."""
-    card = tested.swaps.case.bundle.card
+    card = answers.swaps.case.bundle.card
     if target == LABEL:
         says = int(after.argmax())
         return f"{card.class_names[says]} {after[says]:.0%}", says != int(before.argmax())
     column = card.output_names.index(target)
     is_turned = bool(np.sign(after[column]) != np.sign(before[column]))
-    sides = np.isfinite(tested.effects[target][ORIGINAL].flips).any()
+    sides = np.isfinite(answers.effects[target][ORIGINAL].flips).any()
     sign = "+" if after[column] > 0 and sides else ""
     return f"{target} {sign}{number(float(after[column]))}", is_turned and bool(sides)
 
 
 def _point(
-    tested: Tested, values: Float[ndarray, "outputs"] | None, target: str | None = None
+    answers: Answers, values: Float[ndarray, "outputs"] | None, target: str | None = None
 ) -> tuple[float, float] | None:
     """The place in the image that the targets name, where they name one."""
-    case = tested.swaps.case
+    case = answers.swaps.case
     if values is None or case.bundle.card.class_names or not np.isfinite(values).all():
         return None
     places = Places.of(case.manifest)
@@ -120,9 +116,9 @@ def _point(
     return float(x), float(y)
 
 
-def _crossed(tested: Tested, target: str) -> Figure:
+def _crossed(answers: Answers, target: str) -> Figure:
     """At most sixteen regions and scenes, by environment and target."""
-    crossing, swaps = tested.crossing, tested.swaps
+    crossing, swaps = answers.crossing, answers.swaps
     column = swaps.case.bundle.card.output_names.index(target)
     count = len(crossing.images)
     shown = np.unique(np.linspace(0, count - 1, min(count, MOST_CROSSED)).round().astype(int))
@@ -136,8 +132,8 @@ def _crossed(tested: Tested, target: str) -> Figure:
     )
 
 
-def _patches(tested: Tested, target: str) -> Figure:
-    patches, swaps = tested.patches, tested.swaps
+def _patches(answers: Answers, target: str) -> Figure:
+    patches, swaps = answers.patches, answers.swaps
     assert patches is not None
     maps = [
         PatchMap(

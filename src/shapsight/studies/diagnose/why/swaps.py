@@ -74,10 +74,10 @@ class Swapping:
         if variant == ORIGINAL:
             return self.pieces.images[image]
         if variant in ALONE:
-            one = slice(image, image + 1)
+            pieces, at = self.pieces, image
             if variant != "mean scene":
-                return changed_alone(variant, _part(self.pieces, one), seed=self.case.seed)[0]
-            return changed_alone(variant, self.pieces, seed=self.case.seed)[image]
+                pieces, at = Cut(*(each[image : image + 1] for each in vars(pieces).values())), 0
+            return changed_alone(variant, pieces, seed=self.case.seed)[at]
         partner = int(self.partners[variant][0, image])
         if partner < 0:
             return None
@@ -192,7 +192,3 @@ def _asked(
         found.append(case.predict(batch))
         done(len(batch))
     return np.concatenate(found)
-
-
-def _part(pieces: Cut, rows: slice) -> Cut:
-    return Cut(pieces.images[rows], pieces.masks[rows], pieces.weights[rows], pieces.scenes[rows])

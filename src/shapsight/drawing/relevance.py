@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,6 @@ from matplotlib.lines import Line2D
 from numpy import ndarray
 from torch import Tensor
 
-from shapsight.diagnosis.relevance_measures import MEASURES
 from shapsight.drawing import style
 from shapsight.drawing.panels import Heat, Kind, Look, Row, draw_rows
 from shapsight.drawing.tables import checked, sized
@@ -88,57 +87,30 @@ def mean_and_spread(
 
 
 @style.in_an_installed_font
-def measures_plot(table: pd.DataFrame, output: str) -> Figure:
+def measures_plot(table: pd.DataFrame, output: str, titles: Mapping[str, str]) -> Figure:
     """Draw each measure of where an output's attribution lies: a panel a measure, a line an environment.
 
-        measures_plot(measures_per_environment(per_image), "x")
+        measures_plot(measures_per_environment(per_image), "x", {"area": "pixels that carry 90 % of it"})
 
     The dot is the model with its interval, the diamond an even heatmap, the grey line what randomised copies of the
     model score. All run from 0 to 1. Raises `DataError` for a table without rows of this output.
     """
-    checked(
-        table,
-        ("environment", "split", "output", "measure", "value", "low", "high", "chance"),
-        "measures_plot",
-    )
-    table = table[table["output"] == output]
-    checked(table, (), "measures_plot")
-    measures = [measure for measure in MEASURES if (table["measure"] == measure.name).any()]
+    table = _of_output(table, output, ("measure", "value"), "measures_plot")
     names = list(dict.fromkeys(zip(table["environment"], table["split"], strict=True)))
-    columns = min(COLUMNS, len(measures))
-    rows = math.ceil(len(measures) / columns)
-    height = rows * (PANEL[1] * (len(names) + 1) + 0.75) + 0.35
-    figure = sized(None, columns * PANEL[0] + NAME, height)
-    for number, measure in enumerate(measures):
-        axes = figure.add_subplot(rows, columns, number + 1, xlim=(-0.02, 1.02))
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        chosen = table[table["measure"] == measure.name]
-        _draw_measure(
-            axes,
-            chosen,
-            [names.index(key) for key in zip(chosen["environment"], chosen["split"], strict=True)],
-        )
-        said = [f"{style.shorten(str(e), NAME - 0.7, style.LABEL)} · {s}" for e, s in names]
-        axes.set_yticks(
-            range(len(names)),
-            said if number % columns == 0 else [""] * len(names),
-            fontsize=style.LABEL,
-            parse_math=False,
-        )
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "", "0.5", "", "1"])
-        axes.set_title("\n".join(style.wrap(measure.said, PANEL[0], style.LABEL)), fontsize=style.LABEL)
-        style.tidy(axes)
+    lines = [f"{style.shorten(str(e), NAME - 0.7, style.LABEL)} · {s}" for e, s in names]
+    panels = []
+    for measure, said in titles.items():
+        chosen = table[table["measure"] == measure]
+        at = [names.index(key) for key in zip(chosen["environment"], chosen["split"], strict=True)]
+        if at:
+            panels.append(("\n".join(style.wrap(said, PANEL[0], style.LABEL)), chosen, at))
     key: list[tuple[Artist, str]] = [
         (_dot([], []), f"{style.shorten(output, 2.0, style.LABEL)} of this model, 95 % interval"),
         (_diamond([], []), "an even heatmap"),
     ]
     if table["randomised"].notna().any():
         key.append((Line2D([], [], color=style.SERIES[4], linewidth=5, alpha=0.6), "randomised copies"))
-    legend = figure.legend(
-        *zip(*key, strict=True), loc="outside upper left", ncols=3, frameon=False, fontsize=style.LABEL
-    )
-    style.literal(legend.get_texts())
-    return figure
+    return _panels(panels, lines, min(COLUMNS, len(panels)), ["0", "", "0.5", "", "1"], key)
 
 
 @style.in_an_installed_font
@@ -150,46 +122,49 @@ def objects_plot(table: pd.DataFrame, output: str) -> Figure:
     The diamond is the category's share of the area, which an even heatmap would score.
     Raises `DataError` for a table without rows of this output.
     """
-    checked(
-        table,
-        ("environment", "split", "output", "category", "share", "low", "high", "chance"),
-        "objects_plot",
-    )
-    table = table[table["output"] == output]
-    checked(table, (), "objects_plot")
-    order = table.groupby("category")["share"].mean().sort_values(ascending=False).index
-    names = list(order)
-    places = list(dict.fromkeys(zip(table["environment"], table["split"], strict=True)))
-    columns = min(3, len(places))
-    rows = math.ceil(len(places) / columns)
-    figure = sized(None, columns * PANEL[0] + NAME, rows * (PANEL[1] * (len(names) + 1) + 0.75) + 0.35)
-    for number, (environment, split) in enumerate(places):
-        axes = figure.add_subplot(rows, columns, number + 1, xlim=(-0.02, 1.02))
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        chosen = table[(table["environment"] == environment) & (table["split"] == split)]
-        at = [names.index(category) for category in chosen["category"]]
-        _draw_measure(axes, chosen.rename(columns={"share": "value"}), at)
-        said = [style.shorten(name, NAME, style.LABEL) for name in names]
-        axes.set_yticks(
-            range(len(names)),
-            said if number % columns == 0 else [""] * len(names),
-            fontsize=style.LABEL,
-            parse_math=False,
-        )
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0 %", "", "50 %", "", "100 %"])
-        axes.set_title(
-            style.shorten(f"{environment} · {split}", PANEL[0], style.LABEL),
-            fontsize=style.LABEL,
-            parse_math=False,
-        )
-        style.tidy(axes)
-    said_output = style.shorten(output, 2.0, style.LABEL)
-    key = [
-        (_dot([], []), f"attribution of {said_output}, 95 % interval"),
+    table = _of_output(table, output, ("category", "share"), "objects_plot")
+    names = list(table.groupby("category")["share"].mean().sort_values(ascending=False).index)
+    panels = []
+    for (environment, split), rows in table.groupby(["environment", "split"], sort=False):
+        title = style.shorten(f"{environment} · {split}", PANEL[0], style.LABEL)
+        at = [names.index(category) for category in rows["category"]]
+        panels.append((title, rows.rename(columns={"share": "value"}), at))
+    lines = [style.shorten(name, NAME, style.LABEL) for name in names]
+    key: list[tuple[Artist, str]] = [
+        (_dot([], []), f"attribution of {style.shorten(output, 2.0, style.LABEL)}, 95 % interval"),
         (_diamond([], []), "share of the area"),
     ]
+    return _panels(panels, lines, min(3, len(panels)), ["0 %", "", "50 %", "", "100 %"], key)
+
+
+def _of_output(table: pd.DataFrame, output: str, needed: Sequence[str], name: str) -> pd.DataFrame:
+    checked(table, ("environment", "split", "output", *needed, "low", "high", "chance"), name)
+    mine = table[table["output"] == output]
+    checked(mine, (), name)
+    return mine
+
+
+def _panels(
+    panels: Sequence[tuple[str, pd.DataFrame, Sequence[int]]],
+    lines: Sequence[str],
+    columns: int,
+    ticks: Sequence[str],
+    key: Sequence[tuple[Artist, str]],
+) -> Figure:
+    """A grid of panels of the same lines: title, values, and the line that each value stands on."""
+    rows = math.ceil(len(panels) / columns)
+    figure = sized(None, columns * PANEL[0] + NAME, rows * (PANEL[1] * (len(lines) + 1) + 0.75) + 0.35)
+    for number, (title, values, at) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, number + 1, xlim=(-0.02, 1.02))
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        _draw_measure(axes, values, at)
+        said = lines if number % columns == 0 else [""] * len(lines)
+        axes.set_yticks(range(len(lines)), said, fontsize=style.LABEL, parse_math=False)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ticks)
+        axes.set_title(title, fontsize=style.LABEL, parse_math=False)
+        style.tidy(axes)
     legend = figure.legend(
-        *zip(*key, strict=True), loc="outside upper left", ncols=2, frameon=False, fontsize=style.LABEL
+        *zip(*key, strict=True), loc="outside upper left", ncols=3, frameon=False, fontsize=style.LABEL
     )
     style.literal(legend.get_texts())
     return figure

@@ -26,7 +26,7 @@ PANEL, GAP, LINES = 1.42, 0.1, 0.34  # inches
 ACROSS = 7
 MARGIN = 0.08
 THUMBNAIL, CELL = 0.46, 0.4
-PARTS = ("scene_alone", "together", "region_alone")
+SHARES = ("scene_alone", "together", "region_alone")
 NAMES = {"scene_alone": "scene", "together": "only both together", "region_alone": "region of interest"}
 COLOURS = {"scene_alone": style.SERIES[1], "together": style.SERIES[4], "region_alone": style.SERIES[0]}
 
@@ -228,7 +228,7 @@ def variance_bars(shares: pd.DataFrame) -> Figure:
 
     The cross is the scene's Shapley value, its line the interval. Raises `DataError` for a table without rows.
     """
-    checked(shares, ("target", "environment", "scene", "scene_low", "scene_high", *PARTS), "variance_bars")
+    checked(shares, ("target", "environment", "scene", "scene_low", "scene_high", *SHARES), "variance_bars")
     rows = shares.to_dict("records")
     several = shares["target"].nunique() > 1
     names = [f"{r['environment']}, {r['target']}" if several else str(r["environment"]) for r in rows]
@@ -236,7 +236,7 @@ def variance_bars(shares: pd.DataFrame) -> Figure:
     axes = figure.add_subplot()
     for height, row in enumerate(rows):
         start = 0.0
-        for part in PARTS:
+        for part in SHARES:
             share = float(row[part])
             if not np.isfinite(share):
                 continue
@@ -257,7 +257,7 @@ def variance_bars(shares: pd.DataFrame) -> Figure:
     style.tidy(axes, grid="x")
     axes.tick_params(axis="y", labelsize=style.LABEL)
     axes.legend(
-        handles=[Patch(color=COLOURS[part], label=NAMES[part]) for part in PARTS],
+        handles=[Patch(color=COLOURS[part], label=NAMES[part]) for part in SHARES],
         frameon=False, fontsize=style.LABEL, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2,
     )  # fmt: skip
     return figure

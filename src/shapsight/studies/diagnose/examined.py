@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from shapsight.attribution.explanation import Explanation
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
@@ -21,13 +21,13 @@ from shapsight.data.roi import read_roi
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.diagnose.rows import choose_rows
+from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.settings import NO_ROI, DiagnoseSettings
-from shapsight.studies.diagnose.verdict.facts import error_facts
+from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts
 from shapsight.studies.evaluate.study import manifest_for
-from shapsight.studies.shared.facts import Fact
 from shapsight.studies.shared.material import region_masks
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.sampling import choose_held_out
 from shapsight.studies.shared.trained_run import TrainedRun
 from shapsight.studies.shared.words import count
 from shapsight.studies.tasks.task import task_of
@@ -36,36 +36,29 @@ ANNOTATIONS = (".json", ".csv")
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Examined:
     """A model judged on a dataset, and the rows of it that are looked at closely.
 
     Attributes
         run: its folder.
+        case: those rows, with an explanation of no output: not every part needs one.
         errors: of all images, in each environment and split.
-        rows, images, masks, objects: those that are looked at; see `Case`.
-        targets: those that are explained; empty for classes.
         roi: where the masks are from.
-        facts: the errors as numbers for the verdict; see `error_facts`.
+        facts: the errors as numbers for the verdict.
         notes: what a reader should know.
     """
 
     run: Path
-    bundle: Bundle
-    manifest: Manifest
+    case: Case
     errors: pd.DataFrame
-    rows: pd.DataFrame
-    images: UInt8[Tensor, "rows 3 size size"]
-    masks: Bool[ndarray, "rows size size"] | None
-    objects: Mapping[str, Bool[ndarray, "rows size size"]]
-    targets: tuple[str, ...]
     roi: str | None
-    facts: Mapping[str, Fact]
+    facts: ErrorFacts
     notes: tuple[str, ...]
 
 
-def subject_of(
+def examine(
     run: TrainedRun, data: str | os.PathLike[str] | None, settings: DiagnoseSettings, narrator: Narrator
-) -> Subject:
+) -> Examined:
     """Judge a run's model on its own dataset or another one, and choose the images to look at.
 
     Raises a `ShapsightError` for data that do not fit the model, unknown targets, and a region of interest that cannot
@@ -79,25 +72,40 @@ def subject_of(
     with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
         predictions = predict_table(bundle, manifest, images)
         errors = task_of(manifest).measure(predictions, manifest, seed=settings.seed)
-    rows, notes = choose_rows(predictions, settings.images, seed=settings.seed)
+    rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
     roi = None if settings.roi == NO_ROI else settings.roi or run.roi
     masks = None if roi is None else region_masks(read_roi(roi), rows, size)
     more = [*_one_environment(manifest), *_constant(predictions, bundle), *_regions(masks, roi)]
     for sentence in (*notes, *more):
         narrator.note(sentence)
-    return Subject(
-        run=run.path,
-        bundle=bundle,
-        manifest=manifest,
-        errors=errors,
-        rows=rows,
-        images=images[torch.tensor(rows.index.to_numpy(np.int64))],
-        masks=masks,
-        objects=_objects(settings.objects, roi, rows, size),
+    chosen = images[torch.tensor(rows.index.to_numpy(np.int64))]
+    case = Case(
+        bundle,
+        manifest,
+        rows,
+        chosen,
+        masks,
+        explanation=_of_nothing(bundle, chosen),
         targets=targets,
-        roi=roi,
-        facts=error_facts(errors, predictions, manifest),
-        notes=(*notes, *more),
+        objects=_objects(settings.objects, roi, rows, size),
+        seed=settings.seed,
+    )
+    facts = error_facts(errors, predictions, manifest)
+    return Examined(run.path, case, errors, roi, facts, (*notes, *more))
+
+
+def _of_nothing(bundle: Bundle, images: UInt8[Tensor, "images 3 size size"]) -> Explanation:
+    """An explanation of no output."""
+    nothing = torch.empty(len(images), 0)
+    return Explanation(
+        values=torch.empty(len(images), 0, *images.shape[1:]),
+        base_values=nothing,
+        predictions=nothing,
+        completeness_gap=nothing,
+        output_index=nothing.long(),
+        images=images.float() / 255,
+        output_names=bundle.card.output_names,
+        method="none",
     )
 
 

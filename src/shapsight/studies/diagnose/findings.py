@@ -1,0 +1,100 @@
+"""What one part of a diagnosis found; on disk complete or not at all, and read again where nothing changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from shapsight.data.given_files import read_json, read_parquet
+from shapsight.data.written_files import written
+from shapsight.studies.shared.facts import Facts
+from shapsight.studies.shared.store import kept
+
+FORMAT = "shapsight.findings/1"
+FACTS = "facts.json"
+DPI = 144
+Drawn = TypeVar("Drawn", Figure, Path)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings(Generic[Drawn]):
+    """Tables for the record, numbers for the verdict, sentences and pictures for a person.
+
+    Attributes
+        part: "look", "why", "strategies" or "trust".
+        tables: by name, which is also the name of their files.
+        facts: all that the verdict reads; the part's dataclass says what each means.
+        figures: by title: drawn, or the PNG files of what is on disk.
+        left_out: what could not be done, and why.
+        seconds: how long the part took, where it is on disk.
+    """
+
+    part: str
+    tables: Mapping[str, pd.DataFrame]
+    facts: Facts
+    sentences: tuple[str, ...] = ()
+    figures: Mapping[str, Drawn] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def write_findings(found: Findings[Figure], folder: Path, key: str, seconds: float) -> Findings[Path]:
+    """Write a part into `folder`: facts.json, each table as Parquet and CSV, each figure as PNG; then read it."""
+    with written(folder) as part:
+        part.mkdir(parents=True)
+        for name, table in found.tables.items():
+            table.to_parquet(part / f"{name}.parquet", index=False)
+            table.to_csv(part / f"{name}.csv", index=False)
+        figures = {}
+        for number, (title, figure) in enumerate(found.figures.items(), start=1):
+            figures[title] = f"{number:02d}_{_slug(title)}.png"
+            figure.savefig(part / figures[title], dpi=DPI, metadata={"Software": None})
+        card = {
+            "format": FORMAT,
+            "part": found.part,
+            "key": key,
+            "facts": found.facts.to_json(),
+            "sentences": found.sentences,
+            "left_out": found.left_out,
+            "tables": list(found.tables),
+            "figures": figures,
+            "seconds": seconds,
+        }
+        (part / FACTS).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    again = read_findings(folder, key, type(found.facts))
+    assert again is not None
+    return again
+
+
+def read_findings(folder: Path, key: str, facts: type[Facts]) -> Findings[Path] | None:
+    """What was written with the same key; None where there is nothing, something else, or something damaged."""
+    return kept(folder, lambda path: _read(path, key, facts))
+
+
+def _read(folder: Path, key: str, facts: type[Facts]) -> Findings[Path] | None:
+    card = read_json(folder / FACTS)
+    if card["format"] != FORMAT or card["key"] != key:
+        return None
+    figures = {title: folder / name for title, name in card["figures"].items()}
+    if not all(path.is_file() for path in figures.values()):
+        return None
+    return Findings(
+        card["part"],
+        {name: read_parquet(folder / f"{name}.parquet").to_pandas() for name in card["tables"]},
+        facts.from_json(card["facts"]),
+        tuple(card["sentences"]),
+        figures,
+        tuple(card["left_out"]),
+        float(card["seconds"]),
+    )
+
+
+def _slug(text: str) -> str:
+    plain = "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in text.lower())
+    return "_".join(plain.split()[:6])
