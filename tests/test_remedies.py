@@ -24,6 +24,7 @@ from shapsight.data.rooms.drive import LOOK_AHEAD, Pose, camera_at, drive, targe
 from shapsight.data.rooms.track import track
 from shapsight.data.scale import Scale
 from shapsight.errors import DataError
+from shapsight.studies.shared.option import REMEDY_NAMES
 
 SIZE = 24
 POINT = Places(across=(0,), down=1, scales=(Scale(), Scale()))
@@ -224,6 +225,10 @@ def test_mixed_scenes_are_a_rectangle_of_another_scene_whose_area_is_uniform():
         assert torch.equal(is_new, box & ~roi)
         areas.append(float(box.float().mean()))
     assert kstest(areas, "uniform").pvalue > 0.01
+
+
+def test_help_names_every_remedy():
+    assert tuple(REMEDIES) == REMEDY_NAMES
 
 
 @given(REGIONS)

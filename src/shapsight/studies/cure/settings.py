@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from shapsight.studies.shared.option import Device, Option, RoiSpec, Scenes
+from shapsight.studies.shared.option import REMEDY_NAMES, Device, Option, RoiSpec, Scenes
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,7 @@ class CureSettings:
         tuple[str, ...],
         Option(
             "Recipes by comma, remedies of one joined by a plus; all for each remedy alone. Remedies: "
-            "more-environments, balance, flip, swap-scene, erase-scene, erase-objects, light, color-jitter, noise, "
-            "right-reasons.",
+            f"{', '.join(REMEDY_NAMES)}.",
             flags=("--try",),
         ),
     ] = ("flip", "erase-scene", "swap-scene", "right-reasons")

@@ -7,12 +7,10 @@ import pandas as pd
 from shapsight.report.page import Page
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import (
-    checks_section,
     contribution_sections,
     contribution_words,
-    left_out_section,
     settings_table,
-    training_section,
+    training_sections,
 )
 from shapsight.studies.tasks.task import task_of
 
@@ -28,9 +26,7 @@ def debug_page(outcome: Outcome, checks: pd.DataFrame, *, command: str, seconds:
             *task.error_sections([outcome]),
             *contribution_sections([outcome]),
             task.picture_section(outcome),
-            training_section([outcome]),
-            checks_section(checks),
-            left_out_section(outcome),
+            *training_sections(outcome, checks),
         ],
         settings=settings_table(outcome, command, seconds),
     )

@@ -6,20 +6,16 @@ from pathlib import Path
 
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
-from shapsight.studies.shared.sections import contribution_words, weights_of
+from shapsight.studies.shared.sections import contribution_words, model_sentence
 from shapsight.studies.shared.words import data_sentence, gap_sentence, labelled, skipped_sentence
 from shapsight.studies.tasks.task import task_of
 
 
 def summary(outcome: Outcome, run: Path, seconds: float) -> list[str]:
     """What one model's run came to."""
-    task, training = task_of(outcome.manifest), outcome.training
-    model = (
-        f"{training.bundle.card.arch}, weights {weights_of(outcome)}, best epoch {training.best_epoch} of "
-        f"{outcome.settings.epochs}"
-    )
+    task = task_of(outcome.manifest)
     return [
-        *labelled({"Data": data_sentence(outcome.manifest), "Model": model}),
+        *labelled({"Data": data_sentence(outcome.manifest), "Model": model_sentence(outcome)}),
         *task.measured_lines([outcome]),
         *labelled(
             {

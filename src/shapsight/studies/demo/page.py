@@ -1,11 +1,8 @@
-"""The report of the demo, and the lines that it ends with: two models, side by side."""
+"""The report of the demo: two models, side by side."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from shapsight.report.page import KeyFigure, Page
-from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import (
     contribution_sections,
@@ -13,7 +10,6 @@ from shapsight.studies.shared.sections import (
     settings_table,
     training_section,
 )
-from shapsight.studies.shared.words import count, gap_sentence, labelled
 from shapsight.studies.tasks import regression
 
 
@@ -38,25 +34,6 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
         ],
         settings=settings_table(before, command, seconds),
     )
-
-
-def summary(before: Outcome, after: Outcome, run: Path, seconds: float) -> list[str]:
-    """What two models' run came to, side by side."""
-    rooms = count(len(before.manifest.environments), "room")
-    world = f"{count(len(before.manifest), 'image')} of {rooms}, rendered, the same track in each"
-    models = f"{before.training.bundle.card.arch} trained on {before.name}; the same trained on {after.name}"
-    return [
-        *labelled({"World": world, "Models": models}),
-        *regression.measured_lines([before, after]),
-        *labelled(
-            {
-                "Before": [regression.answer(before), *contribution_words(before)],
-                "After": [regression.answer(after), *contribution_words(after)],
-                "Explained": gap_sentence(after.explanation),
-                "Report": f"{run / 'report.html'}   ({duration(seconds)})",
-            }
-        ),
-    ]
 
 
 def _key_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from shapsight.data.readers import read_dataset
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.models.devices import chosen_device
-from shapsight.studies.demo.page import demo_page, summary
+from shapsight.studies.demo.page import demo_page
 from shapsight.studies.demo.settings import DemoSettings
+from shapsight.studies.demo.words import summary
 from shapsight.studies.shared.analysis import analyse, on_held_out, train
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of

@@ -27,6 +27,11 @@ class Option:
     is_repeatable: bool = False
 
 
+# Of data/remedies, for help that needs no torch; a test holds the two together.
+REMEDY_NAMES = (
+    "more-environments", "balance", "flip", "swap-scene", "mix-scenes", "erase-scene", "erase-objects", "light",
+    "color-jitter", "noise", "right-reasons",
+)  # fmt: skip
 Seed = Annotated[int, Option("Same seed, same splits, weights and draws.")]
 Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps.")]
 TrainOn = Annotated[str, Option("Environments to train on, by comma; the others stay unseen. Or: all.")]
@@ -34,4 +39,6 @@ Weights = Annotated[str, Option("auto, imagenet, none, or a file (safetensors, o
 RoiSpec = Annotated[
     str | None, Option("What the model should use: below:ROW, a folder of masks, a polygon file.")
 ]
-Scenes = Annotated[Path | None, Option("swap-scene: a folder of photographs to paste in as well.")]
+Scenes = Annotated[
+    Path | None, Option("swap-scene, mix-scenes: a folder of photographs to paste in as well.")
+]

@@ -117,17 +117,28 @@ def training_section(outcomes: Sequence[Trained]) -> Section:
         for outcome in outcomes
     ]
     card = outcomes[0].training.bundle.card
-    intro = f"{card.arch}, weights: {weights_of(outcomes[0])}. The epoch with the lowest validation loss was kept."
+    intro = f"{card.arch}, weights: {_weights_of(outcomes[0])}. The epoch with the lowest validation loss was kept."
     notes = [sentence for outcome in outcomes for sentence in outcome.training.notes]
     return Section("How was it trained?", intro, pictures=pictures, notes=notes)
 
 
-def weights_of(trained: Trained) -> str:
+def _weights_of(trained: Trained) -> str:
     """Where the training started."""
     return str(trained.training.bundle.card.training.get("weights", "unknown"))
 
 
-def checks_section(checks: pd.DataFrame) -> Section:
+def training_sections(trained: Trained, checks: pd.DataFrame) -> list[Section]:
+    """How a model was trained, what is odd about its data, and what was left out of them."""
+    return [training_section([trained]), _checks_section(checks), left_out_section(trained)]
+
+
+def model_sentence(trained: Trained) -> str:
+    """`"resnet18, weights ImageNet (torchvision), best epoch 7 of 10"`."""
+    training, epochs = trained.training, trained.settings.epochs
+    return f"{training.bundle.card.arch}, weights {_weights_of(trained)}, best epoch {training.best_epoch} of {epochs}"
+
+
+def _checks_section(checks: pd.DataFrame) -> Section:
     """What the checks of the data found."""
     worth = checks[checks["found"] != "ok"]
     passed = len(checks) - len(worth)

@@ -6,7 +6,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.option import Device, Option, RoiSpec, Scenes, Seed, TrainOn, Weights
+from shapsight.studies.shared.option import (
+    REMEDY_NAMES,
+    Device,
+    Option,
+    RoiSpec,
+    Scenes,
+    Seed,
+    TrainOn,
+    Weights,
+)
 
 AUTO = "auto"
 LEFT_OPEN = {
@@ -83,8 +92,7 @@ class TrainingSettings:
     remedies: Annotated[
         str | None,
         Option(
-            "A recipe in place of the jitter, by comma: flip, swap-scene, erase-scene, erase-objects, light, "
-            "color-jitter, noise, right-reasons, balance; shapsight cure finds out which."
+            f"A recipe in place of the jitter, by comma: {', '.join(REMEDY_NAMES[1:])}; shapsight cure finds out which."
         ),
     ] = None
     scenes: Scenes = None

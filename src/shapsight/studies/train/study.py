@@ -21,7 +21,8 @@ from shapsight.studies.shared.reading import read
 from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
-from shapsight.studies.train.page import summary, train_page
+from shapsight.studies.train.page import train_page
+from shapsight.studies.train.words import summary
 
 
 def train_run(
