@@ -1,10 +1,10 @@
 """How much better are chosen references than drawn ones, and what would the best choice get?
 
-    python benchmarks/references.py squeeze_room1 fashion --runs runs --cache cache     # cases, each with its tables
-    python benchmarks/references.py clock --runs runs       # the steering case: 100 drawn, 25 chosen, seconds
-    python benchmarks/references.py large                   # choosing from 100,000 images: seconds and memory
+    python benchmarks/references.py --runs runs --cache cache               # every case, and the tables of all
+    python benchmarks/references.py squeeze_room1 demo_0 --pools 5
 
-The runs are those of docs/references.md, which has their commands; --cache keeps what each reference of a pool gives.
+The runs are those of docs/references.md, which has their commands; --cache keeps what each reference of a pool gives,
+some 4 GB, and the errors. reference_cases.py has the cases, reference_methods.py the ways of choosing.
 For some images and outputs DeepShap's map against every single reference of the pool is kept. A choice is then a vector
 of weights over the pool, and its map a product with those; the truth is the mean over the pool. So every choice, from
 the pool and from --pools random halves of it, is judged exactly, by:
@@ -22,8 +22,6 @@ that of the highest restricted likelihood over 400 images of the pool.
 from __future__ import annotations
 
 import argparse
-import resource
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,15 +33,14 @@ import pandas as pd
 import torch
 from reference_cases import CASES, Case
 from reference_methods import BY, COUNTS, Choice, choices
-from torch import Tensor, nn
+from torch import Tensor
 
-from shapsight import DeepShap, choose_references
+from shapsight import DeepShap
 from shapsight.attribution.deep.sums import GroupSums, cell_sums, part_sums, some_places
 from shapsight.attribution.references.choosing import Pool
 from shapsight.attribution.references.features import features, pool_blocks
 from shapsight.attribution.trees import region_map
 from shapsight.models.references import Likeness
-from shapsight.models.small_cnn import SmallCnn
 
 AT = 25
 METHODS = ["drawn", "herding", "default", "thinning", "k-medoids", *(f"by {by}" for by in BY), "oracle"]
@@ -72,10 +69,10 @@ def maps_of(case: Case, folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
             maps, outputs = each_reference(case, image)
             np.save(folder / f"maps_{image}.npy", maps.numpy())
             np.save(folder / f"outputs_{image}.npy", outputs.numpy())
-    files = [
-        [folder / f"{what}_{image}.npy" for what in ("maps", "outputs")] for image in range(len(case.images))
+    return [
+        (np.load(folder / f"maps_{image}.npy", mmap_mode="r"), np.load(folder / f"outputs_{image}.npy"))
+        for image in range(len(case.images))
     ]
-    return [(np.load(maps, mmap_mode="r"), np.load(outputs)) for maps, outputs in files]
 
 
 def views(values: Tensor, labels: Tensor, inside: Tensor, said: Tensor) -> dict[str, Tensor]:
@@ -115,10 +112,8 @@ def judge(case: Case, folder: Path, half_pools: int) -> pd.DataFrame:
     for _, _, kind, values in each():
         apart = values - values.mean(0)
         alike[kind] += apart @ apart.T / size_of(values, kind)
-    pools = [torch.arange(size)]
-    pools += [
-        torch.from_numpy(random.permutation(size)[: size // 2]).sort().values for _ in range(half_pools)
-    ]
+    mixed = [torch.from_numpy(random.permutation(size)) for _ in range(half_pools)]
+    pools = [torch.arange(size), *(rows[: size // 2].sort().values for rows in mixed)]
     found = [list(choices(blocks, rows, alike, number)) for number, rows in enumerate(pools)]
     whole = Pool.of(features(blocks, "features and outputs"), torch.full((size,), 1 / size), 0)
     some = torch.from_numpy(random.permutation(size)[:400])
@@ -126,9 +121,10 @@ def judge(case: Case, folder: Path, half_pools: int) -> pd.DataFrame:
     for image, output, kind, values in each():
         where = {"image": image, "output": output, "kind": kind}
         smooth = share.variance_ratio(kept(values[some]), even)
-        lines.append({**where, "method": "smooth share", "error": smooth})
-        for rows, chosen in zip(pools, found, strict=True):
-            lines += [where | line for line in errors(values, kind, rows, chosen)]
+        lines.append(where | {"method": "smooth share", "error": smooth})
+        for number, (rows, chosen) in enumerate(zip(pools, found, strict=True)):
+            here = where | {"pool": number, "size": len(rows)}
+            lines += [here | line for line in errors(values, kind, rows, chosen)]
     return pd.DataFrame(lines)
 
 
@@ -142,9 +138,10 @@ def size_of(values: Tensor, kind: str) -> float:
 
 
 def errors(values: Tensor, kind: str, rows: Tensor, chosen: list[Choice]) -> Iterator[dict[str, Any]]:
+    """Of one image and output: squared errors of the choices from one pool, and what is claimed of the default."""
     truth, scatter, scale = (
         values[rows].mean(0),
-        values[rows].var(0).mean().item(),
+        float(values[rows].var(0).mean()),
         size_of(values[rows], kind),
     )
     weights = torch.stack([torch.zeros(len(values)).index_add(0, c.rows, c.weights.float()) for c in chosen])
@@ -152,21 +149,15 @@ def errors(values: Tensor, kind: str, rows: Tensor, chosen: list[Choice]) -> Ite
     for choice, square in zip(chosen, squares.tolist(), strict=True):
         if choice.knows not in (None, kind):
             continue
-        line = {
-            "pool": choice.pool,
-            "size": len(rows),
-            "method": choice.method,
-            "k": choice.k,
-            "error": square,
-        }
+        line = {"method": choice.method, "k": choice.k, "error": square, "seconds": choice.seconds}
         if choice.likeness is not None:
             mine = values[choice.rows]
             ratio = choice.likeness.variance_ratio(kept(mine), choice.weights.double())
             line["claimed"] = ratio * mine.var(0).mean().item() / choice.k / scale
-        yield line | {"seconds": choice.seconds}
+        yield line
     for k in sorted({choice.k for choice in chosen}):
         error = scatter / scale * (1 / k - 1 / len(rows))
-        yield {"pool": chosen[0].pool, "size": len(rows), "method": "drawn", "k": k, "error": error}
+        yield {"method": "drawn", "k": k, "error": error}
 
 
 def tables(cases: dict[str, pd.DataFrame], is_whole: bool) -> None:
@@ -190,12 +181,10 @@ def tables(cases: dict[str, pd.DataFrame], is_whole: bool) -> None:
             methods.append([name, kind, *each, *both, f"{smooth[kind]:.2f}"])
             over = zip(errors["default"], as_drawn["default"], strict=True)
             numbers.append([name, kind, *(f"{error:.3f} ({n:.0f})" for error, n in over)])
-            claims.append(
-                [name, kind, *("{:.2f} ({:.2f}–{:.2f})".format(*row) for row in says.loc[kind].to_numpy())]
-            )
-        methods.append(
-            [name, "seconds", *(f"{seconds.get((method, AT), 0):.2f}" for method in METHODS), *"   "]
-        )
+            quantiles = says.loc[kind].to_numpy()
+            claims.append([name, kind, *("{:.2f} ({:.2f}–{:.2f})".format(*row) for row in quantiles)])
+        times = (f"{seconds.get((method, AT), 0):.2f}" for method in METHODS[1:])
+        methods.append([name, "seconds", "", *times])
     write([*METHODS, "default as drawn", "oracle as drawn", "smooth"], methods)
     write([str(k) for k in COUNTS], numbers)
     write([f"claimed, {k}" for k in COUNTS], claims)
@@ -207,90 +196,25 @@ def write(columns: list[str], rows: list[list[str]]) -> None:
     print("\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *padded]) + "\n")
 
 
-def clock(case: Case) -> None:
-    """Two explanations of a case's images, by 100 drawn references and by 25 chosen ones, three times in turn."""
-
-    def explained(references: Any) -> tuple[float, list[dict[str, Tensor]]]:
-        started = time.perf_counter()
-        found = DeepShap(case.model, references)(case.images, case.outputs)
-        seconds, values = time.perf_counter() - started, found.values.sum(2)
-        return seconds, [
-            views(values[i], region_map(case.pictures[i].double(), 100), case.inside[i], found.base_values[i])
-            for i in range(len(values))
-        ]
-
-    _, truth = explained(case.pool)
-    for seed in range(3):
-        started = time.perf_counter()
-        chosen = choose_references(case.model, case.pool, AT, seed=seed)
-        seconds = time.perf_counter() - started
-        drawn = case.pool[np.random.default_rng(seed).permutation(len(case.pool))[:100]]
-        for name, references, before in (("100 drawn", drawn, 0.0), ("25 chosen", chosen, seconds)):
-            after, found = explained(references)
-            errors = {
-                kind: np.mean(
-                    [
-                        ((one[kind] - true[kind]).square().mean(1) / true[kind].square().mean(1))
-                        .sqrt()
-                        .mean()
-                        .item()
-                        for one, true in zip(found, truth, strict=True)
-                    ]
-                )
-                for kind in KINDS
-            }
-            said = ", ".join(f"{kind} {error:.3f}" for kind, error in errors.items())
-            print(
-                f"{name}: choosing {before:.1f} s, {len(truth)} images {after:.1f} s; errors: {said}",
-                flush=True,
-            )
-
-
-class Waves:
-    """100,000 smooth images that nobody holds: each is made when it is asked for."""
-
-    def __len__(self) -> int:
-        return 100_000
-
-    def __getitem__(self, rows: slice) -> Tensor:
-        number = torch.arange(*rows.indices(len(self)), dtype=torch.float64)[:, None]
-        coarse = torch.sin(number * torch.arange(1, 49).sqrt() * 997).float().view(-1, 3, 4, 4)
-        return nn.functional.interpolate(coarse, size=32, mode="bicubic")
-
-
-def large() -> None:
-    torch.manual_seed(0)
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    choose_references(SmallCnn(10).eval(), Waves(), AT)
-    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"25 of 100,000: {seconds:.0f} s; {after / 2**20:.2f} GiB at most, {before / 2**20:.2f} before")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="+", choices=[*CASES, "clock", "large"])
+    parser.add_argument("cases", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--pools", type=int, default=20, help="random halves of each pool")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    if "clock" in options.what:
-        clock(CASES["squeeze_room1"](options.runs, each=4))
-    if "large" in options.what:
-        large()
     judged = {}
-    for name in (name for name in CASES if name in options.what):
+    for name in options.cases:
         kept, folder = options.cache / name / f"errors_{options.pools}.parquet", options.cache / name
         if not kept.is_file():
             judge(CASES[name](options.runs), folder, options.pools).to_parquet(kept)
         judged[name] = pd.read_parquet(kept)
-    for is_whole in (False, True) if judged else ():
-        print(
-            "All of each pool:\n" if is_whole else f"Mean over {options.pools} random halves of each pool:\n"
-        )
+    for is_whole in (False, True):
+        print("All of each pool\n" if is_whole else f"Mean over {options.pools} halves of each pool\n")
         tables(judged, is_whole)
 
 
