@@ -110,8 +110,9 @@ def judge(case: Case, folder: Path, half_pools: int) -> pd.DataFrame:
 
     alike = {kind: torch.zeros(size, size) for kind in KINDS}
     for _, _, kind, values in each():
-        apart = values - values.mean(0)
-        alike[kind] += apart @ apart.T / size_of(values, kind)
+        apart, scatter = values - values.mean(0), float(values.var(0).mean())
+        # So weighted, the sum of squared errors falls with the mean of their roots, which is what is judged.
+        alike[kind] += apart @ apart.T / (size_of(values, kind) * scatter) ** 0.5
     mixed = [torch.from_numpy(random.permutation(size)) for _ in range(half_pools)]
     pools = [torch.arange(size), *(rows[: size // 2].sort().values for rows in mixed)]
     found = [list(choices(blocks, rows, alike, number)) for number, rows in enumerate(pools)]
@@ -168,6 +169,7 @@ def tables(cases: dict[str, pd.DataFrame], is_whole: bool) -> None:
         some = lines[(lines["pool"] == 0) if is_whole else (lines["pool"] > 0)]
         squares = some.groupby(["kind", "k", "method", "image", "output"])[["error", "claimed"]].mean()
         found = (squares["error"] ** 0.5).groupby(["kind", "k", "method"]).mean().unstack()
+        expected = (squares["claimed"] ** 0.5).groupby(["kind", "k", "method"]).mean().unstack()["default"]
         says = ((squares["claimed"] / squares["error"]) ** 0.5).dropna().groupby(["kind", "k"])
         says = says.quantile([0.5, 0.1, 0.9]).unstack()
         seconds = some.groupby(["method", "k"])["seconds"].mean()
@@ -175,18 +177,20 @@ def tables(cases: dict[str, pd.DataFrame], is_whole: bool) -> None:
         for kind in KINDS:
             errors, count = found.loc[kind], pd.Series(found.loc[kind].index, found.loc[kind].index)
             of_drawn = errors["drawn"] ** 2 / (1 / count - 1 / size)
+            errors = errors.assign(expected=expected.loc[kind])
             as_drawn = errors.pow(2).div(of_drawn, axis=0).add(1 / size).rdiv(1)
             each = [f"{error:.3f}" for error in errors.loc[AT, METHODS]]
-            both = [f"{as_drawn.loc[AT, method]:.0f}" for method in ("default", "oracle")]
+            both = [f"{as_drawn.loc[AT, method]:.0f}" for method in ("default", "expected", "oracle")]
             methods.append([name, kind, *each, *both, f"{smooth[kind]:.2f}"])
             over = zip(errors["default"], as_drawn["default"], strict=True)
-            numbers.append([name, kind, *(f"{error:.3f} ({n:.0f})" for error, n in over)])
+            worst = (errors["default"] / errors["drawn"]).max()
+            numbers.append([name, kind, f"{worst:.2f}", *(f"{error:.3f} ({n:.0f})" for error, n in over)])
             quantiles = says.loc[kind].to_numpy()
             claims.append([name, kind, *("{:.2f} ({:.2f}–{:.2f})".format(*row) for row in quantiles)])
         times = (f"{seconds.get((method, AT), 0):.2f}" for method in METHODS[1:])
         methods.append([name, "seconds", "", *times])
-    write([*METHODS, "default as drawn", "oracle as drawn", "smooth"], methods)
-    write([str(k) for k in COUNTS], numbers)
+    write([*METHODS, "default as drawn", "as it expects", "oracle as drawn", "smooth"], methods)
+    write(["worst / drawn", *(str(k) for k in COUNTS)], numbers)
     write([f"claimed, {k}" for k in COUNTS], claims)
 
 
