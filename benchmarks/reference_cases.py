@@ -95,6 +95,6 @@ CASES: dict[str, Callable[[Path], Case]] = {
     ),
     "fashion_small": partial(of_run, "fashion_small", FASHION, each=6, most=2000),
     "squeeze_imagenet": partial(of_imagenet, "squeezenet1_1", "data/imagenet50", 224),
-    "lite_imagenet": partial(of_imagenet, "timm:tf_efficientnet_lite0", "data/imagenet50", 224),
+    "lite_imagenet": partial(of_imagenet, "timm:tf_efficientnet_lite0", "data/imagenet50", 112),
     "demo_0": partial(of_run, "demo_0", None),
 }
