@@ -23,8 +23,8 @@ from shapsight.studies.diagnose.trust.words import note_of_curves, overall
 
 STEPS = (exact.COMPLETENESS, *hiding.HIDING, *repeating.REPEATING, *exact.EXACT)
 # Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (ImageNet's, two on office photographs)
-# passed 8 or 9 of nine; on the office, its own values shuffled, noise and `image - reference` passed 2 or 3, and the
-# values of another image 4 or 6.
+# passed 8 or 9 of the nine that there were then; on the office, its own values shuffled, noise and `image - reference`
+# passed 2 or 3, and the values of another image 4 or 6.
 GOOD, MIXED = 0.85, 0.5
 CONSTANT = 1e-6  # a change of the prediction below this share of it is none
 
