@@ -52,6 +52,8 @@ def compare(
     device = chosen_device(settings.device)
     runs = open_run(first), open_run(second)
     _check(*runs)
+    for run in runs:
+        run.bundle.model.to(device)
     held_out, notes = held_out_of_both(*runs)
     spec = settings.roi or runs[0].roi or runs[1].roi
     roi = roi_of(spec)
@@ -61,8 +63,6 @@ def compare(
         manifest = runs[0].manifest
         # Only explained images need a region: those of all are not drawn.
         material = replace(Material.decoded(manifest, runs[0].bundle.card.input_size, narrator), roi=roi)
-        for run in runs:
-            run.bundle.model.to(device)
         one, two = _outcomes(runs, settings, material, held_out, narrator)
         change = paired_change(one.predictions, two.predictions, manifest.targets, seed=settings.seed)
         save_outcome(one, folder, "_first")
