@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ import shapsight
 from shapsight.errors import ModelError
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card, load_bundle, weights_hash
+from shapsight.studies.shared.references import with_chosen_references
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), dtype=np.uint8))
 
@@ -181,3 +184,23 @@ def test_a_bundles_files_may_be_read_by_those_who_may_read_any_new_file(bundle, 
     (tmp_path / "any").touch()
     usual = (tmp_path / "any").stat().st_mode
     assert {file.stat().st_mode for file in folder.iterdir()} == {usual}
+
+
+def test_chosen_references_come_back_and_a_class_without_images_is_named(bundle, tmp_path):
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (40, 3, 64, 64), dtype=np.uint8))
+    table = pd.DataFrame({"label": ["cat"] * 20 + ["dog"] * 18 + ["eel"] * 2})
+    manifest = SimpleNamespace(
+        class_names=("cat", "dog", "eel", "fox"), table=table, train_on=(), rows=lambda _: np.arange(38)
+    )
+    chosen, notes = with_chosen_references(bundle, manifest, images, 6)
+    assert notes == ("no reference stands for eel, fox: none of the 38 images to choose from is of it",)
+    again = load_bundle(chosen.save(tmp_path / "chosen"))
+    assert (again.card.training["references"], again.card.training["references_chosen_from"]) == (6, 38)
+    assert torch.equal(again.references, images[again.chosen.indices])
+    assert {table["label"][i] for i in again.chosen.indices.tolist()} == {"cat", "dog"}
+    prepared = again.prepared_references(4)
+    assert torch.equal(prepared.references, again.prepare(again.references[:4]))
+    values, weights = torch.randn(6, 20), torch.full((6,), 1 / 6)
+    assert again.chosen.likeness.variance_ratio(values, weights) == chosen.chosen.likeness.variance_ratio(
+        values, weights
+    )

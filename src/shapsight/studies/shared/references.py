@@ -36,8 +36,15 @@ def with_chosen_references(
         rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, MOST, replace=False))
     groups = manifest.table["label" if manifest.class_names else "environment"].to_numpy()[rows].tolist()
     found = chosen_references(bundle, _Rows(images, rows), count, groups=groups, seed=seed, progress=progress)
+    missing = [
+        str(name) for name in dict.fromkeys(manifest.class_names or manifest.train_on) if name not in groups
+    ]
+    lost = f"no reference stands for {', '.join(missing)}: none of the {len(rows)} images to choose from is of it"
     training = {**bundle.card.training, "references": len(found), "references_chosen_from": len(rows)}
-    return Bundle.of_chosen(bundle.model, replace(bundle.card, training=training), found), found.notes
+    return Bundle.of_chosen(bundle.model, replace(bundle.card, training=training), found), (
+        *found.notes,
+        *[lost] * bool(missing),
+    )
 
 
 class _Rows:
