@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cases", nargs="*", choices=CASES, default=list(CASES))
+    parser.add_argument("cases", nargs="*", default="all", choices=[*CASES, "all"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--pools", type=int, default=20, help="random halves of each pool")
@@ -212,7 +212,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     judged = {}
-    for name in options.cases:
+    for name in CASES if "all" in options.cases else options.cases:
         kept, folder = options.cache / name / f"errors_{options.pools}.parquet", options.cache / name
         if not kept.is_file():
             judge(CASES[name](options.runs), folder, options.pools).to_parquet(kept)
