@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +17,7 @@ from shapsight.data.annotations import Shapes, box, read_shapes, refuse_another_
 from shapsight.data.decoding import decode_image, image_suffixes
 from shapsight.data.given_files import is_file, is_folder
 from shapsight.data.image_files import is_image
+from shapsight.data.imported import imported
 from shapsight.errors import DataError, naming
 
 WHITE = 127  # a mask's pixel above this grey level is inside
@@ -188,11 +187,8 @@ def _imported(text: str) -> Callable[[Row], Any] | None:
     module_name, _, name = text.partition(":")
     if not (name.isidentifier() and all(part.isidentifier() for part in module_name.split("."))):
         return None
-    sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), name, None)
+        function = getattr(imported(module_name), name, None)
     except ModuleNotFoundError:
         return None
-    finally:
-        sys.path.pop(0)
     return function if callable(function) else None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
-from pathlib import Path
 
 from torch import nn
 
+from shapsight.data.imported import imported
 from shapsight.errors import ModelError
 
 GRAMMAR = "Expected module:name, such as my_networks:Steering, called with the number of outputs"
@@ -46,11 +44,7 @@ def own_module(arch: str, outputs: int) -> nn.Module:
 
 
 def _imported(module_name: str, arch: str) -> object:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
+        return imported(module_name)
     except ModuleNotFoundError as error:
         raise ModelError(f"{arch!r} cannot be imported: {error}. {GRAMMAR}") from error
-    finally:
-        sys.path.remove(here)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import platformdirs
 from jaxtyping import Float
 
 from shapsight.compat.shap.not_offered import not_offered
@@ -64,7 +65,7 @@ def cache(url: str, file_name: str | None = None, *, folder: str | os.PathLike[s
         shap.datasets.cache("https://s3.amazonaws.com/deep-learning-models/image-models/imagenet_class_index.json")
 
     Looked for by its name in `folder`, then in the folder named by SHAPSIGHT_DATA, each with two levels of folders in
-    it; then in the cache (XDG_CACHE_HOME/shapsight, by default ~/.cache/shapsight), where a download is kept.
+    it; then in the user's cache folder (on Linux ~/.cache/shapsight), where a download is kept.
     Raises `DataError`, which says which file to put where, if it is not there and cannot be downloaded.
     """
     name = file_name or Path(urlsplit(url).path).name
@@ -78,7 +79,7 @@ def cache(url: str, file_name: str | None = None, *, folder: str | os.PathLike[s
 
 
 def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shapsight"
+    return platformdirs.user_cache_path("shapsight")
 
 
 def _folders(folder: str | os.PathLike[str] | None) -> Iterator[Path]:
