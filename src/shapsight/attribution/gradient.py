@@ -84,10 +84,9 @@ class GradientShap:
             at `completeness_gap`. Predictions stay in full precision. None: as the model is.
         seed: of positions and noise. An image's values depend on it and on the image's number, on nothing else.
 
-    Standard errors are right with 4 samples or more for each reference: over 50 seeds they are 0.92 to 1.14 of the true
-    ones in the median over values, on nine of eleven networks (`benchmarks/README.md`). They are up to 1.7 times too
-    large on smooth networks and were 1.24 of them on one other. With fewer samples they rest on an assumption, and
-    are 0.75 to 1.6 of the true ones. One that stands on 25 references is itself known to about a fifth.
+    Standard errors are right with 4 samples or more for each reference: their median over values was 0.92 to 1.11 of
+    the true ones on seven of nine networks, 1.25 at most on another, 1.7 on a smooth one (`benchmarks/README.md`).
+    With fewer samples they rest on an assumption, and were 0.75 to 1.5. Those of single values vary by a fifth.
 
     Raises `ExplainerError` for arguments that do not fit.
     Sources: Erion et al. 2021 (expected gradients, equation 2); Sundararajan et al. 2017 (integrated gradients,
