@@ -86,8 +86,9 @@ class GradientShap:
         seed: of positions and noise. An image's values depend on it and on the image's number, on nothing else.
 
     Standard errors are right with 4 samples or more for each reference: their median over values was 0.92 to 1.11 of
-    the true ones on seven of nine networks, 1.25 at most on another, 1.7 on a smooth one (`benchmarks/README.md`).
-    With fewer samples they rest on an assumption, and were 0.75 to 1.5. Those of single values vary by a fifth.
+    the true ones on seven of nine networks (with 7 samples up to 1.22), 1.25 at most on another, and 1.7 on a smooth
+    one (`benchmarks/README.md`). With fewer samples they rest on an assumption, and were 0.75 to 1.5. Those of single
+    values vary by a fifth.
 
     Raises `ExplainerError` for arguments that do not fit.
     Sources: Erion et al. 2021 (expected gradients, equation 2); Sundararajan et al. 2017 (integrated gradients,
