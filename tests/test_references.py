@@ -250,6 +250,7 @@ def test_weights_beside_chosen_references_are_refused():
 
 def test_a_file_keeps_all_but_the_notes():
     chosen = ss.choose_references(network(), pool_of(40), 5)
+    assert repr(chosen) == "ChosenReferences(5 of 40 images, 3 × 16 × 16)"
     back = ChosenReferences.of_tensors(chosen.tensors())
     assert torch.equal(back.references, chosen.references)
     assert (back.pool_size, back.indices.tolist()) == (40, chosen.indices.tolist())

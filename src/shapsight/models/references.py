@@ -162,6 +162,10 @@ class ChosenReferences:
     def __len__(self) -> int:
         return len(self.references)
 
+    def __repr__(self) -> str:
+        of = "" if self.pool_size is None else f" of {self.pool_size} images"
+        return f"ChosenReferences({len(self)}{of}, {' × '.join(map(str, self.references.shape[1:]))})"
+
     def first(self, count: int) -> ChosenReferences:
         """The first ones alone, or all where there are fewer."""
         if count >= len(self):
