@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 import shapsight as ss
-from shapsight.attribution.references import chosen_references
 from shapsight.attribution.references.choosing import Pool, choose
 from shapsight.errors import ExplainerError
 from shapsight.models.references import ChosenReferences
@@ -239,7 +238,7 @@ def test_the_model_is_left_as_it_was_found():
 )
 def test_what_cannot_be_chosen_from_says_why(change, message):
     with pytest.raises(ExplainerError, match=message):
-        chosen_references(**{"model": network(), "pool": pool_of(40), "k": 5} | change)
+        ss.choose_references(**{"model": network(), "pool": pool_of(40), "k": 5} | change)
 
 
 def test_weights_beside_chosen_references_are_refused():

@@ -66,26 +66,6 @@ def choose_references(
     that are not one for each image.
     Sources: Chen, Welling and Smola 2010 (herding); Dwivedi and Mackey 2021 (exchanges).
     """
-    chosen = chosen_references(
-        model, pool, k, by=by, groups=groups, batch_size=batch_size, seed=seed, progress=progress
-    )
-    for note in chosen.notes:
-        warnings.warn(note, stacklevel=2)
-    return chosen
-
-
-def chosen_references(
-    model: Bundle | Callable[[Tensor], Any],
-    pool: Images,
-    k: int,
-    *,
-    by: By = "features and outputs",
-    groups: Sequence[Any] | None = None,
-    batch_size: int = 64,
-    seed: int = 0,
-    progress: Report | None = None,
-) -> ChosenReferences:
-    """`choose_references` without its warnings: they are among the notes."""
     if not is_whole(k) or k < 1:
         raise ExplainerError(f"k={k!r} must be a whole number of references, at least 1")
     if by not in get_args(By):
@@ -113,6 +93,8 @@ def chosen_references(
     missing = _missing(groups, numbers, indices)
     outputs = blocks["outputs"].double().mean(0)
     picked_images = torch.cat([pool[i : i + 1] for i in indices.tolist()])
+    for note in (*notes, *missing):
+        warnings.warn(note, stacklevel=2)
     return ChosenReferences(picked_images, weights, indices, count, outputs, likeness, (*notes, *missing))
 
 

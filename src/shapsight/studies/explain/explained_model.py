@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as v2f
 
 from shapsight.attribution.explain import EightBitModel, Method, explain
 from shapsight.attribution.explanation import Explanation
-from shapsight.attribution.references import chosen_references
+from shapsight.attribution.references import choose_references
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.data.images import cropped_square
@@ -91,7 +91,7 @@ class ExplainedModel:
         if settings.references_drawn or len(images) <= count:
             return ChosenReferences.drawn(prepared)
         with narrator.step(f"Choosing {count} of {len(images)} references") as report:
-            chosen = chosen_references(self.model.model, prepared, count, seed=settings.seed, progress=report)
+            chosen = choose_references(self.model.model, prepared, count, seed=settings.seed, progress=report)
         narrator.note(
             f"{len(chosen)} of the {len(images)} images in {settings.references} are compared with, chosen to stand "
             "for all; --references-drawn compares with all of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from shapsight.attribution.references import chosen_references
+from shapsight.attribution.references import choose_references
 from shapsight.data.manifest import Manifest
 from shapsight.models.bundle import Bundle
 
@@ -35,7 +36,11 @@ def with_chosen_references(
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng([seed, 3]).choice(rows, MOST, replace=False))
     groups = manifest.table["label" if manifest.class_names else "environment"].to_numpy()[rows].tolist()
-    found = chosen_references(bundle, _Rows(images, rows), count, groups=groups, seed=seed, progress=progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # they are among the notes
+        found = choose_references(
+            bundle, _Rows(images, rows), count, groups=groups, seed=seed, progress=progress
+        )
     missing = [
         str(name) for name in dict.fromkeys(manifest.class_names or manifest.train_on) if name not in groups
     ]
