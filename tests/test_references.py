@@ -258,3 +258,14 @@ def test_a_file_keeps_all_but_the_notes():
     drawn = ChosenReferences.of_tensors({"references": chosen.references})
     assert drawn.likeness is None and drawn.unequal_weights is None
     assert dataclasses.replace(drawn, pool_size=None).first(2).weights.tolist() == [0.5, 0.5]
+
+
+def test_explanations_of_other_classes_are_joined_with_all_base_values_of_the_pool():
+    model, pool = network(outputs=6), pool_of(50)
+    explainer = ss.DeepShap(model, ss.choose_references(model, pool, 8))
+    parts = [explainer(pool[:2], outputs) for outputs in ([0, 1], [1, 4])]
+    joined = ss.Explanation.concatenate([part.select(outputs=[0]) for part in parts])
+    with torch.no_grad():
+        means = model(pool).mean(0)
+    said = joined.settings["pool_base_values"]
+    assert said == pytest.approx({f"output {n}": float(means[n]) for n in (0, 1, 4)})

@@ -69,9 +69,19 @@ def _joined_settings(parts: Sequence[Explanation]) -> dict[str, Any]:
         found = [part.settings.get(name) for part in parts]
         if name in BY_IMAGE and all(isinstance(each, list | tuple) for each in found):
             joined[name] = [entry for each in found for entry in each]  # type: ignore[union-attr]
+        elif _agree(found):
+            joined[name] = {key: value for each in found for key, value in dict(each or {}).items()}
         else:
             joined[name] = found[0] if all(each == found[0] for each in found) else tuple(found)
     return joined
+
+
+def _agree(found: Sequence[Any]) -> bool:
+    """Whether these are numbers by name that say the same of the names that several have."""
+    if not all(isinstance(each, Mapping) for each in found):
+        return False
+    first: dict[str, Any] = {}
+    return all(first.setdefault(key, value) == value for each in found for key, value in each.items())
 
 
 def combined(first: Explanation, second: Explanation, sign: int) -> Explanation:
