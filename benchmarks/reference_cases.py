@@ -89,7 +89,10 @@ def centre(count: int, size: int) -> Tensor:
 
 ROOMS = SHARED / "data" / "jetracer_rooms"
 CASES: dict[str, Callable[[Path], Case]] = {
-    **{name: partial(of_run, name, ROOMS) for name in ("squeeze_room1", "resnet_room1", "lite_room1")},
+    **{
+        name: partial(of_run, name, ROOMS)
+        for name in ("squeeze_room1", "resnet_room1", "lite_room1", "lite_trained")
+    },
     "lite_imagenet_room2": partial(
         of_imagenet, "timm:tf_efficientnet_lite0", "data/jetracer_rooms/room_2", 96
     ),

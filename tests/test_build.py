@@ -328,3 +328,11 @@ def test_the_real_squeezenet_weights_fit(shared):
     assert built.model.features[0].weight.dtype == torch.float32
     with pytest.raises(ModelError, match="do not fit"):
         build_model("squeezenet1_0", 2, weights=path)
+
+
+def test_the_new_last_layer_of_a_timm_network_begins_with_small_answers():
+    """timm draws an EfficientNet's with 1 / √outputs, which is 27 times as wide for two outputs of 1,280 features."""
+    built = build_model("timm:tf_efficientnet_lite0", 2, weights="none")
+    head = built.model.get_submodule("classifier")
+    assert head.weight.abs().max() <= head.in_features**-0.5
+    assert 0.9 < head.weight.std() * (3 * head.in_features) ** 0.5 < 1.1

@@ -16,6 +16,8 @@ from shapsight.errors import ModelError
 from shapsight.models import small_cnn
 from shapsight.models.own_module import is_import_path, own_module
 from shapsight.models.timm_models import (
+    classes_of,
+    draw_heads_anew,
     input_size,
     statistics,
     timm_model,
@@ -198,7 +200,9 @@ def _from_timm(name: str, outputs: int, weights: str | Path) -> BuiltModel:
             used = "timm's pretrained weights"
         except UnreachableError as error:
             notes.append(f"timm's weights could not be had ({error}), so training starts from scratch.")
-    elif weights != "none":
+    if used == FROM_SCRATCH or outputs != classes_of(model):
+        draw_heads_anew(model)
+    if weights not in ("imagenet", "none"):
         used = f"local: {Path(weights).name}"
         state, said = unwrapped(read_state(weights), model)
         notes += said

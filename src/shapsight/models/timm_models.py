@@ -56,12 +56,33 @@ def input_size(model: nn.Module) -> int:
     return int(config["input_size"][-1])
 
 
+def classes_of(model: nn.Module) -> int | None:
+    """How many outputs timm's weights of the network have."""
+    config: Mapping[str, Any] = model.pretrained_cfg  # type: ignore[assignment]
+    return config.get("num_classes")
+
+
+def draw_heads_anew(model: nn.Module) -> None:
+    """Draw the last layers as torch draws linear layers, as those of torchvision's networks are.
+
+    timm draws an EfficientNet's with `1 / √outputs`: with two outputs it begins at answers of some tens, and ten epochs
+    hardly bring them back (EfficientNet-Lite0 on `jetracer_rooms`: validation error 0.18, and 0.006 with this).
+    """
+    for name in _head_names(model):
+        head = model.get_submodule(name)
+        if isinstance(head, nn.Linear | nn.Conv2d):
+            head.reset_parameters()
+
+
+def _head_names(model: nn.Module) -> tuple[str, ...]:
+    heads = model.pretrained_cfg.get("classifier", ())  # type: ignore[union-attr, operator]
+    return (heads,) if isinstance(heads, str) else tuple(heads or ())
+
+
 def without_other_heads(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights without those of a last layer of another size, which stays as it was drawn."""
     own = model.state_dict()
-    heads = model.pretrained_cfg.get("classifier", ())  # type: ignore[union-attr, operator]
-    names = (heads,) if isinstance(heads, str) else tuple(heads or ())
-    is_head = tuple(f"{name}." for name in names)
+    is_head = tuple(f"{name}." for name in _head_names(model))
     return {
         key: own[key] if key.startswith(is_head) and key in own and own[key].shape != value.shape else value
         for key, value in state.items()
