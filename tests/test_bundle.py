@@ -196,6 +196,7 @@ def test_chosen_references_come_back_and_a_class_without_images_is_named(bundle,
     assert notes == ("no reference stands for eel, fox: none of the 38 images to choose from is of it",)
     again = load_bundle(chosen.save(tmp_path / "chosen"))
     assert (again.card.training["references"], again.card.training["references_chosen_from"]) == (6, 38)
+    assert again.card.training["references_chosen_by"] == "features and outputs"
     assert torch.equal(again.references, images[again.chosen.indices])
     assert {table["label"][i] for i in again.chosen.indices.tolist()} == {"cat", "dog"}
     prepared = again.prepared_references(4)
@@ -203,4 +204,20 @@ def test_chosen_references_come_back_and_a_class_without_images_is_named(bundle,
     values, weights = torch.randn(6, 20), torch.full((6,), 1 / 6)
     assert again.chosen.likeness.variance_ratio(values, weights) == chosen.chosen.likeness.variance_ratio(
         values, weights
+    )
+
+
+def test_a_model_that_answers_with_nan_keeps_the_references_that_were_drawn(bundle):
+    with torch.no_grad():
+        next(p for p in reversed(list(bundle.model.parameters())))[0] = torch.nan
+    manifest = SimpleNamespace(
+        class_names=(),
+        table=pd.DataFrame({"environment": ["hall"] * 5}),
+        train_on=(),
+        rows=lambda _: np.arange(5),
+    )
+    same, notes = with_chosen_references(bundle, manifest, IMAGES, 2)
+    assert same is bundle
+    assert notes[0].startswith(
+        "references are drawn, since none could be chosen: image 0 of the pool makes the model"
     )

@@ -478,3 +478,15 @@ def test_scales_say_what_they_are():
     assert str(Scale()) == "from -1 to +1"
     assert str(Scale(0, 30, "km/h")) == "km/h, from 0 to 30"
     assert (Scale(0, 30).middle, Scale(0, 30).half) == (15, 15)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_what_stops_while_references_are_chosen_leaves_the_trained_model(discs, tmp_path, monkeypatch, stop):
+    def stopped(*_, **__):
+        raise stop
+
+    monkeypatch.setattr("shapsight.studies.shared.analysis.with_chosen_references", stopped)
+    out = tmp_path / "run"
+    result = shapsight("debug", discs, "--train-on", "red", *QUICK, "--epochs", "1", "--out", out)
+    assert result.exit_code != 0
+    assert len(load_bundle(out / "model").references) == 3

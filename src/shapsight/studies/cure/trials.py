@@ -33,7 +33,7 @@ from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.store import digest, kept
 from shapsight.studies.tasks.task import task_of
 
-FORMAT = "shapsight.cell/2"  # 1 held shares of absolute attribution
+FORMAT = "shapsight.cell/3"  # 1 held shares of absolute attribution, 2 explained with drawn references
 OPTIONS = {"scenes", "mirrored", "strength"}  # of some remedies; the results of others do not depend on them
 
 

@@ -73,12 +73,14 @@ def train(
         progress=progress,
     )
     was_interrupted = training.stopped == "interrupted"
+    if save_to is not None:  # what was learned is safe, whatever happens while references are chosen
+        training.bundle.save(save_to)
     if not settings.references_drawn and not was_interrupted:
         training = _with_references(training, settings, material, narrator)
+        if save_to is not None:
+            training.bundle.save(save_to)
     for sentence in training.notes:
         narrator.note(sentence)
-    if save_to is not None:
-        training.bundle.save(save_to)
     if was_interrupted:
         raise KeyboardInterrupt
     return training

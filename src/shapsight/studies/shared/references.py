@@ -12,9 +12,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from shapsight.attribution.references import choose_references
+from shapsight.attribution.references.of_pool import By
 from shapsight.data.manifest import Manifest
+from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 
+BY: By = "features and outputs"
 MOST = 10_000  # training images to choose from; more would take longer and change little
 
 
@@ -30,7 +33,7 @@ def with_chosen_references(
     """The bundle with `count` references that stand for its training images; and notes on what was done.
 
     Every environment, of a classification every class, gets one at least where `count` suffices. The card says from
-    how many they were chosen.
+    how many they were chosen, and by what. Where the model answers some training image with NaN, they stay as drawn.
     """
     rows = manifest.rows("train")
     if len(rows) > MOST:
@@ -38,14 +41,18 @@ def with_chosen_references(
     groups = manifest.table["label" if manifest.class_names else "environment"].to_numpy()[rows].tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # they are among the notes
-        found = choose_references(
-            bundle, _Rows(images, rows), count, groups=groups, seed=seed, progress=progress
-        )
+        try:
+            found = choose_references(
+                bundle, _Rows(images, rows), count, by=BY, groups=groups, seed=seed, progress=progress
+            )
+        except ExplainerError as error:
+            return bundle, (f"references are drawn, since none could be chosen: {error}",)
     missing = [
         str(name) for name in dict.fromkeys(manifest.class_names or manifest.train_on) if name not in groups
     ]
     lost = f"no reference stands for {', '.join(missing)}: none of the {len(rows)} images to choose from is of it"
-    training = {**bundle.card.training, "references": len(found), "references_chosen_from": len(rows)}
+    how = {"references": len(found), "references_chosen_from": len(rows), "references_chosen_by": BY}
+    training = {**bundle.card.training, **how}
     return Bundle.of_chosen(bundle.model, replace(bundle.card, training=training), found), (
         *found.notes,
         *[lost] * bool(missing),
