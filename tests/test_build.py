@@ -331,7 +331,7 @@ def test_the_real_squeezenet_weights_fit(shared):
 
 
 def test_the_new_last_layer_of_a_timm_network_begins_with_small_answers():
-    """timm draws an EfficientNet's with 1 / √outputs, which is 27 times as wide for two outputs of 1,280 features."""
+    """timm draws an EfficientNet's with 1 / √outputs, which is 25 times as wide for two outputs of 1,280 features."""
     built = build_model("timm:tf_efficientnet_lite0", 2, weights="none")
     head = built.model.get_submodule("classifier")
     assert head.weight.abs().max() <= head.in_features**-0.5

@@ -38,7 +38,7 @@ class DeepShap:
     """SHAP values of any PyTorch image model, as it is: exact sums, several times as fast as shap.
 
         explainer = DeepShap(model, references)                # references: (K, C, H, W)
-        explainer = DeepShap(model, choose_references(model, pool, 25))   # as good as some 100 drawn from the pool
+        explainer = DeepShap(model, choose_references(model, pool, 25))   # better than 25 drawn from it
         explanation = explainer(images)                        # images: (N, C, H, W), prepared like the references
         explanation = explainer(images, outputs=TopK(4))       # the four highest classes of each image
         DeepShap(model, references, layer="layer3")(images)    # what layer3 is given, drawn over the image

@@ -107,7 +107,7 @@ def features(blocks: Blocks, by: str) -> Float[Tensor, "images numbers"]:
         return _components(blocks[levels[-1] if levels else "outputs"], OF_PIXELS)
     if by != "features and outputs":
         return _components(blocks[by], OF_PIXELS)
-    share = 0.5  # as measured: a quarter of a block's variance for each of five layers
+    share = 0.5  # so that five layers together weigh about as much as the pixels, or the outputs
     parts = [_components(blocks["pixels"], OF_PIXELS), _components(blocks["outputs"], OF_PIXELS)]
     return torch.cat([*parts, *(share * _components(blocks[name], OF_LEVEL) for name in levels)], 1)
 

@@ -42,7 +42,7 @@ def choose_references(
     """The `k` images of a pool that stand for all of it best, for explanations of this model.
 
         chosen = choose_references(model, pool, 25)              # pool: (P, C, H, W), prepared like the images
-        DeepShap(model, chosen)(images)                          # about what 100 drawn ones give
+        DeepShap(model, chosen)(images)                          # sums over parts as from 50 drawn ones or more
         choose_references(bundle, images, 25)                    # of a bundle: uint8 images
         choose_references(model, pool, 25, groups=environments)  # each environment has one at least
 
