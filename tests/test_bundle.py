@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
 import shapsight
-from shapsight.errors import ModelError
+from shapsight.data.images import load_images
+from shapsight.errors import DataError, ModelError
 from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle, Card, load_bundle, weights_hash
 from shapsight.studies.shared.references import with_chosen_references
@@ -66,7 +68,8 @@ def test_predictions_do_not_depend_on_the_batch_or_the_training_flag(bundle):
     bundle.model.train()
     together = bundle.predict(IMAGES, batch_size=2)
     torch.testing.assert_close(alone, together)
-    torch.testing.assert_close(together, bundle.model(bundle.prepare(IMAGES)).detach())
+    assert bundle.model.training
+    torch.testing.assert_close(together, bundle.model.eval()(bundle.prepare(IMAGES)).detach())
     assert together.dtype == torch.float32
     assert not together.requires_grad
 
@@ -163,9 +166,32 @@ def test_a_card_that_is_something_else_is_refused(text):
 
 
 @pytest.mark.parametrize("images", [IMAGES.float(), IMAGES[:, :1], IMAGES[..., :32], IMAGES[0]])
-def test_images_of_another_type_or_size_are_refused(bundle, images):
+def test_pictures_of_another_type_or_size_are_refused(bundle, images):
     with pytest.raises(ModelError, match=r"takes uint8 images of shape \(N, 3, 64, 64\)"):
+        bundle.prepare(images)
+
+
+@pytest.mark.parametrize(
+    "images", [IMAGES.float(), IMAGES.double().numpy(), {"a": 1}, 3, [None], IMAGES[0, 0, 0]]
+)
+def test_what_is_no_image_of_8_bits_is_refused(bundle, images):
+    with pytest.raises(DataError, match="8 bits|8-bit|no image|shape"):
         bundle.predict(images)
+
+
+def test_paths_pil_images_arrays_and_tensors_are_all_seen_alike(bundle, tmp_path):
+    pixels = torch.randint(0, 256, (3, 48, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    array = pixels.permute(1, 2, 0).numpy()
+    image = Image.fromarray(array)
+    image.save(tmp_path / "a.png")
+    kinds = [tmp_path / "a.png", str(tmp_path / "a.png"), image, array, pixels]
+    expected = load_images(tmp_path, ["a.png"], 64)
+    for one in kinds:
+        assert torch.equal(bundle.pictures(one), expected)
+    assert torch.equal(bundle.pictures(kinds), expected.expand(5, -1, -1, -1))
+    grey = Image.fromarray(array[..., 0])
+    assert torch.equal(bundle.pictures(grey), bundle.pictures(array[..., :1]))
+    assert torch.equal(bundle.pictures([grey, image]), torch.cat([bundle.pictures(grey), expected]))
 
 
 def test_the_hash_tells_values_names_and_types_apart():

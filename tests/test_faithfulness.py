@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from shapsight import DeepShap, RegionShap, TopK
-from shapsight.data.images import cropped_square, decode_image
+from shapsight.data.decoding import decode_image
+from shapsight.data.framing import Cropped
 from shapsight.diagnosis.faithfulness import (
     against_exact,
     agreement,
@@ -349,7 +350,7 @@ def test_on_a_photograph_deepshap_of_squeezenet_goes_along_with_exact_values_and
     files = sorted((shared / "data" / "imagenet50").glob("*.jpg"))
     egret = next(path for path in files if path.name == "sim_n02010272_1613.jpg")
     others = [path for path in files if path != egret]
-    pixels = torch.stack([cropped_square(decode_image(path), 224) for path in [egret, *others[:16]]])
+    pixels = torch.stack([Cropped(224).see(decode_image(path)) for path in [egret, *others[:16]]])
     images = normalise(pixels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     explanation = DeepShap(network.eval(), images[1:])(images[:1], TopK(1))
     exact = RegionShap(network, "blur(112,112)", "grid(2,4)").by_region(images[:1], explanation.output_index)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from shapsight.attribution.deep import DeepShap
@@ -17,28 +16,12 @@ from shapsight.attribution.regions import RegionShap
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.attribution.shared.progress import Report
 from shapsight.errors import ExplainerError
-from shapsight.models.bundle import Bundle, normalise
+from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 
 Method = Literal["deep", "gradient", "partition", "regions"]
 METHODS: tuple[Method, ...] = ("deep", "gradient", "partition", "regions")
 DEFAULT_MASKER, DEFAULT_REGIONS = "inpaint_diffuse", "grid(4,4)"
-
-
-class EightBitModel(nn.Module):
-    """A network that takes images as they are decoded, 0 to 255, and normalises them itself.
-
-    Black-box methods need it: a masker works on pictures, not on normalised tensors.
-    """
-
-    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.model, self.mean, self.std = model, mean, std
-
-    def forward(self, images: Float[Tensor, "images 3 height width"]) -> Tensor:
-        """The network's outputs for images from 0 to 255."""
-        result: Tensor = self.model(normalise(images, self.mean, self.std))
-        return result
 
 
 def explain(
@@ -82,7 +65,7 @@ def explain(
             references = model.prepared_references() if references is None else references
             explained, images = model.model, model.prepare(images)
         else:
-            explained = EightBitModel(model.model, model.card.mean, model.card.std).eval()
+            explained = model.on_pictures
     if method in ("deep", "gradient") and references is None:
         raise ExplainerError(
             f"method={method!r} compares with references: pass references=, images that stand for 'feature absent', "

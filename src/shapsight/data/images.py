@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from shapsight.data.decoded import Decoded
 from shapsight.data.decoding import Decoder, UndecodableError, decode_image, quiet_pillow
+from shapsight.data.framing import Framing, framing_of
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 
@@ -26,7 +26,6 @@ __all__ = [
     "ImageBatches",
     "ImageTargets",
     "Inspection",
-    "cropped_square",
     "decode_image",
     "inspect_images",
     "load_images",
@@ -35,6 +34,7 @@ __all__ = [
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+THREADS = min(8, os.cpu_count() or 1)
 IN_MEMORY = 0.5  # the share of the free memory that images may take before they lie in a file
 
 
@@ -53,12 +53,12 @@ class Inspection:
 def load_images(
     source: Manifest | str | os.PathLike[str],
     paths: Sequence[str],
-    size: int,
+    size: int | Framing,
     *,
     progress: Progress | None = None,
     memory: int | None = None,
-) -> UInt8[Tensor, "images 3 size size"]:
-    """Decode images once, in threads, and resize each to a square (bilinear, antialiased).
+) -> UInt8[Tensor, "images 3 height width"]:
+    """Decode images once, in threads, and resize each to a square (bilinear, antialiased), or as a framing does.
 
         images = load_images(manifest, manifest.table["path"], 224)      # one for each row of the table
         images = load_images("data", ["room_1/112_98_a.jpg"], 224)       # (1, 3, 224, 224), uint8, RGB
@@ -70,31 +70,23 @@ def load_images(
     """
     root = source.root if isinstance(source, Manifest) else Path(source)
     decoded = source.decoded if isinstance(source, Manifest) else None
-    if size < 1:
+    framing = framing_of(size)
+    if min(framing.size) < 1:
         raise DataError(f"images cannot be resized to {size} × {size} pixels: the size must be 1 or more")
-    images = _room_for((len(paths), 3, size, size), _free_memory() * IN_MEMORY if memory is None else memory)
+    images = _room_for(
+        (len(paths), 3, *framing.size), _free_memory() * IN_MEMORY if memory is None else memory
+    )
     decoder = Decoder(root)
 
-    def load(path: str) -> UInt8[np.ndarray, "size size 3"]:
+    def load(path: str) -> UInt8[Tensor, "3 height width"]:
         pixels = decoded.take(path) if decoded is not None else None
-        image = decoder.decode(path).image if pixels is None else Image.fromarray(pixels)
-        if image.size == (size, size):
-            return np.asarray(image)
-        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+        return framing.see(np.asarray(decoder.decode(path).image) if pixels is None else pixels)
 
     with quiet_pillow():
-        for row, pixels in enumerate(_in_threads(load, paths, progress)):
-            images[row] = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        threads = 1 if framing.is_own_code else THREADS
+        for row, picture in enumerate(_in_threads(load, paths, progress, threads)):
+            images[row] = picture
     return images
-
-
-def cropped_square(pixels: UInt8[np.ndarray, "height width 3"], size: int) -> UInt8[Tensor, "3 size size"]:
-    """The middle square of a picture, resized (bilinear, antialiased): what classifiers of photographs are shown."""
-    image = Image.fromarray(pixels)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
 
 
 def inspect_images(
@@ -219,10 +211,13 @@ def _free_memory() -> int:
 
 
 def _in_threads(
-    function: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    progress: Progress | None,
+    threads: int = THREADS,
 ) -> Iterator[Result]:
     """Results in the order of the items; Pillow decodes outside the interpreter's lock, so threads pay."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         for done, result in enumerate(pool.map(function, items), 1):
             yield result
             if progress is not None:

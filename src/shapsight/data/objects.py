@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from shapsight.data.annotations import Shapes, read_categories, refuse_another_size, shapes_of
-from shapsight.data.roi import resized
+from shapsight.data.framing import Framing, framing_of
 from shapsight.errors import DataError
 
 GRAMMAR = (
@@ -23,8 +23,8 @@ GRAMMAR = (
 
 
 def object_masks(
-    source: str | os.PathLike[str], rows: pd.DataFrame, size: int
-) -> dict[str, Bool[ndarray, "images size size"]]:
+    source: str | os.PathLike[str], rows: pd.DataFrame, size: int | Framing
+) -> dict[str, Bool[ndarray, "images height width"]]:
     """The masks of each kind of object in some rows of a manifest's table, at the size that the model sees.
 
         object_masks("annotations.json", manifest.table, 224)       # {"chair": (images, 224, 224), "track": ...}
@@ -37,13 +37,14 @@ def object_masks(
     if not path.exists():
         raise DataError(f"there is no {path}. {GRAMMAR}")
     found: dict[str, ndarray] = {}
+    framing = framing_of(size)
     shared = None if path.is_dir() else read_categories(path, GRAMMAR)
     for number, row in enumerate(rows.to_dict("records")):
         kinds = _of_image(path, str(row["path"])) if shared is None else shared
         for kind, shapes in kinds.items():
             mask = _drawn(path, shapes, row)
-            masks = found.setdefault(kind, np.zeros((len(rows), size, size), bool))
-            masks[number] = resized(mask, size)
+            masks = found.setdefault(kind, np.zeros((len(rows), *framing.size), bool))
+            masks[number] = framing.mask(mask)
     return dict(sorted(found.items()))
 
 

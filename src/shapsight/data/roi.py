@@ -15,6 +15,7 @@ from PIL import Image
 
 from shapsight.data.annotations import Shapes, box, read_shapes, refuse_another_size, shapes_of
 from shapsight.data.decoding import decode_image, image_suffixes
+from shapsight.data.framing import Framing, framing_of
 from shapsight.data.given_files import is_file, is_folder
 from shapsight.data.image_files import is_image
 from shapsight.data.imported import imported
@@ -48,23 +49,15 @@ class Roi:
     spec: str
     draw: Callable[[Row], Mask]
 
-    def mask(self, row: Row, size: int | None = None) -> Mask:
+    def mask(self, row: Row, size: int | Framing | None = None) -> Mask:
         """The mask of one row of a manifest's table, or any mapping with `path`, `width` and `height`.
 
-        With `size` it is resized as `load_images` resizes the image: a pixel is inside if at least half of
-        what it shows is. Raises `DataError` for a mask that is missing, of another size than the image, or
-        (a row or a polygon) not in the image at all.
+        With `size` it is resized as `load_images` resizes the image, or as a framing sees it: a pixel is inside
+        if at least half of what it shows is. Raises `DataError` for a mask that is missing, of another size than the
+        image, or (a row or a polygon) not in the image at all.
         """
         mask = self.draw(row)
-        if size is None:
-            return mask
-        return resized(mask, size)
-
-
-def resized(mask: Mask, size: int) -> Mask:
-    """A mask as `load_images` resizes its image: a pixel is inside if at least half of what it shows is."""
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) >= 128
+        return mask if size is None else framing_of(size).mask(mask)
 
 
 def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:

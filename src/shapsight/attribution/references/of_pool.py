@@ -101,8 +101,7 @@ def choose_references(
 def _asked(model: Any, pool: Images) -> tuple[Any, Callable[[int, int], Tensor]]:
     """What is run, and prepared images of a range of the pool on its device."""
     if isinstance(model, Bundle):
-        device = next(model.model.parameters()).device
-        return model.model, lambda start, stop: model.prepare(pool[start:stop].to(device))
+        return model.model, lambda start, stop: model.prepare(pool[start:stop].to(model.device))
     parameters = getattr(model, "parameters", None)
     first = next(iter(parameters()), None) if callable(parameters) else None
 

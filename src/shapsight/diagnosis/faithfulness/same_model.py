@@ -7,7 +7,7 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
 from shapsight.errors import ExplainerError
-from shapsight.models.bundle import Bundle, weights_hash
+from shapsight.models.bundle import Bundle
 
 TOLERANCE = 1e-3  # of the largest prediction; batches of other sizes differ by 1e-6
 
@@ -22,7 +22,7 @@ def refuse_other_model(
     Compares the weights' hash, if the explanation kept it (`settings["model_hash"]`), and the predictions that it
     kept with those that the bundle makes now.
     """
-    kept, own = explanation.settings.get("model_hash"), weights_hash(bundle.model)
+    kept, own = explanation.settings.get("model_hash"), bundle.fingerprint
     if kept is not None and kept != own:
         raise ExplainerError(
             f"the explanation is of another model: its weights' hash is {str(kept)[:12]}…, the bundle's {own[:12]}…. "

@@ -62,7 +62,7 @@ def compare(
     try:
         manifest = runs[0].manifest
         # Only explained images need a region: those of all are not drawn.
-        material = replace(Material.decoded(manifest, runs[0].bundle.card.input_size, narrator), roi=roi)
+        material = replace(Material.decoded(manifest, runs[0].bundle.seen, narrator), roi=roi)
         one, two = _outcomes(runs, settings, material, held_out, narrator)
         change = paired_change(one.predictions, two.predictions, manifest.targets, seed=settings.seed)
         save_outcome(one, folder, "_first")

@@ -14,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.data.images import load_images
+from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
 from shapsight.data.roi import read_roi
@@ -64,17 +64,17 @@ def examine(
     Raises a `ShapsightError` for data that do not fit the model, unknown targets, and a region of interest that cannot
     be read or has another size than its image.
     """
-    bundle, size = run.bundle, run.bundle.card.input_size
+    bundle, framing = run.bundle, run.bundle.seen
     targets = _targets(bundle, settings.outputs)
     manifest = manifest_for(run.path, data, bundle.card, settings.reading, narrator, settings.seed)
     with narrator.step(f"Decoding {count(len(manifest), 'image')}") as report:
-        images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
+        images = bundle.load(manifest, progress=report)
     with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
         predictions = predict_table(bundle, manifest, images)
         errors = task_of(manifest).measure(predictions, manifest, seed=settings.seed)
     rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
     roi = None if settings.roi == NO_ROI else settings.roi or run.roi
-    masks = None if roi is None else region_masks(read_roi(roi), rows, size)
+    masks = None if roi is None else region_masks(read_roi(roi), rows, framing)
     more = [*_one_environment(manifest), *_constant(predictions, bundle), *_regions(masks, roi)]
     for sentence in (*notes, *more):
         narrator.note(sentence)
@@ -87,7 +87,7 @@ def examine(
         masks,
         explanation=_of_nothing(bundle, chosen),
         targets=targets,
-        objects=_objects(settings.objects, roi, rows, size),
+        objects=_objects(settings.objects, roi, rows, framing),
         seed=settings.seed,
     )
     facts = error_facts(errors, predictions, manifest)
@@ -110,14 +110,14 @@ def _of_nothing(bundle: Bundle, images: UInt8[Tensor, "images 3 size size"]) -> 
 
 
 def _objects(
-    spec: str | None, roi: str | None, rows: pd.DataFrame, size: int
+    spec: str | None, roi: str | None, rows: pd.DataFrame, framing: Framing
 ) -> dict[str, Bool[ndarray, "rows size size"]]:
     """Masks of each kind of object; without a file of their own those of the region's, where it names several."""
     if spec is not None:
-        return object_masks(spec, rows, size)
+        return object_masks(spec, rows, framing)
     if roi is None or Path(roi).suffix.lower() not in ANNOTATIONS or not Path(roi).is_file():
         return {}
-    found = object_masks(roi, rows, size)
+    found = object_masks(roi, rows, framing)
     return found if len(found) > 1 else {}
 
 

@@ -19,7 +19,7 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import read_json
 from shapsight.data.written_files import write_text, written
 from shapsight.errors import ExplainerError, RunError
-from shapsight.models.bundle import Bundle, weights_hash
+from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Report, silent
 from shapsight.studies.shared.store import kept
 
@@ -51,7 +51,7 @@ class StoredExplanations:
     def __init__(self, folder: Path, bundle: Bundle, outputs: Sequence[str], *, references: int) -> None:
         self.bundle = bundle
         used = min(references, len(bundle.references))
-        self.identity = Identity(weights_hash(bundle.model), used, tuple(outputs))
+        self.identity = Identity(bundle.fingerprint, used, tuple(outputs))
         how = [] if bundle.chosen is None or bundle.chosen.pool_size is None else ["chosen"]
         name = "_".join(["deep", *(self.identity.outputs or ("class",)), str(used), *how])
         self.folder = folder / "".join(

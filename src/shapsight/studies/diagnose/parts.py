@@ -10,7 +10,6 @@ from pathlib import Path
 
 import shapsight
 from shapsight.errors import DataError, ShapsightError
-from shapsight.models.bundle import weights_hash
 from shapsight.studies.diagnose.examined import Examined
 from shapsight.studies.diagnose.explanations import StoredExplanations, fingerprint_of
 from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
@@ -85,7 +84,7 @@ def _key(part: Part, examined: Examined, settings: DiagnoseSettings) -> str:
     content = [
         part.name,
         shapsight.__version__,
-        weights_hash(case.bundle.model),
+        case.bundle.fingerprint,
         fingerprint_of(case.images),
         case.rows[columns].to_csv(index=False),
         case.targets,

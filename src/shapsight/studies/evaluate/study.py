@@ -49,7 +49,7 @@ def evaluate_run(
     bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
     bundle.model.to(chosen_device(settings.device))
     manifest = manifest_for(folder, data, bundle.card, settings.reading, narrator, seed)
-    material = Material.decoded(manifest, bundle.card.input_size, narrator)
+    material = Material.decoded(manifest, bundle.seen, narrator)
     judged = predicted(folder.name, bundle, material, narrator, seed=seed)
     target = folder / "evaluation" if out is None else Path(out)
     card = {"run": os.fspath(run), "data": os.fspath(data or manifest.root), "seed": seed}

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as v2f
 
-from shapsight.attribution.explain import EightBitModel, Method, explain
+from shapsight.attribution.explain import Method, explain
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.references import choose_references
 from shapsight.attribution.shared.outputs import Outputs
+from shapsight.data.framing import Cropped
 from shapsight.data.given_files import parsed_json, read_text
-from shapsight.data.images import cropped_square
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
-from shapsight.models.bundle import Bundle, load_bundle, normalise
+from shapsight.models.bundle import Bundle, Card, load_bundle
 from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.settings import ExplainSettings
@@ -38,30 +37,15 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class ExplainedModel:
-    """A model to be explained: squares of `size` pixels come in, outputs called `names` in a `unit` come out."""
+    """A model to be explained: its bundle, and the names and the unit of what comes out."""
 
-    model: Bundle | EightBitModel
-    size: int
+    bundle: Bundle
     names: tuple[str, ...]
     unit: str
 
-    def squares(self, pictures: Sequence[Any]) -> UInt8[Tensor, "images 3 size size"]:
-        """Decoded pictures as the model was shown its own: a bundle's are stretched, a classifier's cropped."""
-        if not isinstance(self.model, Bundle):
-            return torch.stack([cropped_square(picture, self.size) for picture in pictures])
-        tensors = (torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures)
-        return torch.stack([v2f.resize(tensor, [self.size, self.size], antialias=True) for tensor in tensors])
-
-    def prepared(self, images: UInt8[Tensor, "images 3 size size"]) -> Tensor:
-        """Images as the network itself takes them."""
-        model = self.model
-        return (
-            model.prepare(images) if isinstance(model, Bundle) else normalise(images, model.mean, model.std)
-        )
-
     def explain(
         self,
-        image: UInt8[Tensor, "1 3 size size"],
+        image: UInt8[Tensor, "1 3 height width"],
         outputs: Outputs,
         settings: ExplainSettings,
         references: ChosenReferences | None,
@@ -72,12 +56,8 @@ class ExplainedModel:
         if options.get("contexts") in ("0", "1"):
             options["contexts"] = int(settings.contexts)
         options |= {"output_names": self.names, "references": references, "progress": report}
-        method = cast(Method, settings.method)
-        if method in COMPARING and not isinstance(self.model, Bundle):
-            found = explain(self.model.model, self.prepared(image), method, outputs, **options)
-            return replace(found, images=image.float() / 255)
         options |= {"masker": settings.masker, "regions": settings.regions}
-        return explain(self.model, image, method, outputs, **options)
+        return explain(self.bundle, image, cast(Method, settings.method), outputs, **options)
 
     def chosen(
         self,
@@ -87,11 +67,13 @@ class ExplainedModel:
         narrator: Narrator,
     ) -> ChosenReferences:
         """References: all of the images, or of more than `count` those that stand for all."""
-        prepared = self.prepared(images)
+        prepared = self.bundle.prepare(images)
         if settings.references_drawn or len(images) <= count:
             return ChosenReferences.drawn(prepared)
         with narrator.step(f"Choosing {count} of {len(images)} references") as report:
-            chosen = choose_references(self.model.model, prepared, count, seed=settings.seed, progress=report)
+            chosen = choose_references(
+                self.bundle.model, prepared, count, seed=settings.seed, progress=report
+            )
         narrator.note(
             f"{len(chosen)} of the {len(images)} images in {settings.references} are compared with, chosen to stand "
             "for all; --references-drawn compares with all of them"
@@ -111,16 +93,17 @@ def model_of(
             )
         bundle = load_bundle(paths[0] / "model" if (paths[0] / "model").is_dir() else paths[0])
         bundle.model.to(device)
-        card = bundle.card
-        return ExplainedModel(bundle, card.input_size, card.output_names, "units of the output"), paths[1:]
+        return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths[1:]
     names = class_names(settings.classes)
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
     for sentence in built.notes:
         narrator.note(sentence)
     network = nn.Sequential(built.model, nn.Softmax(1)) if settings.as_probability else built.model
-    model = EightBitModel(network, built.mean, built.std).eval().to(device)
-    unit = "probability" if settings.as_probability else "logit"
-    return ExplainedModel(model, settings.image_size or built.size, names, unit), paths
+    size = settings.image_size or built.size
+    card = Card(built.arch, names, {}, size, built.mean, built.std, task="classification", class_names=names)
+    nothing = torch.empty(0, 3, size, size, dtype=torch.uint8)
+    bundle = Bundle(network.to(device), card, nothing, framing=Cropped(size))
+    return ExplainedModel(bundle, names, "probability" if settings.as_probability else "logit"), paths
 
 
 def class_names(path: Path | None) -> tuple[str, ...]:

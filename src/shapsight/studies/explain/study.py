@@ -82,7 +82,7 @@ def _explain(
     narrator: Narrator,
 ) -> pd.DataFrame:
     """A row for each image and output; explanations and figures are written as they are made."""
-    images, names, rows = model.squares(list(pictures.values())), _file_names(list(pictures)), []
+    images, names, rows = model.bundle.pictures(list(pictures.values())), _file_names(list(pictures)), []
     what = names[0] if len(names) == 1 else f"{len(names)} images"
     with narrator.step(f"Explaining {what}, {settings.method}") as report:
         for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
@@ -172,7 +172,7 @@ def _references(
         raise DataError(f"none of the images in {settings.references} can be read")
     for path, reason in skipped.items():
         narrator.note(f"{path} is left out of the references: {reason}")
-    return model.chosen(model.squares(list(pictures.values())), REFERENCES, settings, narrator)
+    return model.chosen(model.bundle.pictures(list(pictures.values())), REFERENCES, settings, narrator)
 
 
 def _file_names(paths: Sequence[Path]) -> list[str]:

@@ -47,12 +47,11 @@ def contributions_of(
     explanation, rows, images = explanation.select(images=at.tolist()), rows[counted], images[at]
     labels = torch.from_numpy(masks[counted]).long()
     used = explanation.settings.get("references")
-    device = next(bundle.model.parameters()).device
     exact = exact_parts(
         bundle.model,
         bundle.prepared_references(used if isinstance(used, int) else None),
-        bundle.prepare(images.to(device)),
-        labels.to(device),
+        bundle.prepare(images.to(bundle.device)),
+        labels.to(bundle.device),
         list(range(len(bundle.card.output_names))),
         progress=progress,
     )

@@ -13,8 +13,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.data.decoding import decode_image
+from shapsight.data.framing import Cropped, Framing, framing_of
 from shapsight.data.image_files import find_images
-from shapsight.data.images import cropped_square, load_images
+from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.sample import Places
@@ -32,13 +33,15 @@ class Material:
         material = Material.decoded(manifest, 224, narrator, roi=roi_of("below:112"))
 
     Attributes
-        images: one for each row of the manifest's table, at the size that the model sees.
+        images: one for each row of the manifest's table, as the model sees it.
+        framing: how it sees them.
         roi: where the region of interest lies; None where that is not known.
         masks: the region of every row; scenes: photographs whose scenes can be pasted in.
     """
 
     manifest: Manifest
-    images: UInt8[Tensor, "images 3 size size"]
+    images: UInt8[Tensor, "images 3 height width"]
+    framing: Framing
     roi: Roi | None = None
     masks: Bool[Tensor, "images size size"] | None = None
     scenes: UInt8[Tensor, "scenes 3 size size"] | None = None
@@ -47,21 +50,23 @@ class Material:
     def decoded(
         cls,
         manifest: Manifest,
-        size: int,
+        size: int | Framing,
         narrator: Narrator,
         *,
         roi: Roi | None = None,
         scenes: Path | str | None = None,
     ) -> Material:
         """Decode every image; regions are drawn before, so that a missing one is found at once."""
-        masks = None if roi is None else torch.from_numpy(region_masks(roi, manifest.table, size))
+        framing = framing_of(size)
+        masks = None if roi is None else torch.from_numpy(region_masks(roi, manifest.table, framing))
         with narrator.step(f"Decoding {len(manifest)} images") as report:
-            images = load_images(manifest, list(manifest.table["path"]), size, progress=report)
-        return cls(manifest, images, roi, masks, None if scenes is None else photographs(Path(scenes), size))
+            images = load_images(manifest, list(manifest.table["path"]), framing, progress=report)
+        pasted = None if scenes is None else photographs(Path(scenes), framing.size[0])
+        return cls(manifest, images, framing, roi, masks, pasted)
 
     def regions(self, rows: pd.DataFrame) -> Bool[ndarray, "rows size size"] | None:
         """The regions of interest of some rows of the manifest's table."""
-        return None if self.roi is None else region_masks(self.roi, rows, self.images.shape[-1])
+        return None if self.roi is None else region_masks(self.roi, rows, self.framing)
 
     def treatment(self, settings: TrainingSettings) -> Treatment | None:
         """The remedies that a training's settings name; None without any.
@@ -82,8 +87,8 @@ def roi_of(spec: str | None) -> Roi | None:
     return None if spec is None else read_roi(spec)
 
 
-def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "images size size"]:
-    """The region of interest of some rows, at the size that the model sees."""
+def region_masks(roi: Roi, rows: pd.DataFrame, size: int | Framing) -> Bool[ndarray, "images size size"]:
+    """The region of interest of some rows, as the model sees them."""
     return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
 
 
@@ -92,4 +97,4 @@ def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
     paths, _ = find_images(folder)
     if not paths:
         raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
-    return torch.stack([cropped_square(decode_image(folder / path), size) for path in paths])
+    return torch.stack([Cropped(size).see(decode_image(folder / path)) for path in paths])

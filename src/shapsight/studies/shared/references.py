@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -52,11 +51,7 @@ def with_chosen_references(
     ]
     lost = f"no reference stands for {', '.join(missing)}: none of the {len(rows)} images to choose from is of it"
     how = {"references": len(found), "references_chosen_from": len(rows), "references_chosen_by": BY}
-    training = {**bundle.card.training, **how}
-    return Bundle.of_chosen(bundle.model, replace(bundle.card, training=training), found), (
-        *found.notes,
-        *[lost] * bool(missing),
-    )
+    return bundle.with_references(found, **how), (*found.notes, *[lost] * bool(missing))
 
 
 class _Rows:

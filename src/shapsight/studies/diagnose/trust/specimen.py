@@ -14,7 +14,6 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from shapsight.attribution.deep import DeepShap
-from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.explanation import Explanation
 from shapsight.diagnosis.faithfulness.affordable import GRIDS
 from shapsight.errors import ExplainerError
@@ -120,7 +119,7 @@ class Specimen:
     @cached_property
     def model(self) -> nn.Module:
         """The network for 8-bit images, which maskers work on."""
-        return EightBitModel(self.bundle.model, self.bundle.card.mean, self.bundle.card.std).eval()
+        return self.bundle.on_pictures
 
     @property
     def columns(self) -> Int[Tensor, "images outputs"]:
@@ -133,7 +132,7 @@ class Specimen:
 
     def prepared(self, images: Tensor) -> Float[Tensor, "images 3 size size"]:
         """Images as the network takes them, where it is."""
-        return self.bundle.prepare(images.to(next(self.bundle.model.parameters()).device))
+        return self.bundle.prepare(images.to(self.bundle.device))
 
     def deep(self, model: nn.Module, images: Float[Tensor, "images 3 size size"]) -> Explanation:
         """DeepSHAP with few references, of any model and of images that are prepared."""

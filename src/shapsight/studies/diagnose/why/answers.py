@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from shapsight.attribution.explain import EightBitModel
 from shapsight.attribution.regions import RegionShap
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.diagnosis.changes import Effects
@@ -126,7 +125,6 @@ def take_apart(
     A hidden patch is blurred.
     """
     bundle, targets = swaps.case.bundle, swaps.case.targets
-    model = EightBitModel(bundle.model, bundle.card.mean, bundle.card.std).eval()
     pixels, masks = swaps.pieces.images[torch.from_numpy(images)], swaps.pieces.masks.numpy()[images]
     labels = scene_patches(masks, *GRID)
     values = np.zeros((len(images), 1 + GRID[0] * GRID[1]))
@@ -137,7 +135,7 @@ def take_apart(
         # Numbers of patches that are all region are left out, so that the others count on from 0.
         present, compact = np.unique(labels[number], return_inverse=True)
         explainer = RegionShap(
-            model, masker, compact.reshape(labels[number].shape), "kernel", max_evals=evaluations,
+            bundle.on_pictures, masker, compact.reshape(labels[number].shape), "kernel", max_evals=evaluations,
             output_names=bundle.card.output_names, seed=swaps.case.seed,
         )  # fmt: skip
         found = explainer.by_region(pixels[number : number + 1], outputs)

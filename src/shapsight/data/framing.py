@@ -1,0 +1,146 @@
+"""What of an image a model sees: the whole image stretched to a square, or its middle; and where that lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+Pixels = UInt8[np.ndarray, "height width 3"]
+Mask = Bool[np.ndarray, "height width"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle of an image that a model sees, in pixels of the image: the top left one covers 0 to 1.
+
+    It may reach beyond the image, where a transform pads; `right < left` is a mirror image.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def on_image(
+        self, values: Float[Tensor, "*any seen_height seen_width"], height: int, width: int
+    ) -> Float[Tensor, "*any height width"]:
+        """Values of what is seen, laid on the image's own pixels; the sum stays, but for what lies outside the image.
+
+        Each value is spread evenly over the part of the image that its pixel shows.
+        """
+        rows = _overlaps(self.top, self.bottom, values.shape[-2], height).to(values)
+        columns = _overlaps(self.left, self.right, values.shape[-1], width).to(values)
+        return rows.T @ values @ columns
+
+
+class Framing(Protocol):
+    """How an image becomes the picture that a model sees, before its pixels become other numbers.
+
+    `size` is the picture's (height, width).
+    """
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def is_own_code(self) -> bool:
+        """Whether it runs a function of the user's, which may not be made for several threads."""
+
+    def see(self, pixels: Pixels) -> UInt8[Tensor, "3 seen_height seen_width"]:
+        """The picture."""
+
+    def mask(self, mask: Mask) -> Bool[np.ndarray, "seen_height seen_width"]:
+        """A mask of the image's pixels, in step with the picture: inside is what shows more inside than outside."""
+
+    def frame(self, height: int, width: int) -> Frame:
+        """Where the picture lies in an image of this size. Raises `ModelError` where that cannot be known."""
+
+
+@dataclass(frozen=True)
+class Stretched:
+    """The whole image, resized to a square of `side` pixels (bilinear, antialiased), whatever its shape."""
+
+    side: int
+    is_own_code = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.side, self.side
+
+    def see(self, pixels: Pixels) -> UInt8[Tensor, "3 side side"]:
+        """The picture."""
+        return _tensor(_resized(Image.fromarray(pixels), self.side))
+
+    def mask(self, mask: Mask) -> Bool[np.ndarray, "side side"]:
+        """A mask in step with the picture."""
+        return np.asarray(_resized(_grey(mask), self.side)) >= 128
+
+    def frame(self, height: int, width: int) -> Frame:
+        """All of it."""
+        return Frame(0, 0, width, height)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """The middle square, resized to `side` pixels (bilinear, antialiased), as classifiers of photographs see it."""
+
+    side: int
+    is_own_code = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.side, self.side
+
+    def see(self, pixels: Pixels) -> UInt8[Tensor, "3 side side"]:
+        """The picture."""
+        return _tensor(_resized(self._middle(Image.fromarray(pixels)), self.side))
+
+    def mask(self, mask: Mask) -> Bool[np.ndarray, "side side"]:
+        """A mask in step with the picture."""
+        return np.asarray(_resized(self._middle(_grey(mask)), self.side)) >= 128
+
+    def frame(self, height: int, width: int) -> Frame:
+        """The middle square."""
+        side = min(height, width)
+        left, top = (width - side) // 2, (height - side) // 2
+        return Frame(left, top, left + side, top + side)
+
+    def _middle(self, image: Image.Image) -> Image.Image:
+        frame = self.frame(image.height, image.width)
+        return image.crop((int(frame.left), int(frame.top), int(frame.right), int(frame.bottom)))
+
+
+def framing_of(size: int | Framing) -> Framing:
+    """A number of pixels is the side of a square that images are stretched to."""
+    return Stretched(size) if isinstance(size, int) else size
+
+
+def _resized(image: Image.Image, side: int) -> Image.Image:
+    return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
+
+
+def _grey(mask: Mask) -> Image.Image:
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
+def _tensor(image: Image.Image) -> UInt8[Tensor, "3 side side"]:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _overlaps(first: float, last: float, seen: int, pixels: int) -> Float[Tensor, "seen pixels"]:
+    """Of each seen pixel along one side, the shares that lie in each pixel of the image; none where it lies outside."""
+    edges = torch.linspace(first, last, seen + 1, dtype=torch.float64)
+    low, high = torch.minimum(edges[:-1], edges[1:]), torch.maximum(edges[:-1], edges[1:])
+    places = torch.arange(pixels, dtype=torch.float64)
+    shared = torch.minimum(high[:, None], places + 1) - torch.maximum(low[:, None], places)
+    shared = shared.clamp_min(0)
+    total = shared.sum(1, keepdim=True)
+    return torch.where(total > 0, shared / total.where(total > 0, torch.ones(())), torch.zeros(()))
