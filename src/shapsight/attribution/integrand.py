@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from shapsight.attribution.shared.columns import scores
 from shapsight.attribution.shared.inputs import Parts
 from shapsight.attribution.shared.layer import LayerInput
 from shapsight.attribution.shared.mixing import farthest, refuse_mixing
@@ -22,6 +21,7 @@ from shapsight.attribution.shared.modules import left_as_found
 from shapsight.attribution.shared.strided import convolve
 from shapsight.attribution.shared.suitability import first_non_finite
 from shapsight.errors import ExplainerError
+from shapsight.models.columns import scores
 
 
 class PlacedInput(LayerInput):
