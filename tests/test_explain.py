@@ -17,7 +17,8 @@ from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, TopK, 
 from shapsight.cli import app
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.build import build_classifier
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 
 SIZE = 24
 

@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import head_name
-from shapsight.models.bundle import normalise
 from shapsight.models.callbacks import (
     Checkpoints,
     EvenStatistics,
@@ -32,6 +31,7 @@ from shapsight.models.callbacks import (
     StepCount,
     WarmUp,
 )
+from shapsight.models.card import normalise
 from shapsight.models.devices import chosen_device
 from shapsight.models.plan import Schedule, TrainingPlan
 from shapsight.models.right_reasons import gradient_penalty

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,9 @@ EIGHT_BITS = 1.02 / 255
 WHITE = np.full(3, 255, np.uint8)
 BLACK = np.zeros(3, np.uint8)
 _NOT_COLOURS = (
-    "the transform changes colours in another way than by mixing and normalising them pixel by pixel, so the picture that "
-    "the model sees cannot be told from its numbers. Put that step into the model (nn.Sequential(step, model)), or save "
-    "the images as they are after it"
+    "the transform changes colours in another way than by mixing and normalising them pixel by pixel, so the picture "
+    "that the model sees cannot be told from its numbers. Put that step into the model (nn.Sequential(step, model)), "
+    "or save the images as they are after it"
 )
 ENTRIES: dict[str, Callable[[Pixels], Any]] = {
     "a PIL image": Image.fromarray,
@@ -47,6 +48,11 @@ class Colours:
     mixing: Float[np.ndarray, "channels 3"]
     mean: Float[np.ndarray, "channels"]
     std: Float[np.ndarray, "channels"]
+
+    @property
+    def is_plain(self) -> bool:
+        """Each channel is one colour, in the order of red, green, blue."""
+        return bool(np.array_equal(self.mixing, np.eye(3)))
 
     def numbers(self, colour: Float[np.ndarray, "3 ..."]) -> Float[np.ndarray, "channels ..."]:
         """What the transform makes of a colour from 0 to 1."""
@@ -102,16 +108,16 @@ class OwnTransform:
             if other != made:
                 raise ModelError(
                     f"the transform makes {made[0]} × {made[1]} numbers of an image of {probe.shape[0]} × "
-                    f"{probe.shape[1]} pixels, and {other[0]} × {other[1]} of another: say with size=(height, width) how "
-                    "large your images are, or let the transform resize them"
+                    f"{probe.shape[1]} pixels, and {other[0]} × {other[1]} of another: say with size=(height, width) "
+                    "how large your images are, or let the transform resize them"
                 )
             colours = _colours(call, probe.shape[:2])
             own = cls(call, (int(made[0]), int(made[1])), layout, colours, takes)
             seen = own.see(probe).numpy().astype(np.float64) / 255
             differing = np.abs(colours.numbers(seen) - first).max((1, 2)) * colours.std
             rounding = float((differing / np.abs(colours.mixing).sum(1)).max()) * 255
-        paler = probe // 2
-        change = np.abs(own.see(paler).numpy() * 2.0 - seen * 255).mean()
+            black, half = own.see(probe * 0).numpy(), own.see(probe // 2).numpy()
+            change = np.abs(2.0 * half - black - seen * 255).mean()
         if rounding > 2 or change > 4:
             raise ModelError(
                 f"{_NOT_COLOURS}: half of a picture's brightness is not half of what it shows, by {change:.0f} of 255"
@@ -171,14 +177,13 @@ class OwnTransform:
 
 def _entry(transform: Callable[..., Any], probe: Pixels) -> tuple[str, Layout, Callable[[Pixels], Numbers]]:
     """How the transform takes an image, the layout of what it makes, and a call that does it."""
+    run: Callable[[Any], Any]
     if type(transform).__module__.startswith("albumentations"):
         entries: dict[str, Callable[[Pixels], Any]] = {
             "an array (height, width, 3)": ENTRIES["an array (height, width, 3)"]
         }
         run = lambda image: transform(image=image)["image"]  # noqa: E731
-    elif hasattr(transform, "image_mean") or type(transform).__name__.endswith(
-        ("ImageProcessor", "ImageProcessorFast")
-    ):
+    elif is_image_processor(transform):
         entries = {"a PIL image": Image.fromarray}
         run = lambda image: transform(images=image, return_tensors="pt")["pixel_values"][0]  # noqa: E731
     else:
@@ -198,8 +203,19 @@ def _entry(transform: Callable[..., Any], probe: Pixels) -> tuple[str, Layout, C
                 f"the transform makes {numbers.shape[0]} channels of a picture of 3, and only those of red, green and "
                 "blue can be explained as a picture"
             )
-        return takes, layout, lambda pixels: _numbers(run(entry(pixels)))[0]
+        return takes, layout, partial(_called, run, entry)
     raise ModelError(f"the transform fails on a picture given as {'; as '.join(failures)}")
+
+
+def is_image_processor(transform: object) -> bool:
+    """Whether it is one of Hugging Face transformers."""
+    return any(
+        kind.__name__ in ("BaseImageProcessor", "ImageProcessingMixin") for kind in type(transform).__mro__
+    )
+
+
+def _called(run: Callable[[Any], Any], entry: Callable[[Pixels], Any], pixels: Pixels) -> Numbers:
+    return _numbers(run(entry(pixels)))[0]
 
 
 def _numbers(made: Any) -> tuple[Numbers, Layout]:
@@ -273,7 +289,7 @@ def _colours(call: Callable[[Pixels], Numbers], size: tuple[int, int]) -> Colour
     return Colours(_plain_numbers(mixing), _plain_numbers(-offset * std), _plain_numbers(std))
 
 
-def _plain_numbers(values: np.ndarray) -> np.ndarray:
+def _plain_numbers(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """0.485 for 0.48500001: numbers that people wrote, freed of float32."""
     return np.array([float(f"{value:.6g}") + 0.0 for value in values.flat]).reshape(values.shape)
 
@@ -291,8 +307,8 @@ def _line(shown: np.ndarray, inside: np.ndarray, axis: int, extent: int) -> tupl
     allowed = extent / 255 + 1.0
     if abs(tilt) * others > allowed or np.sqrt(np.square(residual).mean()) > allowed or not step:
         raise ModelError(
-            "the transform turns or warps images, so where its pixels lie in the image is no rectangle: explanations can "
-            "be shown on what the model sees only"
+            "the transform turns or warps images, so where its pixels lie in the image is no rectangle: explanations "
+            "can be shown on what the model sees only, explain(..., on_image=False)"
         )
     first, last = start - step / 2, start + step * (pixels - 0.5)
     return _near(first, extent), _near(last, extent)
@@ -317,9 +333,8 @@ def _textured(size: tuple[int, int]) -> Pixels:
     y, x = np.mgrid[:height, :width]
     waves = np.stack([np.sin(x / 9 + y / 23), np.sin(y / 7 - x / 31), np.cos((x + y) / 13)], 2)
     noise = np.random.default_rng(1).normal(0, 12, (height, width, 3))
-    return (
-        (127 + 90 * waves + 30 * ((x // 16 + y // 16) % 2)[..., None] + noise).clip(0, 255).astype(np.uint8)
-    )
+    pixels = 127 + 90 * waves + 30 * ((x // 16 + y // 16) % 2)[..., None] + noise
+    return np.asarray(pixels.clip(0, 255), np.uint8)
 
 
 @contextmanager

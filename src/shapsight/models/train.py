@@ -23,7 +23,8 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
-from shapsight.models.bundle import Bundle, Card, weights_hash
+from shapsight.models.bundle import Bundle, weights_hash
+from shapsight.models.card import Card
 from shapsight.models.order import EpochDraws
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.rescaled import in_units

@@ -10,7 +10,8 @@ from typing import Any
 
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
-from shapsight.models.bundle import Bundle, Card, load_bundle
+from shapsight.models.bundle import Bundle, load_bundle
+from shapsight.models.card import Card
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 from shapsight.studies.evaluate.settings import EvaluateSettings

@@ -23,7 +23,7 @@ from shapsight.data.given_files import (
 )
 from shapsight.data.written_files import part_of, write_text
 from shapsight.errors import RunError
-from shapsight.models.bundle import library_versions
+from shapsight.models.card import library_versions
 from shapsight.studies.shared.narrator import Narrator
 
 CARD = "run.json"

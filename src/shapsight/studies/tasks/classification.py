@@ -16,7 +16,7 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table, evaluate_classes
 from shapsight.diagnosis.contributions import PARTS, class_contributions_per_image
-from shapsight.models.bundle import Card
+from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section, Table
 from shapsight.studies.shared.contributions import EXACT, PREDICTED, agreement_row, as_array
 from shapsight.studies.shared.outcome import Judged, Measured, Outcome

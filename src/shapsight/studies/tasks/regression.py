@@ -19,7 +19,7 @@ from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.drawing.bars import error_bars
 from shapsight.drawing.scatter import scatter_panels
-from shapsight.models.bundle import Card
+from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
 from shapsight.studies.shared.outcome import Judged, Outcome

@@ -12,7 +12,7 @@ from numpy import ndarray
 from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.data.manifest import Manifest
-from shapsight.models.bundle import Card
+from shapsight.models.card import Card
 from shapsight.report.page import KeyFigure, Section
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.tasks import classification, regression
