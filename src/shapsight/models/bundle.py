@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from shapsight.data.framing import Framing, Stretched
+from shapsight.data.framing import Framing, Pixels, Stretched
 from shapsight.data.given_files import read_text
 from shapsight.data.images import Progress, load_images
 from shapsight.data.manifest import Manifest
@@ -205,10 +205,19 @@ class Bundle:
         height, width), or several of these, of any sizes. A uint8 tensor (N, 3, height, width) of the size that the
         model sees is taken for what it sees already. Raises `DataError` for anything else.
         """
-        if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[1:]) == self._shape:
+        return images if self.is_seen(images) else self.see(as_pictures(images))
+
+    def is_seen(self, images: Any) -> bool:
+        """Whether these are pictures of the size that the model sees. Raises `ModelError` for such of another type."""
+        is_seen = isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[1:]) == self._shape
+        if is_seen:
             self.check(images)
-            return images
-        return torch.stack([self.seen.see(pixels) for pixels in as_pictures(images)])
+        return is_seen
+
+    def see(self, images: Sequence[Pixels]) -> UInt8[Tensor, "images 3 height width"]:
+        """What the model sees of images in their own sizes."""
+        seen = [self.seen.see(pixels) for pixels in images]
+        return torch.stack(seen) if seen else torch.empty(0, *self._shape, dtype=torch.uint8)
 
     def load(
         self, manifest: Manifest, paths: Sequence[str] | None = None, *, progress: Progress | None = None

@@ -26,7 +26,6 @@ from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.narrator import Narrator
 
-COMPARING = ("deep", "gradient")  # the methods that need references
 # Which settings a method takes; all but DeepSHAP take the seed, too.
 OPTIONS = {
     "partition": ("max_evals", "tree", "contexts", "seed"),

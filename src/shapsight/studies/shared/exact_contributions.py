@@ -17,7 +17,7 @@ from shapsight.diagnosis.contributions import contributions_per_environment
 from shapsight.diagnosis.exact_parts import exact_parts
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.shared.contributions import Contributions
+from shapsight.studies.shared.contributions import ATTRIBUTIONS, Contributions
 from shapsight.studies.tasks.task import task_of
 
 
@@ -56,4 +56,5 @@ def contributions_of(
         progress=progress,
     )
     per_image, agreement = task.contributions(explanation.parts(labels), exact, rows, manifest)
+    agreement = agreement.replace({"quoted": {ATTRIBUTIONS: explanation.method}})
     return Contributions(per_image, contributions_per_environment(per_image, seed=seed), agreement)

@@ -68,11 +68,13 @@ def contributions(
         name = sums.output_names[column]
         mine, true = as_array(sums.values[:, number]), as_array(exact.values[:, column])
         records.append(agreement_row(name, mine, true))
+        is_exact = records[-1]["quoted"] == EXACT
+        base = exact.base_values[:, column] if is_exact else sums.base_values[:, number]
         table = contributions_per_image(
-            true if records[-1]["quoted"] == EXACT else mine,
+            true if is_exact else mine,
             rows,
             name,
-            base_value=as_array(sums.base_values[:, number]),
+            base_value=as_array(base),
             target=rows[name].to_numpy(float),
         )
         tables.append(table.assign(sums=mine.T.reshape(-1), exact=true.T.reshape(-1)))
