@@ -232,7 +232,8 @@ def _notes(
 ) -> list[str]:
     """What a user should know, in the order of its weight. Raises `DataError` where nothing can be learned."""
     listing, table, targets = seen.listing, seen.table, tuple(seen.scales)
-    notes = [how_it_was_read(table, listing, seen.asked.rules, targets, classes), *listing.notes]
+    shown = replace(listing, table=listing.table.drop(columns=seen.asked.roi_column or [], errors="ignore"))
+    notes = [how_it_was_read(table, shown, seen.asked.rules, targets, classes), *listing.notes]
     if seen.task == "regression" and seen.asked.targets is None:
         notes += counting_note(listing.counting)
     if is_for_training:

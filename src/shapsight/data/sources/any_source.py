@@ -52,7 +52,7 @@ def list_source(source: Any, asked: Asked) -> Listing:
         return list_arrays(*source, asked)
     if hasattr(source, "__getitem__") and not isinstance(source, dict):
         return list_torch(source, asked)
-    raise DataError(f"a {type(source).__name__} is no dataset. {SOURCES}")
+    raise DataError(f"{type(source).__name__} is no kind of dataset. {SOURCES}")
 
 
 def _list_files(text: str, asked: Asked) -> Listing:

@@ -71,7 +71,8 @@ def list_frame(frame: pd.DataFrame, asked: Asked) -> Listing:
         images = list(table[column])
         given = Columns(table.drop(columns=column))
         return list_given(given, Pictures(images.__getitem__, numbered(len(images))), "DataFrame", asked)
-    texts = table.assign(**{str(name): table[name].map(_as_text) for name in table.select_dtypes(object)})
+    mixed = [name for name in table.columns if table[name].dtype == object]
+    texts = table.assign(**{str(name): table[name].map(_as_text) for name in mixed})
     column = path_column_of("the DataFrame", texts, asked.path_column)
     root = _shared_folder(texts[column])
     listing = list_paths(texts, column, root, root.resolve().name, allow_outside=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from shapsight.data.columns import numeric_targets
 from shapsight.data.decoding import PHOTOGRAPHS
-from shapsight.data.given_files import read_parquet
+from shapsight.data.given_files import is_file, read_parquet
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
@@ -47,7 +47,8 @@ def list_paths(
             skipped.append({"path": str(given), "reason": f"{reason} (row {row + 1})"})
             continue
         rows.append((row, where))
-        if len(PurePosixPath(where).parts) < len(_parts(str(given))):
+        is_shorter = len(PurePosixPath(where).parts) < len(_parts(str(given)))
+        if is_shorter and not is_file(Path(str(given).strip())):
             moved.append(where)
     kept = table.iloc[[row for row, _ in rows]].reset_index(drop=True)
     if column != "path" and "path" in kept.columns:
