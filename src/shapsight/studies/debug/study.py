@@ -40,8 +40,9 @@ def debug(
     card = {"data": os.fspath(data), **settings.as_dict()}
     run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite)
     try:
-        roi = roi_of(settings.roi)
+        roi = roi_of(settings.roi)  # a wrong one is said before any work is done
         manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
+        roi = roi or roi_of(manifest.roi)
         chosen = completed(settings, manifest)
         manifest.save(run.path)
         material = Material.decoded(manifest, chosen.image_size, narrator, roi=roi)

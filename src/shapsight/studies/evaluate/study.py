@@ -81,6 +81,8 @@ def manifest_for(
         changes = task_of(card).reading(card, arguments_of(options)["scales"])
         changes |= {"task": card.task, "for_training": False}
         manifest = read(data, _as_before(folder, options), narrator, seed=seed, **changes)
+    if not manifest.has_targets:
+        raise DataError(f"the images of {manifest.root} have no targets: errors cannot be measured on them")
     if manifest.output_names != card.output_names:
         raise DataError(
             f"the model of {folder} predicts {', '.join(card.output_names)}, the data hold "

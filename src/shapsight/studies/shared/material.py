@@ -82,8 +82,8 @@ class Material:
         return Treatment(recipe, self.masks, self.scenes)
 
 
-def roi_of(spec: str | None) -> Roi | None:
-    """The region of interest that settings name, if they name one."""
+def roi_of(spec: str | Roi | None) -> Roi | None:
+    """The region of interest that settings name, or that a manifest was read with, if there is one."""
     return None if spec is None else read_roi(spec)
 
 

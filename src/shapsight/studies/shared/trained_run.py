@@ -29,8 +29,9 @@ class TrainedRun:
 
     @property
     def roi(self) -> str | None:
-        """The region of interest that the run was made with."""
-        return self.settings.get("roi")
+        """The region of interest that the run was made with, or that its dataset was read with."""
+        read_with = self.manifest.roi  # of a saved manifest always a text
+        return self.settings.get("roi") or (None if read_with is None else str(read_with))
 
     @property
     def weights(self) -> str:

@@ -73,7 +73,8 @@ def _material(
     """The settings with nothing left open, and the data; regions of interest only where a remedy may need them."""
     manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
     chosen = completed(settings, manifest)
-    roi, scenes = (settings.roi, settings.scenes) if settings.remedies is not None else (None, None)
+    own = settings.roi or manifest.roi
+    roi, scenes = (own, settings.scenes) if settings.remedies is not None else (None, None)
     return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi_of(roi), scenes=scenes)
 
 
