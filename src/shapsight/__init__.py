@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shapsight.attribution.references import ChosenReferences, choose_references
     from shapsight.attribution.regions import RegionShap
     from shapsight.attribution.shared.outputs import TopK
+    from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
 
@@ -34,7 +35,11 @@ _HOMES = {
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
 }
-_MODULES = {"maskers": "shapsight.attribution.maskers", "trees": "shapsight.attribution.trees"}
+_MODULES = {
+    "maskers": "shapsight.attribution.maskers",
+    "remedies": "shapsight.data.remedies",
+    "trees": "shapsight.attribution.trees",
+}
 __all__ = [
     "Bundle",
     "ChosenReferences",
@@ -51,6 +56,7 @@ __all__ = [
     "maskers",
     "read_dataset",
     "register_rule",
+    "remedies",
     "trees",
 ]
 

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from shapsight.data.augment import training_transform
+from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.images import ImageBatches, whole_batch
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.treatment import Treatment
@@ -196,7 +196,7 @@ def _loaders(
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
-    transform = training_transform() if plan.color_jitter else None
+    transform = ColorJitter() if plan.color_jitter else None
     training: DataLoader[Any] = DataLoader(
         ImageBatches(images, targets, rows, transform, seed=plan.seed),
         batch_size,

@@ -12,12 +12,11 @@ from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from shapsight.data.decoding import decode_image
-from shapsight.data.image_files import find_images
-from shapsight.data.images import cropped_square, load_images
+from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.sample import Places
+from shapsight.data.remedies.scenes import photographs
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
@@ -85,11 +84,3 @@ def roi_of(spec: str | None) -> Roi | None:
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int) -> Bool[ndarray, "images size size"]:
     """The region of interest of some rows, at the size that the model sees."""
     return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
-
-
-def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
-    """The middle square of every picture in a folder, sub-folders included. Raises `DataError` for none."""
-    paths, _ = find_images(folder)
-    if not paths:
-        raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
-    return torch.stack([cropped_square(decode_image(folder / path), size) for path in paths])
