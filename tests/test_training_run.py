@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from discs import WALLS, disc, write_discs
 from shapsight import DeepShap, load_bundle, read_dataset
 from shapsight.cli import app
-from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.images import ImageBatches, load_images, whole_batch
+from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.scale import Scale
 from shapsight.diagnosis.classes import evaluate_classes
 from shapsight.diagnosis.prediction_errors import predict_table

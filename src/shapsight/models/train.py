@@ -17,9 +17,9 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.images import ImageBatches, whole_batch
 from shapsight.data.manifest import Manifest
+from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel

@@ -13,13 +13,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as v2f
 
 from shapsight.data.decoding import decode_image
 from shapsight.data.image_files import find_images
 from shapsight.data.images import cropped_square
-from shapsight.data.remedies.picture import Pixels, PictureChange, Region, described
+from shapsight.data.remedies.picture import PictureChange, Pixels, Region, described
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.errors import DataError
 
