@@ -37,7 +37,7 @@ def right_reasons(
     Raises `DataError` for masks of another size than the images, `ModelError` where the outputs do not depend on
     `images` or these ask for no gradients.
     """
-    inside = masks.bool()
+    inside = masks.as_subclass(Tensor).bool()  # tv_tensors of two kinds cannot be multiplied
     if inside.ndim == images.ndim and inside.shape[1] == 1:
         inside = inside[:, 0]
     if inside.shape != (len(images), *images.shape[2:]):
