@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
+    from shapsight.studies.watch.callback import ShapCallback
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
+    "ShapCallback": "shapsight.studies.watch.callback",
 }
 _MODULES = {
     "maskers": "shapsight.attribution.maskers",
@@ -48,6 +50,7 @@ __all__ = [
     "GradientShap",
     "PartitionShap",
     "RegionShap",
+    "ShapCallback",
     "TopK",
     "__version__",
     "choose_references",

@@ -121,6 +121,7 @@ def run(
     plan: TrainingPlan,
     *,
     checkpoints: Checkpoints | None = None,
+    watching: Sequence[Callback] = (),
     progress: bool | Callable[[float, float], None],
 ) -> str | None:
     """Train until the last epoch, early stop, Ctrl-C ("interrupted") or a loss that is not finite ("nan")."""
@@ -129,7 +130,7 @@ def run(
     callbacks: list[Callback] = [SeededEpochs(plan.seed), keeper, EvenStatistics(), bar]
     if callable(progress):
         callbacks.append(StepCount(keeper, progress))
-    callbacks += _warm_up(module, plan)
+    callbacks += [*_warm_up(module, plan), *watching]
     if plan.patience is not None:
         judged = "train_loss" if validation is None else "validation_loss"
         callbacks.append(EarlyStopping(judged, patience=plan.patience, check_on_train_epoch_end=True))
