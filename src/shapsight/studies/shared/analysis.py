@@ -55,8 +55,8 @@ def train(
 ) -> TrainingResult:
     """Build and fit the network, and choose its references; the bundle is written into `save_to`.
 
-    With `checkpoints` every epoch leaves what a resumed training needs in that folder, and is gone on from there; callbacks
-    that are `watching` only look on.
+    With `checkpoints` every epoch leaves what a resumed training needs in that folder, and is gone on from there.
+    Callbacks that are `watching` only look on.
     Raises `KeyboardInterrupt` on Ctrl-C, once the best epoch so far is written.
     """
     manifest = material.manifest

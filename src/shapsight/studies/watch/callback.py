@@ -19,6 +19,7 @@ from shapsight.data.decoding import Decoder
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
+from shapsight.data.remedies.picture import described
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError, MissingDependency, ModelError, ShapsightError
 from shapsight.models.bundle import Bundle, Card
@@ -66,23 +67,8 @@ class WatchCallback(Callback):
             self._say(note)
         if not trainer.loggers:
             self._say("ShapCallback has nowhere to log to: give the Trainer a logger.")
-        names = self.watch.manifest.output_names
         with as_it_was(pl_module):
-            bundle = self.bundle_of(pl_module)
-            try:
-                found = bundle.predict(self.watch.images[:PROBED])
-            except ShapsightError:
-                raise
-            except Exception as error:
-                raise ModelError(
-                    f"{type(pl_module).__name__} does not take the photos as `transform` gives them, or its outputs "
-                    f"are no tensor (images, outputs): {str(error).splitlines()[0] if str(error) else type(error)}"
-                ) from error
-        if found.ndim != 2 or found.shape[1] != len(names):
-            raise ModelError(
-                f"{type(pl_module).__name__} gives outputs of shape {tuple(found.shape)} for {len(found)} images, but "
-                f"there are {len(names)} names: {', '.join(names[:8])}. Name its outputs with output_names=[...]"
-            )
+            _check_answers(type(pl_module).__name__, self.bundle_of(pl_module), self.watch.images[:PROBED])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look, where it is time; what is found can be monitored by other callbacks."""
@@ -252,6 +238,25 @@ def _card(
     )
 
 
+def _check_answers(name: str, bundle: Bundle, images: UInt8[Tensor, "images 3 side side"]) -> None:
+    """Raise `ModelError` where a module does not take the photos, or does not give an output for each name."""
+    names = bundle.card.output_names
+    try:
+        with torch.no_grad():
+            found = bundle.model(bundle.prepare(images.to(next(bundle.model.parameters()).device)))
+    except ShapsightError:
+        raise
+    except Exception as error:
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise ModelError(f"{name} does not take the photos as `transform` gives them: {said}") from error
+    if not isinstance(found, Tensor) or found.shape != (len(images), len(names)):
+        given = described(found) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ModelError(
+            f"{name} gives {given} for {len(images)} images, where there are {len(names)} outputs: "
+            f"{', '.join(names[:8])}. Its forward must give a tensor (images, outputs); output_names=[...] names them"
+        )
+
+
 def _step(trainer: pl.Trainer) -> int:
     """As Lightning counts what is logged at the end of an epoch."""
     return max(0, trainer.global_step - 1)
@@ -343,11 +348,7 @@ def _side(manifest: Manifest, transform: Transform | None) -> int:
         return int(sizes[0][0])
     first = transform(Decoder(manifest.root).decode(str(manifest.table["path"].iloc[0])).image)
     if not isinstance(first, Tensor) or not first.is_floating_point() or first.ndim != 3 or len(first) != 3:
-        said = (
-            f"{first.dtype} of shape {tuple(first.shape)}"
-            if isinstance(first, Tensor)
-            else type(first).__name__
-        )
+        said = described(first) if isinstance(first, Tensor) else f"a {type(first).__name__}"
         raise DataError(
             f"transform gives {said} for a PIL image; it must give a float tensor (3, side, side)"
         )
@@ -363,8 +364,9 @@ def _draws(logger: Any) -> Callable[[str, Any, int], None] | None:
     if hasattr(logger, "log_image"):  # Lightning's for W&B
 
         def as_image(name: str, figure: Any, step: int) -> None:
-            figure.canvas.draw()
-            logger.log_image(name, [Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))], step=step)
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            logger.log_image(name, [Image.fromarray(np.asarray(canvas.buffer_rgba()))], step=step)
 
         return as_image
     add_figure = getattr(logger.experiment, "add_figure", None)  # TensorBoard's
