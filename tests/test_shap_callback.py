@@ -163,10 +163,10 @@ def test_the_logged_share_and_error_are_those_of_all_coalitions_of_scene_and_reg
     values = torch.stack(contributed)
     predicted = asked(watch.images)
     for environment in ("red", "green"):
-        mine = torch.from_numpy((watch.rows["environment"] == environment).to_numpy())
+        mine = torch.tensor(list(watch.rows["environment"] == environment))
         assert mine.sum() == 4
         size = values[mine].mean(0)
-        all_of_it = (watch.manifest.table["environment"] == environment).to_numpy()
+        all_of_it = torch.tensor(list(watch.manifest.table["environment"] == environment))
         for number, target in enumerate(("x", "y")):
             share = trainer.logged_metrics[f"scene_share/{target}/{environment}"]
             torch.testing.assert_close(share, size[0, number] / size[:, number].sum(), rtol=1e-4, atol=1e-5)

@@ -126,7 +126,9 @@ class Watch:
         )
         outputs = list(self.outputs) or task_of(self.manifest).FIRST_OUTPUT
         try:
-            explanation = explainer(bundle.prepare(pixels.to(device)), outputs, show=pixels.float() / 255)
+            explanation = explainer(
+                bundle.prepare(pixels.to(device)), outputs, progress=False, show=pixels.float() / 255
+            )
         except ExplainerError as error:
             return replace(found, notes=(f"No heatmaps: {error}",))
         figures: dict[str, Figure] = {}
