@@ -28,7 +28,7 @@ from shapsight.data.images import load_images
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.bundle import weights_hash
 from shapsight.models.loop import quiet_lightning
-from shapsight.studies.watch.callback import as_it_was
+from shapsight.studies.watch.study import as_it_was
 
 SIDE = 32
 HERE = Path(__file__).parent
@@ -411,7 +411,7 @@ def test_a_module_that_cannot_be_asked_is_refused_before_the_first_step(photos, 
 
 
 def test_without_lightning_it_names_the_extra(monkeypatch):
-    monkeypatch.delitem(sys.modules, "shapsight.studies.watch.callback")
+    monkeypatch.delitem(sys.modules, "shapsight.studies.watch.study")
     monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
     with pytest.raises(MissingDependency, match=r"pip install 'shapsight\[train\]'"):
         _ = shapsight.ShapCallback

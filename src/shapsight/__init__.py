@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
-    from shapsight.studies.watch.callback import ShapCallback
+    from shapsight.studies.watch.study import ShapCallback
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -35,7 +35,7 @@ _HOMES = {
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
-    "ShapCallback": "shapsight.studies.watch.callback",
+    "ShapCallback": "shapsight.studies.watch.study",
 }
 _MODULES = {
     "maskers": "shapsight.attribution.maskers",

@@ -106,7 +106,7 @@ def _watching(settings: CompletedSettings, material: Material) -> list[Callback]
     """What looks at the model while it is trained."""
     if settings.watch_every is None:
         return []
-    from shapsight.studies.watch.callback import watch_training
+    from shapsight.studies.watch.study import watch_training
 
     return [
         watch_training(
