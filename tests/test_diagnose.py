@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from discs import write_discs
 from shapsight import Explanation, load_bundle
+from shapsight.attribution.deep import DeepShap
 from shapsight.cli import app
 from shapsight.studies.diagnose import explanations, parts
 

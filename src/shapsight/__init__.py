@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from shapsight.attribution.references import ChosenReferences, choose_references
     from shapsight.attribution.regions import RegionShap
     from shapsight.attribution.shared.outputs import TopK
+    from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
+    from shapsight.studies.watch.study import ShapCallback
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -33,8 +35,13 @@ _HOMES = {
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
+    "ShapCallback": "shapsight.studies.watch.study",
 }
-_MODULES = {"maskers": "shapsight.attribution.maskers", "trees": "shapsight.attribution.trees"}
+_MODULES = {
+    "maskers": "shapsight.attribution.maskers",
+    "remedies": "shapsight.data.remedies",
+    "trees": "shapsight.attribution.trees",
+}
 __all__ = [
     "Bundle",
     "ChosenReferences",
@@ -43,6 +50,7 @@ __all__ = [
     "GradientShap",
     "PartitionShap",
     "RegionShap",
+    "ShapCallback",
     "TopK",
     "__version__",
     "choose_references",
@@ -51,6 +59,7 @@ __all__ = [
     "maskers",
     "read_dataset",
     "register_rule",
+    "remedies",
     "trees",
 ]
 

@@ -121,7 +121,7 @@ def inspect_images(
 class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
     """Images held in memory beside their targets, for a `DataLoader`.
 
-        dataset = ImageTargets(images, targets, training_transform())
+        dataset = ImageTargets(images, targets, ColorJitter())
         image, target = dataset[0]      # (3, size, size) uint8, (outputs,) float32; a class number stays int64
 
     `transform` is called on each image every time it is asked for. Raises `DataError` if the lengths differ.
@@ -150,7 +150,7 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
 class ImageBatches(Dataset[tuple[Tensor, Tensor]]):
     """Some rows of images and targets, handed out by whole batches and changed by what depends on the draw alone.
 
-        batches = ImageBatches(images, targets, manifest.rows("train"), training_transform(), seed=0)
+        batches = ImageBatches(images, targets, manifest.rows("train"), ColorJitter(), seed=0)
         DataLoader(batches, 8, sampler=EpochDraws(len(batches), seed=0), collate_fn=whole_batch)
 
     A draw is `epoch * rows + row`. The transform's random numbers depend on the seed and the draw only, so a picture

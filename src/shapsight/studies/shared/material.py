@@ -12,13 +12,12 @@ from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from shapsight.data.decoding import decode_image
-from shapsight.data.framing import Cropped, Framing, framing_of
-from shapsight.data.image_files import find_images
+from shapsight.data.framing import Framing, framing_of
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.sample import Places
+from shapsight.data.remedies.scenes import photographs
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
@@ -90,11 +89,3 @@ def roi_of(spec: str | Roi | None) -> Roi | None:
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int | Framing) -> Bool[ndarray, "images size size"]:
     """The region of interest of some rows, as the model sees them."""
     return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
-
-
-def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
-    """The middle square of every picture in a folder, sub-folders included. Raises `DataError` for none."""
-    paths, _ = find_images(folder)
-    if not paths:
-        raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
-    return torch.stack([Cropped(size).see(decode_image(folder / path)) for path in paths])

@@ -35,7 +35,7 @@ SETTINGS = {
     "reading": or_none(is_mapping),
 }
 READING = {"validation_share": or_none(is_number), "scale": or_none(are(is_text))}
-FREE = ("device", "devices", "logger")  # what a resumed run may change
+FREE = ("device", "devices", "logger", "watch_every")  # what a resumed run may change
 
 
 @dataclass

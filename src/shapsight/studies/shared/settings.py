@@ -47,7 +47,7 @@ class LightningOptions:
 class TrainingSettings:
     """What a model is trained and explained with; what is None or "auto" is chosen by `completed`.
 
-    `explain` is of `debug`, `trainer` and `logger` are of `train`; the others are options of both.
+    `explain` is of `debug`; `trainer`, `logger` and `watch_every` are of `train`; the others are options of both.
     """
 
     train_on: TrainOn = "all"
@@ -100,6 +100,12 @@ class TrainingSettings:
     device: Device = AUTO
     reading: DataOptions = field(default_factory=DataOptions)
     logger: Annotated[str | None, Option("csv or tensorboard, into RUN/logs.")] = None
+    watch_every: Annotated[
+        int | None,
+        Option(
+            "Log the scene's share and the errors every so many epochs; with --logger, --roi.", at_least=1
+        ),
+    ] = None
     trainer: LightningOptions = field(default_factory=LightningOptions)
 
     def as_dict(self) -> dict[str, Any]:

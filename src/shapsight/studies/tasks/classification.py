@@ -124,6 +124,11 @@ def measured_lines(judged: Sequence[Judged]) -> list[str]:
     return [f"Accuracy   {at.place} {at.said('.1%')}" for each in judged for at in each.measured("accuracy")]
 
 
+def curves(judged: Judged) -> dict[str, float]:
+    """Such as `accuracy/room_1`."""
+    return {f"accuracy/{at.environment}": at.found.value for at in judged.measured("accuracy")}
+
+
 def key_figures(judged: Judged) -> list[KeyFigure]:
     """The accuracy in each place."""
 

@@ -144,6 +144,15 @@ def measured_lines(judged: Sequence[Judged]) -> list[str]:
     return lines
 
 
+def curves(judged: Judged) -> dict[str, float]:
+    """Such as `mse/x/room_1`."""
+    return {
+        f"mse/{target}/{at.environment}": at.found.value
+        for target in judged.manifest.targets
+        for at in judged.measured("mse", target)
+    }
+
+
 def key_figures(judged: Judged) -> list[KeyFigure]:
     """The error of the first target in each environment, and what of it comes from the scene, where that is known."""
     target = judged.manifest.targets[0]

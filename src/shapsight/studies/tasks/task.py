@@ -52,6 +52,9 @@ class Task(Protocol):
     def measured_lines(self, judged: Sequence[Judged]) -> list[str]:
         """The errors of one or several models, for the terminal."""
 
+    def curves(self, judged: Judged) -> dict[str, float]:
+        """The errors in each environment, by the names that a logger draws them under."""
+
     def key_figures(self, judged: Judged) -> list[KeyFigure]:
         """The numbers that a reader should take away."""
 

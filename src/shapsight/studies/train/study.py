@@ -7,10 +7,11 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import part_of
-from shapsight.errors import RunError
+from shapsight.errors import DataError, RunError
 from shapsight.models.devices import chosen_device
 from shapsight.studies.shared.analysis import check, judge, train
 from shapsight.studies.shared.left_open import CompletedSettings, completed
@@ -23,6 +24,9 @@ from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.train.page import train_page
 from shapsight.studies.train.words import summary
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 
 def train_run(
@@ -46,6 +50,7 @@ def train_run(
         return _help(data, Path(out), settings)
     started = time.monotonic()
     chosen_device(settings.device)  # a wrong one is said before any work is done
+    _check_watching(settings)
     card = {"data": os.fspath(data), **settings.as_dict()}
     run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite, resume=resume)
     try:
@@ -54,7 +59,14 @@ def train_run(
         material.manifest.save(run.path)
         checks = check(material, run, narrator, seed=settings.seed)
         checkpoints = run.path / CHECKPOINTS
-        training = train(settings, material, narrator, save_to=run.folder("model"), checkpoints=checkpoints)
+        training = train(
+            settings,
+            material,
+            narrator,
+            save_to=run.folder("model"),
+            checkpoints=checkpoints,
+            watching=_watching(settings, material),
+        )
         name = f"trained on {', '.join(material.manifest.train_on)}"
         trained = judge(name, settings, training, material, narrator)
         save_judged(trained, run)
@@ -73,9 +85,39 @@ def _material(
     """The settings with nothing left open, and the data; regions of interest only where a remedy may need them."""
     manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
     chosen = completed(settings, manifest)
-    own = settings.roi or manifest.roi
-    roi, scenes = (own, settings.scenes) if settings.remedies is not None else (None, None)
+    has_remedies = settings.remedies is not None
+    needs_roi = has_remedies or settings.watch_every is not None
+    roi = settings.roi or manifest.roi if needs_roi else None
+    scenes = settings.scenes if has_remedies else None
     return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi_of(roi), scenes=scenes)
+
+
+def _check_watching(settings: TrainingSettings) -> None:
+    """Raise `DataError` where a training is to be watched without what that needs."""
+    needed = {
+        "a log to write into": ("--logger csv", settings.logger),
+        "to know the region of interest": ("--roi, such as --roi below:112", settings.roi),
+    }
+    for need, (how, given) in needed.items():
+        if settings.watch_every is not None and given is None:
+            raise DataError(f"--watch-every needs {need}: pass {how}")
+
+
+def _watching(settings: CompletedSettings, material: Material) -> list[Callback]:
+    """What looks at the model while it is trained."""
+    if settings.watch_every is None:
+        return []
+    from shapsight.studies.watch.study import watch_training
+
+    return [
+        watch_training(
+            material,
+            settings.watch_every,
+            arch=settings.arch,
+            references=settings.references,
+            seed=settings.seed,
+        )
+    ]
 
 
 def _is_helper() -> bool:
