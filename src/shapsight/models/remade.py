@@ -12,7 +12,7 @@ from torchvision import models
 from shapsight.data.framing import Framing, Stretched
 from shapsight.data.imported import imported
 from shapsight.errors import MissingDependency, ModelError
-from shapsight.models.build import build_model
+from shapsight.models.build import OPTIONS, build_model
 from shapsight.models.card import Card
 from shapsight.models.columns import Picked
 from shapsight.models.own_module import is_import_path, own_module
@@ -37,6 +37,9 @@ def remade(card: Card) -> tuple[nn.Module, Framing]:
         model = _from_huggingface(card.arch.partition(":")[2], card.made.get("config") or {})
     elif is_import_path(card.arch):
         model = own_module(card.arch, len(card.output_names))
+    elif card.arch in models.list_models(module=models):  # as it is: build_model would change its last layers
+        options = OPTIONS.get(card.arch, {})
+        model = models.get_model(card.arch, weights=None, num_classes=len(card.output_names), **options)
     else:
         model = build_model(card.arch, len(card.output_names), weights="none").model
     output = card.made.get("output")

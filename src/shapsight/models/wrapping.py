@@ -173,6 +173,9 @@ def known_of(model: Any, transform: Any, size: int | tuple[int, int] | None) -> 
         if transform is None:
             wanted = {name: config[name] for name in OF_TIMM if name in config}
             found.preprocessing, transform = {"timm": wanted}, timm_transform(wanted)
+    classes = getattr(model, "classes_", None)  # of an estimator
+    if isinstance(classes, np.ndarray) and hasattr(model, "predict_proba"):
+        found.classes = tuple(map(str, classes.tolist()))
     labels = getattr(getattr(model, "config", None), "id2label", None)
     if isinstance(labels, Mapping) and labels:
         found.classes = tuple(str(labels[n]) for n in sorted(labels, key=int))

@@ -23,7 +23,8 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.remedies.picture import described
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError, MissingDependency, ModelError, ShapsightError
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 from shapsight.studies.shared.material import Material
 from shapsight.studies.watch.facts import Watched
 from shapsight.studies.watch.watch import Watch
