@@ -104,6 +104,19 @@ def test_a_torch_dataset_gives_its_pixels_and_targets_whatever_its_images_are(im
     assert any("taken for pixels" in note for note in manifest.notes)
 
 
+def test_each_item_is_read_once_but_for_those_that_are_read_again_to_compare():
+    asked = []
+
+    def counted(image, number):
+        asked.append(number)
+        return image, 0.5 * number
+
+    manifest = read_dataset(Subset(Discs(counted, 200), range(100)))
+    load_images(manifest, list(manifest.table["path"]), SIZE)
+    assert set(asked) == set(range(100))
+    assert len(asked) == 100 + 32
+
+
 def test_fractions_are_turned_to_eight_bits_with_a_note():
     dataset = Discs(
         lambda image, n: (v2.functional.to_dtype(v2.functional.to_image(image), scale=True), 1.5 * n)
@@ -140,11 +153,11 @@ def test_a_function_is_given_the_row_or_the_path_that_an_item_says_it_has():
 def test_environment_split_and_group_may_be_a_value_for_each_image():
     rooms = [ROOMS[n % 3] for n in range(30)]
     splits = ["train"] * 20 + ["test"] * 10
-    groups = np.arange(30) // 5
+    groups = torch.arange(30) // 5
     manifest = read_dataset(Discs(as_dict), environment=rooms, split=splits, group=groups)
     assert manifest.table["environment"].tolist() == rooms
     assert (manifest.table["split"] == "test").tolist() == [split == "test" for split in splits]
-    assert manifest.table["group"].tolist() == [str(group) for group in groups]
+    assert manifest.table["group"].tolist() == [str(n // 5) for n in range(30)]
     with pytest.raises(DataError, match=r"environment= has 29 values for 30 images"):
         read_dataset(Discs(as_dict), environment=rooms[1:])
 
