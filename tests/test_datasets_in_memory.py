@@ -150,6 +150,16 @@ def test_a_function_is_given_the_row_or_the_path_that_an_item_says_it_has():
     assert manifest.table["environment"].tolist() == [f"drive_{n % 2}" for n in range(30)]
 
 
+def test_a_function_that_raises_is_told_which_columns_there_are():
+    with pytest.raises(DataError, match="KeyError: 'rom', for a row with x, y, room"):
+        read_dataset(Discs(as_dict), environment=lambda row: row["rom"])
+
+
+def test_a_list_of_items_is_read_as_a_dataset_that_gives_them():
+    assert_same(read_dataset([as_dict(Image.fromarray(ARRAYS[n]), n) for n in range(30)]))
+    assert_same(read_dataset(list(zip(ARRAYS, TARGETS, strict=True)), targets=["x", "y"]))
+
+
 def test_environment_split_and_group_may_be_a_value_for_each_image():
     rooms = [ROOMS[n % 3] for n in range(30)]
     splits = ["train"] * 20 + ["test"] * 10
@@ -381,6 +391,7 @@ class Endless(IterableDataset):
         ((ARRAYS, [*TARGETS[:29], np.zeros(3)]), "2 numbers in one image and 3 in another"),
         ((ARRAYS, [np.zeros((4, 4))] * 30), "the targets are of kind ndarray"),
         (([], []), "there are no images"),
+        (ARRAYS[0], r"image of shape \(16, 16, 3\) was given.* images\[None\]"),
         (Endless(), "no length"),
         (Discs(count=0), "holds no items"),
         (Discs(lambda image, n: (image, 1, 2)), "item 0 is a tuple of 3"),
