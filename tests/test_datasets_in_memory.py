@@ -104,6 +104,19 @@ def test_a_torch_dataset_gives_its_pixels_and_targets_whatever_its_images_are(im
     assert any("taken for pixels" in note for note in manifest.notes)
 
 
+def test_each_item_is_read_once_but_for_those_that_are_read_again_to_compare():
+    asked = []
+
+    def counted(image, number):
+        asked.append(number)
+        return image, 0.5 * number
+
+    manifest = read_dataset(Subset(Discs(counted, 200), range(100)))
+    load_images(manifest, list(manifest.table["path"]), SIZE)
+    assert set(asked) == set(range(100))
+    assert len(asked) == 100 + 32
+
+
 def test_fractions_are_turned_to_eight_bits_with_a_note():
     dataset = Discs(
         lambda image, n: (v2.functional.to_dtype(v2.functional.to_image(image), scale=True), 1.5 * n)
@@ -137,14 +150,24 @@ def test_a_function_is_given_the_row_or_the_path_that_an_item_says_it_has():
     assert manifest.table["environment"].tolist() == [f"drive_{n % 2}" for n in range(30)]
 
 
+def test_a_function_that_raises_is_told_which_columns_there_are():
+    with pytest.raises(DataError, match="KeyError: 'rom', for a row with x, y, room"):
+        read_dataset(Discs(as_dict), environment=lambda row: row["rom"])
+
+
+def test_a_list_of_items_is_read_as_a_dataset_that_gives_them():
+    assert_same(read_dataset([as_dict(Image.fromarray(ARRAYS[n]), n) for n in range(30)]))
+    assert_same(read_dataset(list(zip(ARRAYS, TARGETS, strict=True)), targets=["x", "y"]))
+
+
 def test_environment_split_and_group_may_be_a_value_for_each_image():
     rooms = [ROOMS[n % 3] for n in range(30)]
     splits = ["train"] * 20 + ["test"] * 10
-    groups = np.arange(30) // 5
+    groups = torch.arange(30) // 5
     manifest = read_dataset(Discs(as_dict), environment=rooms, split=splits, group=groups)
     assert manifest.table["environment"].tolist() == rooms
     assert (manifest.table["split"] == "test").tolist() == [split == "test" for split in splits]
-    assert manifest.table["group"].tolist() == [str(group) for group in groups]
+    assert manifest.table["group"].tolist() == [str(n // 5) for n in range(30)]
     with pytest.raises(DataError, match=r"environment= has 29 values for 30 images"):
         read_dataset(Discs(as_dict), environment=rooms[1:])
 
@@ -368,6 +391,7 @@ class Endless(IterableDataset):
         ((ARRAYS, [*TARGETS[:29], np.zeros(3)]), "2 numbers in one image and 3 in another"),
         ((ARRAYS, [np.zeros((4, 4))] * 30), "the targets are of kind ndarray"),
         (([], []), "there are no images"),
+        (ARRAYS[0], r"image of shape \(16, 16, 3\) was given.* images\[None\]"),
         (Endless(), "no length"),
         (Discs(count=0), "holds no items"),
         (Discs(lambda image, n: (image, 1, 2)), "item 0 is a tuple of 3"),

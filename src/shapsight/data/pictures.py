@@ -99,7 +99,7 @@ def _eight_bits(pixels: np.ndarray) -> tuple[np.ndarray, float | None]:
         raise ValueError(f"its pixels are of type {pixels.dtype}, not numbers")
     if pixels.dtype.kind == "f" and pixels.size:
         _refuse_normalised(float(pixels.min()), float(pixels.max()))
-    return to_eight_bits(pixels.astype(np.float64) if pixels.dtype.kind == "f" else pixels)
+    return to_eight_bits(pixels.astype(np.float32) if pixels.dtype == np.float16 else pixels)
 
 
 def _refuse_normalised(low: float, high: float) -> None:

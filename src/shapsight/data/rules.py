@@ -57,8 +57,8 @@ def column_by_rule(
     if callable(rule):
         if of_rows and ITEM_PATH not in table.columns:
             rows = table.drop(columns="path").to_dict("records")
-            return pd.Series([str(rule(row)) for row in rows], index=table.index, dtype=object)
-        return table[ITEM_PATH if of_rows else "path"].map(lambda path: str(rule(path)))
+            return pd.Series([_said(rule, row) for row in rows], index=table.index, dtype=object)
+        return table[ITEM_PATH if of_rows else "path"].map(lambda path: _said(rule, path))
     kind, colon, rest = rule.partition(":")
     if kind == "folder" and re.fullmatch(r"-?[1-9]\d*", rest):
         return table["path"].map(lambda path: _folder(path, int(rest), outermost))
@@ -75,6 +75,17 @@ def column_by_rule(
         raise DataError(f"{rule!r} cannot be read. {GRAMMAR}")
     near = difflib.get_close_matches(name, map(str, table.columns), n=5, cutoff=0) or ["none"]
     raise DataError(f"there is no column {name!r}; there are {', '.join(near)}. {GRAMMAR}")
+
+
+def _said(function: Callable[[Any], Any], given: Any) -> str:
+    """What a function of the user's says of a path or a row."""
+    try:
+        return str(function(given))
+    except Exception as error:
+        what = (
+            f"a row with {', '.join(map(str, given)) or 'no columns'}" if isinstance(given, dict) else given
+        )
+        raise DataError(f"your function raised {type(error).__name__}: {error}, for {what}") from error
 
 
 def refuse_lists(table: pd.DataFrame, name: str) -> None:

@@ -44,6 +44,8 @@ def list_source(source: Any, asked: Asked) -> Listing:
         return list_dataset(source, asked)
     if isinstance(source, pd.DataFrame):
         return list_frame(source, asked)
+    if isinstance(source, list) and source and isinstance(source[0], tuple | dict):
+        return list_torch(source, asked)  # items, as a dataset would give them
     if isinstance(source, list | np.ndarray | torch.Tensor):
         return list_arrays(source, None, asked)
     if isinstance(source, tuple):

@@ -78,7 +78,7 @@ def objects(values: Sequence[Any]) -> np.ndarray:
     """Values of any kind, arrays too, as a column of a table."""
     column = np.empty(len(values), object)
     for row, value in enumerate(values):
-        column[row] = value
+        column[row] = value.item() if getattr(value, "ndim", None) == 0 else value
     return column
 
 

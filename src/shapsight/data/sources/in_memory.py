@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from shapsight.data.pictures import KINDS, Pictures, is_image, numbered
 from shapsight.data.rules import ITEM_PATH
@@ -48,6 +49,8 @@ def list_given(columns: Columns, pictures: Pictures, name: str, asked: Asked, sa
 def list_arrays(images: Any, targets: Any, asked: Asked) -> Listing:
     """Images and targets beside each other; paths may stand for images. Raises `DataError` for other lengths."""
     count = _length(images)
+    if targets is None:
+        _refuse_one_image(images)
     if not count:
         raise DataError("there are no images: the first of (images, targets) is empty")
     beside = _beside(targets, count, asked)
@@ -88,6 +91,16 @@ def _image_column(table: pd.DataFrame, wanted: str | None) -> str | None:
 
 def _as_text(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _refuse_one_image(images: Any) -> None:
+    """Three sides, one of them of colours, are an image and not several grey ones."""
+    shape = tuple(getattr(images, "shape", ()))
+    colours = shape[0] if isinstance(images, torch.Tensor) and shape else shape[-1] if shape else 0
+    if len(shape) == 3 and colours in (3, 4):
+        raise DataError(
+            f"an image of shape {shape} was given, where there should be several: give images[None]"
+        )
 
 
 def _shared_folder(paths: pd.Series[str]) -> Path:
