@@ -23,7 +23,7 @@ from shapsight.data.sources.targets_given import target_columns_of
 from shapsight.errors import DataError
 
 IMAGE_KEYS = ("image", "img", "pixel_values", "picture", "pixels")
-READ_TWICE = 32  # items, spread evenly: a transform that changes one item in five is missed once in a million
+READ_TWICE = 32  # items, spread evenly: a transform that changes one item in five is missed 1 time in 1,260
 KEPT = 1 << 30  # bytes of pixels that the first reading keeps for the second
 
 
