@@ -64,6 +64,7 @@ class WatchCallback(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raise `ModelError` before any work is done where the module cannot be asked."""
+        self._seen = -1
         for note in self.watch.notes:
             self._say(note)
         if not trainer.loggers:
@@ -102,8 +103,9 @@ class WatchCallback(Callback):
                 found = self.watch.look(
                     self.bundle_of(module), with_figures=any(map(_draws, trainer.loggers))
                 )
-        except ShapsightError as error:
-            self._say(f"Epoch {trainer.current_epoch} was not looked at: {error}", is_warning=True)
+        except Exception as error:  # whatever it is, hours of training are worth more than a look
+            kind = "" if isinstance(error, ShapsightError) else f"{type(error).__name__}: "
+            self._say(f"Epoch {trainer.current_epoch} was not looked at: {kind}{error}", is_warning=True)
             return None
         for note in found.notes:
             self._say(note, is_warning=True)
@@ -112,11 +114,10 @@ class WatchCallback(Callback):
     def _log_figures(self, trainer: pl.Trainer, found: Watched) -> None:
         for logger in trainer.loggers:
             draw = _draws(logger)
-            if draw is None:
+            if draw is None and self.watch.heatmaps:
                 kind = type(logger).__name__
                 self._say(f"{kind} keeps no pictures: heatmaps are for TensorBoard and W&B.")
-                continue
-            for environment, figure in found.figures.items():
+            for environment, figure in found.figures.items() if draw is not None else ():
                 draw(f"heatmaps/{environment}", figure, _step(trainer))
 
     def _say(self, sentence: str, *, is_warning: bool = False) -> None:
