@@ -117,7 +117,9 @@ class WatchCallback(Callback):
             if draw is None and self.watch.heatmaps:
                 kind = type(logger).__name__
                 self._say(f"{kind} keeps no pictures: heatmaps are for TensorBoard and W&B.")
-            for environment, figure in found.figures.items() if draw is not None else ():
+            if draw is None:
+                continue
+            for environment, figure in found.figures.items():
                 draw(f"heatmaps/{environment}", figure, _step(trainer))
 
     def _say(self, sentence: str, *, is_warning: bool = False) -> None:
@@ -154,7 +156,8 @@ class ShapCallback(WatchCallback):
         roi: the region of interest, as `read_roi` takes it; without one only errors and heatmaps are logged.
         transform: how your module takes a PIL image: gives a float tensor (3, side, side), the same each time. None:
             float32 in [0, 1] at the stored size.
-        images: explained in each environment, the same ones each time. heatmaps: how many of these are drawn.
+        images: explained in each environment, 2 or more, the same ones each time.
+        heatmaps: how many of these are drawn, 0 for none.
         references: images that stand for "feature absent": a number, drawn from the training split where there is one,
             or uint8 images (K, 3, side, side).
         outputs: targets of a regression that are explained; by default all. Of classes the predicted one is.
