@@ -192,7 +192,11 @@ def test_a_training_that_is_watched_ends_with_the_same_weights_and_flags(photos,
 
 
 def test_a_look_changes_no_gradient_flag_buffer_hook_or_random_number(photos):
-    callback = watching(photos, heatmaps=1)
+    def transform(image):
+        torch.rand(1), np.random.rand()
+        return TO_MODEL(image)
+
+    callback = watching(photos, heatmaps=1, transform=transform)
     module = Steering().train()
     module.frozen.eval()
     module(torch.rand(4, 3, SIDE, SIDE)).sum().backward()
