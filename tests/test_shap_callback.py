@@ -192,7 +192,11 @@ def test_a_training_that_is_watched_ends_with_the_same_weights_and_flags(photos,
 
 
 def test_a_look_changes_no_gradient_flag_buffer_hook_or_random_number(photos):
-    callback = watching(photos, heatmaps=1)
+    def transform(image):
+        torch.rand(1), np.random.rand()
+        return TO_MODEL(image)
+
+    callback = watching(photos, heatmaps=1, transform=transform)
     module = Steering().train()
     module.frozen.eval()
     module(torch.rand(4, 3, SIDE, SIDE)).sum().backward()
@@ -355,6 +359,29 @@ def test_a_model_that_says_nan_is_a_warning_and_trains_on(photos):
     assert logger.epochs("scene_share/x/red") == [0]
 
 
+def test_an_error_in_a_look_is_a_warning_and_trains_on_and_a_second_training_is_looked_at_anew(photos):
+    callback, logger = watching(photos, every=10), Kept()
+    looked = callback.watch.look
+
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    object.__setattr__(callback.watch, "look", out_of_memory)
+    with pytest.warns(UserWarning, match="Epoch 1 was not looked at: RuntimeError: out of memory"):
+        _, trainer = fitted(photos, [callback], logger=logger, epochs=2)
+    assert trainer.current_epoch == 2
+    object.__setattr__(callback.watch, "look", looked)
+    fitted(photos, [callback], logger=logger, epochs=-1, max_steps=2)
+    assert logger.epochs("scene_share/x/red") == [0]
+
+
+def test_each_environment_has_as_many_images_explained_as_asked_for_whatever_the_others_have(photos):
+    rows = watching(photos, images=6).watch.rows
+    held_out = photos.table[photos.table["split"] != "train"]["environment"].value_counts()
+    assert held_out["red"] < 6 < held_out["green"]
+    assert rows["environment"].value_counts().to_dict() == {"red": held_out["red"], "green": 6}
+
+
 def test_a_model_that_deepshap_cannot_follow_has_numbers_and_is_told_why_no_heatmaps(photos):
     class Sorted(Steering):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -372,6 +399,7 @@ def test_a_model_that_deepshap_cannot_follow_has_numbers_and_is_told_why_no_heat
     ("options", "complaint"),
     [
         ({"every": 0}, "every=0"),
+        ({"images": 1}, "images=1"),
         ({"outputs": ["speed"]}, "outputs: 'speed' is no target of these photos: x, y"),
         ({"output_names": ["x", "speed"]}, "the target 'y', which is none of output_names: x, speed"),
         ({"transform": np.asarray}, "transform gives a ndarray.*must give a float tensor"),

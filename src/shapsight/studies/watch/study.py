@@ -65,6 +65,7 @@ class WatchCallback(Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Raise `ModelError` before any work is done where the module cannot be asked."""
+        self._seen = -1
         for note in self.watch.notes:
             self._say(note)
         if not trainer.loggers:
@@ -103,8 +104,9 @@ class WatchCallback(Callback):
                 found = self.watch.look(
                     self.bundle_of(module), with_figures=any(map(_draws, trainer.loggers))
                 )
-        except ShapsightError as error:
-            self._say(f"Epoch {trainer.current_epoch} was not looked at: {error}", is_warning=True)
+        except Exception as error:  # whatever it is, hours of training are worth more than a look
+            kind = "" if isinstance(error, ShapsightError) else f"{type(error).__name__}: "
+            self._say(f"Epoch {trainer.current_epoch} was not looked at: {kind}{error}", is_warning=True)
             return None
         for note in found.notes:
             self._say(note, is_warning=True)
@@ -113,9 +115,10 @@ class WatchCallback(Callback):
     def _log_figures(self, trainer: pl.Trainer, found: Watched) -> None:
         for logger in trainer.loggers:
             draw = _draws(logger)
-            if draw is None:
+            if draw is None and self.watch.heatmaps:
                 kind = type(logger).__name__
                 self._say(f"{kind} keeps no pictures: heatmaps are for TensorBoard and W&B.")
+            if draw is None:
                 continue
             for environment, figure in found.figures.items():
                 draw(f"heatmaps/{environment}", figure, _step(trainer))
@@ -154,7 +157,8 @@ class ShapCallback(WatchCallback):
         roi: the region of interest, as `read_roi` takes it; without one only errors and heatmaps are logged.
         transform: how your module takes a PIL image: gives a float tensor (3, side, side), the same each time. None:
             float32 in [0, 1] at the stored size.
-        images: explained in each environment, the same ones each time. heatmaps: how many of these are drawn.
+        images: explained in each environment, 2 or more, the same ones each time.
+        heatmaps: how many of these are drawn, 0 for none.
         references: images that stand for "feature absent": a number, drawn from the training split where there is one,
             or uint8 images (K, 3, side, side).
         outputs: targets of a regression that are explained; by default all. Of classes the predicted one is.

@@ -83,13 +83,14 @@ class Watch:
             raise DataError(f"outputs: {unknown[0]!r} is no target of these photos: {there}")
         held_out = _held_out(manifest)
         asked = replace(manifest, table=manifest.table.iloc[held_out].reset_index(drop=True), decoded=None)
-        rows, notes = choose_held_out(asked.table, max(2, images * len(asked.environments)), seed=seed)
+        places = [group for _, group in asked.table.groupby("environment", sort=True)]
+        chosen = [choose_held_out(group, images, seed=seed) for group in places]
+        rows = pd.concat([some for some, _ in chosen])
+        notes = tuple(note for _, some in chosen for note in some)
         if isinstance(references, int):
-            pool = (
-                manifest
-                if len(manifest.rows("train"))
-                else replace(manifest, table=manifest.table.assign(split="train"))
-            )
+            pool = manifest
+            if not len(manifest.rows("train")):
+                pool = replace(manifest, table=manifest.table.assign(split="train"))
             references = load(draw_references(pool, references, seed))
         masks = None if roi is None else region_masks(roi, rows, size)
         if masks is None:
