@@ -54,6 +54,12 @@ class Colours:
         """Each channel is one colour, in the order of red, green, blue."""
         return bool(np.array_equal(self.mixing, np.eye(3)))
 
+    @property
+    def of_card(self) -> dict[str, Any]:
+        """The fields of a card that say the same."""
+        mixing = () if self.is_plain else tuple(map(tuple, self.mixing.tolist()))
+        return {"mean": tuple(self.mean.tolist()), "std": tuple(self.std.tolist()), "mixing": mixing}
+
     def numbers(self, colour: Float[np.ndarray, "3 ..."]) -> Float[np.ndarray, "channels ..."]:
         """What the transform makes of a colour from 0 to 1."""
         mixed = np.tensordot(self.mixing, colour, 1)

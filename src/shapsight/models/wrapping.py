@@ -60,9 +60,7 @@ class Wrapping:
             output_names=(),
             output_scales={},
             input_size=framing.size[0],
-            mean=tuple(colours.mean.tolist()),
-            std=tuple(colours.std.tolist()),
-            mixing=() if colours.is_plain else tuple(map(tuple, colours.mixing.tolist())),
+            **colours.of_card,
             preprocessing=_for_card(known, framing, size),
             made={"by": "Bundle.wrap", "output": output, **known.made},
         )

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
-from shapsight.data.decoding import Decoder
+from shapsight.data.framing import Framing, Stretched
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
@@ -25,6 +25,8 @@ from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError, MissingDependency, ModelError, ShapsightError
 from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
+from shapsight.models.modes import in_eval_mode
+from shapsight.models.own_transform import OwnTransform
 from shapsight.studies.shared.material import Material
 from shapsight.studies.watch.facts import Watched
 from shapsight.studies.watch.watch import Watch
@@ -155,12 +157,12 @@ class ShapCallback(WatchCallback):
             but for environments that have no others; say what your training does not see.
         every: epochs from one look to the next, 1 or more.
         roi: the region of interest, as `read_roi` takes it; without one only errors and heatmaps are logged.
-        transform: how your module takes a PIL image: gives a float tensor (3, side, side), the same each time. None:
-            float32 in [0, 1] at the stored size.
+        transform: how your module takes a PIL image, as `Bundle.wrap` takes it, without augmentation. None: float32 in
+            [0, 1] at the stored size.
         images: explained in each environment, 2 or more, the same ones each time.
         heatmaps: how many of these are drawn, 0 for none.
         references: images that stand for "feature absent": a number, drawn from the training split where there is one,
-            or uint8 images (K, 3, side, side).
+            or uint8 images (K, 3, height, width) as the module sees them.
         outputs: targets of a regression that are explained; by default all. Of classes the predicted one is.
         output_names: of your module's outputs, in their order; by default the targets or classes of the photos.
         seed: of the choice of images and references.
@@ -187,15 +189,15 @@ class ShapCallback(WatchCallback):
         seed: int = 0,
     ) -> None:
         manifest, columns = _named(photos, output_names)
-        side = _side(manifest, transform)
+        framing, colours = _framing(manifest, transform)
 
-        def load(rows: np.ndarray) -> UInt8[Tensor, "rows 3 side side"]:
-            return load_images(manifest, list(manifest.table["path"].iloc[rows]), side)
+        def load(rows: np.ndarray) -> UInt8[Tensor, "rows 3 height width"]:
+            return load_images(manifest, list(manifest.table["path"].iloc[rows]), framing)
 
         watch = Watch.of(
             manifest,
             load,
-            side,
+            framing,
             roi=roi if isinstance(roi, Roi) or roi is None else read_roi(roi),
             images=images,
             heatmaps=heatmaps,
@@ -205,7 +207,9 @@ class ShapCallback(WatchCallback):
         )
 
         def bundle_of(module: pl.LightningModule) -> Bundle:
-            return _bundle_of(module, transform, columns, watch, side)
+            model = module if columns is None else _Columns(module, columns)
+            card = _card(type(module).__name__, watch.manifest, framing.size[0], **colours)
+            return Bundle(model, card, watch.references, framing=framing, is_borrowed=True)
 
         super().__init__(watch, bundle_of, every)
 
@@ -216,7 +220,7 @@ def watch_training(material: Material, every: int, *, arch: str, references: int
     watch = Watch.of(
         material.manifest,
         lambda rows: material.images[torch.from_numpy(rows)],
-        side,
+        material.framing,
         roi=material.roi,
         references=references,
         seed=seed,
@@ -229,18 +233,15 @@ def watch_training(material: Material, every: int, *, arch: str, references: int
     return WatchCallback(watch, bundle_of, every)
 
 
-def _card(
-    arch: str, manifest: Manifest, side: int, *, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Card:
+def _card(arch: str, manifest: Manifest, side: int, **colours: Any) -> Card:
     return Card(
         arch=arch,
         output_names=manifest.output_names,
         output_scales={name: str(scale) for name, scale in manifest.scales.items()},
         input_size=side,
-        mean=mean,
-        std=std,
         task=manifest.task,
         class_names=manifest.class_names,
+        **colours,
     )
 
 
@@ -248,8 +249,8 @@ def _check_answers(name: str, bundle: Bundle, images: UInt8[Tensor, "images 3 si
     """Raise `ModelError` where a module does not take the photos, or does not give an output for each name."""
     names = bundle.card.output_names
     try:
-        with torch.no_grad():
-            found = bundle.model(bundle.prepare(images.to(next(bundle.model.parameters()).device)))
+        with torch.no_grad(), in_eval_mode(bundle.model):
+            found = bundle.model(bundle.prepare(images.to(bundle.device)))
     except ShapsightError:
         raise
     except Exception as error:
@@ -278,36 +279,6 @@ def as_it_was(module: nn.Module) -> Iterator[None]:
         finally:
             for each, flag in flags.items():
                 each.training = flag
-
-
-def _bundle_of(
-    module: pl.LightningModule,
-    transform: Transform | None,
-    columns: Sequence[int] | None,
-    watch: Watch,
-    side: int,
-) -> Bundle:
-    """The user's module as the studies ask it; to become `Bundle.wrap`."""
-    model = module if columns is None else _Columns(module, columns)
-    card = _card(type(module).__name__, watch.manifest, side, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return _Transformed(model, card, watch.references, transform=transform)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Transformed(Bundle):
-    """A bundle that feeds its model through the user's transform."""
-
-    transform: Transform | None = None
-
-    def prepare(self, images: UInt8[Tensor, "images 3 side side"]) -> Float[Tensor, "images 3 side side"]:
-        """What the module takes."""
-        self.check(images)
-        if self.transform is None:
-            return images.float() / 255
-        pictures = (Image.fromarray(image.permute(1, 2, 0).cpu().numpy()) for image in images)
-        return torch.stack([torch.as_tensor(self.transform(picture)) for picture in pictures]).to(
-            images.device
-        )
 
 
 class _Columns(nn.Module):
@@ -342,27 +313,19 @@ def _named(
     return manifest, [names.index(name) for name in manifest.targets]
 
 
-def _side(manifest: Manifest, transform: Transform | None) -> int:
-    """Of the square that the module takes. Raises `DataError` where it takes none."""
+def _framing(manifest: Manifest, transform: Transform | None) -> tuple[Framing, dict[str, Any]]:
+    """How photos are fed, and what that does to colours. Raises `DataError` where they need a transform."""
     sizes = sorted(set(zip(manifest.table["height"], manifest.table["width"], strict=True)))
-    if transform is None:
-        if len(sizes) > 1 or sizes[0][0] != sizes[0][1]:
-            raise DataError(
-                f"the photos are not all squares of one size (there are {len(sizes)}, such as {sizes[0][0]} × "
-                f"{sizes[0][1]}): give transform=, which makes of a PIL image what your module takes"
-            )
-        return int(sizes[0][0])
-    first = transform(Decoder(manifest.root).decode(str(manifest.table["path"].iloc[0])).image)
-    if not isinstance(first, Tensor) or not first.is_floating_point() or first.ndim != 3 or len(first) != 3:
-        said = described(first) if isinstance(first, Tensor) else f"a {type(first).__name__}"
+    size = (int(sizes[0][0]), int(sizes[0][1])) if len(sizes) == 1 else None
+    if transform is not None:
+        own = OwnTransform.of(transform, size)
+        return own, own.colours.of_card
+    if size is None or size[0] != size[1]:
         raise DataError(
-            f"transform gives {said} for a PIL image; it must give a float tensor (3, side, side)"
+            f"the photos are not all squares of one size (there are {len(sizes)}, such as {sizes[0][0]} × "
+            f"{sizes[0][1]}): give transform=, which makes of a PIL image what your module takes"
         )
-    if first.shape[1] != first.shape[2]:
-        raise DataError(
-            f"transform gives images of {first.shape[1]} × {first.shape[2]} pixels; they must be square"
-        )
-    return int(first.shape[1])
+    return Stretched(size[0]), {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 
 
 def _draws(logger: Any) -> Callable[[str, Any, int], None] | None:

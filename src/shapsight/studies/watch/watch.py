@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation.heatmaps import image_plot
+from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
 from shapsight.diagnosis.prediction_errors import predict_table
@@ -62,8 +63,8 @@ class Watch:
     def of(
         cls,
         manifest: Manifest,
-        load: Callable[[ndarray], UInt8[Tensor, "rows 3 size size"]],
-        size: int,
+        load: Callable[[ndarray], UInt8[Tensor, "rows 3 height width"]],
+        framing: Framing | int,
         *,
         roi: Roi | None,
         images: int = 8,
@@ -72,7 +73,7 @@ class Watch:
         outputs: Sequence[str] | None = None,
         seed: int = 0,
     ) -> Watch:
-        """Choose the images; `load` gives those of some rows of the manifest's table, `size` pixels squared.
+        """Choose the images; `load` gives what the model sees of some rows of the manifest's table.
 
         Raises `DataError` for an output that is no target, and for a region of interest that an image has not.
         """
@@ -92,7 +93,7 @@ class Watch:
             if not len(manifest.rows("train")):
                 pool = replace(manifest, table=manifest.table.assign(split="train"))
             references = load(draw_references(pool, references, seed))
-        masks = None if roi is None else region_masks(roi, rows, size)
+        masks = None if roi is None else region_masks(roi, rows, framing)
         if masks is None:
             notes += (
                 "Without a region of interest (roi=) the scene's share is not known: only errors are logged.",
