@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,8 @@ from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.settings import TrainingSettings
+
+NO_ROI = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +85,10 @@ class Material:
         return Treatment(recipe, self.masks, self.scenes)
 
 
-def roi_of(spec: str | None) -> Roi | None:
-    """The region of interest that settings name, if they name one."""
-    return None if spec is None else read_roi(spec)
+def roi_of(*given: Any) -> Roi | None:
+    """The first region of interest that is given: a text, a function of a row or a `Roi`; "none" is none."""
+    spec = next((each for each in given if each is not None), None)
+    return spec if isinstance(spec, Roi) or spec is None else None if spec == NO_ROI else read_roi(spec)
 
 
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int | Framing) -> Bool[ndarray, "images size size"]:
