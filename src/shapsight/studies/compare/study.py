@@ -111,14 +111,23 @@ def compare(
     two = subject_of(second, same, nothing, narrator, seed=settings.seed)
     _check(one, two)
     held_out, notes = held_out_of_both(one, two)
-    roi = roi_of(settings.roi, getattr(one.manifest, "roi", None), one.settings.get("roi"), two.settings.get("roi"))
-    card = {"first": str(one.folder or one.name), "second": str(two.folder or two.name), "roi": roi and roi.spec, "seed": settings.seed}
+    roi = roi_of(
+        settings.roi, getattr(one.manifest, "roi", None), one.settings.get("roi"), two.settings.get("roi")
+    )
+    card = {
+        "first": str(one.folder or one.name),
+        "second": str(two.folder or two.name),
+        "roi": roi and roi.spec,
+        "seed": settings.seed,
+    }
     place = Place.of(out, name="compared")
     folder = RunFolder.start(place.path, command=asked.command, settings=card, overwrite=overwrite)
     try:
         with on_device(one.bundle, settings.device), on_device(two.bundle, settings.device):
             both = _outcomes((one, two), settings, roi, held_out, narrator)
-        change = paired_change(both[0].predictions, both[1].predictions, one.manifest.targets, seed=settings.seed)
+        change = paired_change(
+            both[0].predictions, both[1].predictions, one.manifest.targets, seed=settings.seed
+        )
         save_outcome(both[0], folder, "_first")
         save_outcome(both[1], folder, "_second")
         save_table(change, folder.path / "change")
@@ -190,7 +199,9 @@ def _outcomes(
 def _analysed(
     name: str, subject: Subject, how: TrainingSettings, material: Material, narrator: Narrator, **more: Any
 ) -> Outcome:
-    subject = with_references(replace(subject, manifest=material.manifest), material.images, narrator, seed=how.seed)
+    subject = with_references(
+        replace(subject, manifest=material.manifest), material.images, narrator, seed=how.seed
+    )
     return analyse(name, how, _result(subject.bundle), material, narrator, **more)
 
 

@@ -56,7 +56,7 @@ def debug(
         save_outcome(outcome, folder)
         write_page(debug_page(outcome, checks, command=asked.command, seconds=asked.seconds), folder)
         lines = summary(outcome, folder.finish("done"), asked.seconds)
-        return open_run(place, lines=tuple(lines), answer=tuple(answer(outcome)))
     except BaseException as error:
         folder.keep_or_discard(error, narrator)
         raise
+    return open_run(place, lines=tuple(lines), answer=tuple(answer(outcome)))

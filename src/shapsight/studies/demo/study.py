@@ -58,11 +58,11 @@ def demo(
         run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
         target = run.finish("done")
         replace(outcomes[0].manifest, root=target / "world" / "images").save(target)
-        lines = summary(*outcomes, target, asked.seconds)
-        return open_run(target, lines=tuple(lines), answer=tuple(page.answer))
     except BaseException as error:
         run.keep_or_discard(error, narrator)
         raise
+    lines = summary(*outcomes, target, asked.seconds)
+    return open_run(target, lines=tuple(lines), answer=tuple(page.answer))
 
 
 def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:

@@ -68,7 +68,9 @@ def summarise_diagnosis(diagnosed: Diagnosed, folder: Path, seconds: float) -> l
     recipes = ",".join(advice.recipe for advice in verdict.advice if advice.recipe)
     if recipes:
         roi, run = "" if examined.roi is None else f" --roi {examined.roi}", examined.subject.folder
-        of_own = "the model is your own: shapsight.cure(train, photos, recipes=[...]) takes your training function"
+        of_own = (
+            "the model is your own: shapsight.cure(train, photos, recipes=[...]) takes your training function"
+        )
         lines.append(f"Next       {of_own if run is None else f'shapsight cure {run} --try {recipes}{roi}'}")
     return [
         *lines,

@@ -67,7 +67,9 @@ class Diagnosis(Found):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """`errors`, `images` (those that were looked at), and the parts' tables as "PART.TABLE"."""
         examined = self.diagnosed.examined
-        of_parts = {f"{part}.{name}": t for part, found in self.parts.items() for name, t in found.tables.items()}
+        of_parts = {
+            f"{part}.{name}": t for part, found in self.parts.items() for name, t in found.tables.items()
+        }
         return {"errors": examined.errors, "images": examined.case.rows, **of_parts}
 
     @property
@@ -137,7 +139,9 @@ def diagnose(
     verdict = judge(facts)
     write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")
     diagnosed = Diagnosed(examined, found, facts, verdict, settings)
-    render_page(diagnose_page(diagnosed, command=asked.command, seconds=asked.seconds), folder / "report.html")
+    render_page(
+        diagnose_page(diagnosed, command=asked.command, seconds=asked.seconds), folder / "report.html"
+    )
     record.card["status"] = "done"
     record.write_card()
     return Diagnosis(place, diagnosed, tuple(summarise_diagnosis(diagnosed, folder, asked.seconds)))

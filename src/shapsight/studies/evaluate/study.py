@@ -104,20 +104,33 @@ def evaluate(
         folder.discard()
         raise
     report = folder.finish("done") / "report.html"
-    lines = [*task_of(judged.manifest).measured_lines([judged]), *labelled({"Note": notes, "Report": str(report)})]
+    lines = [
+        *task_of(judged.manifest).measured_lines([judged]),
+        *labelled({"Note": notes, "Report": str(report)}),
+    ]
     return Evaluation(place, judged, tuple(lines))
 
 
 def _answer(judged: Judged) -> list[str]:
-    return [line.removeprefix("Accuracy").strip() for line in task_of(judged.manifest).measured_lines([judged])]
+    return [
+        line.removeprefix("Accuracy").strip() for line in task_of(judged.manifest).measured_lines([judged])
+    ]
 
 
 def _pictures(judged: Judged) -> list[Picture]:
-    return [picture for section in task_of(judged.manifest).error_sections([judged]) for picture in section.pictures]
+    return [
+        picture
+        for section in task_of(judged.manifest).error_sections([judged])
+        for picture in section.pictures
+    ]
 
 
 def _page(
-    judged: Judged, subject: Subject, notes: tuple[str, ...], settings: dict[str, Any], asked: Asked[EvaluateSettings]
+    judged: Judged,
+    subject: Subject,
+    notes: tuple[str, ...],
+    settings: dict[str, Any],
+    asked: Asked[EvaluateSettings],
 ) -> Page:
     task, card = task_of(judged.manifest), subject.bundle.card
     return Page(

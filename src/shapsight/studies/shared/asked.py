@@ -19,7 +19,9 @@ from shapsight.errors import SettingError
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.option import Option, roi_text
 
-S, P, R = TypeVar("S"), ParamSpec("P"), TypeVar("R")
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
 LIST = tuple[str, ...]
 
 
@@ -54,8 +56,9 @@ def study(
         diagnose(bundle, photos, images=300, only=["why"], overwrite=True)
         diagnose(bundle, photos, settings=DiagnoseSettings(images=300), progress=False)
 
-    `without` names fields that it has no keyword for. `progress` is False for silence, or a `Narrator`; `command` is what the page says that it was made with. Raises
-    `SettingError` for a keyword that there is not, naming near ones, and for a value that a setting cannot have.
+    `without` names fields that it has no keyword for. `progress` is False for silence, or a `Narrator`; `command` is
+    what the page says that it was made with. Raises `SettingError` for a keyword that there is not, naming near ones,
+    and for a value that a setting cannot have.
     """
 
     def put(function: Callable[Concatenate[Asked[S], P], R]) -> Callable[..., R]:
@@ -75,7 +78,7 @@ def study(
             narrator = progress if isinstance(progress, Narrator) else Narrator(quiet=not progress)
             said = ", ".join(f"{word}={value!r:.60}" for word, value in given.items())
             asked = Asked(how, narrator, command or f"shapsight.{name}({said})")
-            return function(asked, *arguments, **mine)  # type: ignore[call-arg, arg-type]
+            return function(asked, *arguments, **mine)
 
         kind = settings
         asking.__signature__ = _signature(kind, without, own, function)  # type: ignore[attr-defined]
@@ -154,7 +157,8 @@ def _checked(name: str, kind: Any, option: Option, value: Any) -> Any:
         said = "a list of texts" if kind == LIST else " or ".join(_name(each) for each in kinds)
         raise SettingError(f"{name}={value!r:.60} is not {said}. {option.help}")
     low, high = option.at_least, option.at_most
-    if isinstance(found, Real) and ((low is not None and found < low) or (high is not None and found > high)):
+    is_number = isinstance(found, int | float)
+    if is_number and ((low is not None and found < low) or (high is not None and found > high)):
         bounds = [f"{low:g} or more"] * (low is not None) + [f"{high:g} or less"] * (high is not None)
         raise SettingError(f"{name}={value!r} must be {' and '.join(bounds)}")
     return found
@@ -175,13 +179,11 @@ def _as_kind(kinds: tuple[Any, ...], option: Option, value: Any) -> Any:
         if isinstance(value, str | os.PathLike):
             return os.fspath(value)
         return value if option.is_any and (callable(value) or hasattr(value, "spec")) else None
-    if bool in kinds:
-        return value if isinstance(value, bool) else None
-    if int in kinds and isinstance(value, Integral) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return value if bool in kinds else None
+    if int in kinds and isinstance(value, Integral):
         return int(value)
-    if float in kinds and isinstance(value, Real) and not isinstance(value, bool):
-        return float(value)
-    return None
+    return float(value) if float in kinds and isinstance(value, Real) else None
 
 
 def _name(kind: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from shapsight.data.remedies.sample import Places
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
+from shapsight.models.bundle import Bundle
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.settings import TrainingSettings
 
@@ -66,6 +67,17 @@ class Material:
             images = load_images(manifest, list(manifest.table["path"]), framing, progress=report)
         pasted = None if scenes is None else photographs(Path(scenes), framing.size[0])
         return cls(manifest, images, framing, roi, masks, pasted)
+
+    def seen_by(self, bundle: Bundle) -> Material:
+        """The same images and regions as another model sees them."""
+        if bundle.seen == self.framing:
+            return self
+        masks = (
+            None
+            if self.roi is None
+            else torch.from_numpy(region_masks(self.roi, self.manifest.table, bundle.seen))
+        )
+        return replace(self, images=bundle.load(self.manifest), framing=bundle.seen, masks=masks)
 
     def regions(self, rows: pd.DataFrame) -> Bool[ndarray, "rows size size"] | None:
         """The regions of interest of some rows of the manifest's table."""

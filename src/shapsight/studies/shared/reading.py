@@ -19,7 +19,13 @@ TASKS = ("regression", "classification")
 
 
 def read(
-    data: Any, options: DataOptions, narrator: Narrator, *, train_on: str = "all", seed: int = 0, **changes: Any
+    data: Any,
+    options: DataOptions,
+    narrator: Narrator,
+    *,
+    train_on: str = "all",
+    seed: int = 0,
+    **changes: Any,
 ) -> Manifest:
     """Read a dataset and tell what a user should know about it; `changes` go before the options."""
     with narrator.step(f"Reading {Path(source_of(data)).name}") as report:

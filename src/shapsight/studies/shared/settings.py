@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
+from shapsight.studies.shared.asked import settings_of
 from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import (
     REMEDY_NAMES,
@@ -97,7 +98,8 @@ class TrainingSettings:
     remedies: Annotated[
         str | None,
         Option(
-            f"A recipe in place of the jitter, by comma: {', '.join(REMEDY_NAMES[1:])}; shapsight cure finds out which.",
+            f"A recipe in place of the jitter, by comma: {', '.join(REMEDY_NAMES[1:])}; "
+            "shapsight cure finds out which.",
             by_comma=True,
         ),
     ] = None
@@ -113,3 +115,13 @@ class TrainingSettings:
         left_open = {name: said for name, said in LEFT_OPEN.items() if getattr(self, name) is None}
         plain = replace(self, roi=roi_text(self.roi))
         return asdict(plain) | left_open | {"trainer": self.trainer.as_arguments()}
+
+
+def training(**options: Any) -> TrainingSettings:
+    """A plan of a training, for `shapsight.cure` and `shapsight.train(..., settings=plan)`.
+
+        plan = shapsight.training(arch="resnet18", epochs=5)
+
+    The options are those of `shapsight.train`. Raises `SettingError` for one that there is not.
+    """
+    return settings_of(TrainingSettings, options, of="training")

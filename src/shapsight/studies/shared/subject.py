@@ -25,7 +25,7 @@ from shapsight.studies.shared.run_folder import CARD, read_card
 from shapsight.studies.tasks.task import task_of
 
 READ = "manifest.parquet"
-KNOWN_ENOUGH = 0.5  # squared correlation from which predictions follow the targets, on whatever scale
+KNOWN_ENOUGH = 0.9  # squared correlation from which predictions follow the targets, on whatever scale
 LARGER = 10.0  # so many times as large as any target is no prediction of it
 
 
@@ -63,7 +63,7 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
     Another dataset than a run's is read as its own was, with `options` before that, all of it unseen. Raises a
     `ShapsightError` where there is no such model, the data hold other outputs, or nothing that it could be judged by.
     """
-    name, bundle, folder, own = _opened(model)
+    name, bundle, folder, own = opened(model)
     settings = dict(own.settings) if own is not None else _settings(folder)
     manifest = _manifest(own, bundle, folder, settings, data, options, narrator, seed)
     manifest = _fitting(name, manifest, bundle)
@@ -76,8 +76,8 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
     return subject
 
 
-def _opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
-    """The name of a model, the model, where it lies, and its run."""
+def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
+    """The name of a model, the model, where it lies, and its run; see `subject_of`."""
     if isinstance(model, Bundle):
         return model.card.arch, model, None, None
     if isinstance(model, Run):
@@ -233,17 +233,19 @@ def scale_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
     """Targets that are on another scale than what the model says of them, with both ranges; also as warnings.
 
     They are where either is true, of all images: no prediction lies in the range of the targets, or they reach ten
-    times as far from 0; or predictions follow the targets (squared correlation of a half and more) and are yet further
+    times as far from 0; or predictions follow the targets (squared correlation of 0.9 and more) and are yet further
     from them than their mean is, which a model of the same scale never is on what it was trained on.
     """
     said = []
     for name in () if manifest.class_names else manifest.targets:
         is_known = np.isfinite(predictions[name].to_numpy(float))
-        truth, found = (predictions.loc[is_known, column].to_numpy(float) for column in (name, f"predicted_{name}"))
+        truth, found = (
+            predictions.loc[is_known, column].to_numpy(float) for column in (name, f"predicted_{name}")
+        )
         if len(truth) >= 3 and _on_other_scales(truth, found):
             said.append(
-                f"{name} seems to be on another scale than the model's output: the data hold {_range(truth)}, the model "
-                f"says {_range(found)}. Give Bundle.wrap(..., scales=) or read the data in the model's unit."
+                f"{name} seems to be on another scale than the model's output: the data hold {_range(truth)}, the "
+                f"model says {_range(found)}. Give Bundle.wrap(..., scales=) or read the data in the model's unit."
             )
     for sentence in said:
         warnings.warn(sentence, UserWarning, stacklevel=3)
@@ -264,4 +266,3 @@ def _on_other_scales(truth: np.ndarray, found: np.ndarray) -> bool:
 
 def _range(values: np.ndarray) -> str:
     return f"{values.min():.3g} to {values.max():.3g}"
-

@@ -73,10 +73,10 @@ def train(
         write_page(train_page(trained, checks, command=asked.command, seconds=asked.seconds), folder)
         shutil.rmtree(checkpoints, ignore_errors=True)
         lines = summary(trained, folder.finish("done"), asked.seconds)
-        return open_run(place, lines=tuple(lines), answer=(task_of(trained.manifest).answer(trained),))
     except BaseException as error:
         _stop(folder, error, narrator, was_resumed=resume)
         raise
+    return open_run(place, lines=tuple(lines), answer=(task_of(trained.manifest).answer(trained),))
 
 
 def _material(
