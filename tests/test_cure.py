@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from discs import write_discs
 from shapsight.cli import app
+from shapsight.data.framing import Stretched
 from shapsight.data.readers import read_dataset
 from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
@@ -126,7 +127,7 @@ def test_every_recipe_trains_on_as_many_images(run: Path):
     assert budget.images_per_epoch == 8
     for names in (turns.plain[0], turns.wider[0]):
         manifest = in_turn(opened.manifest, names)
-        material = job.Material(manifest, np.zeros((30, 3, 32, 32)))  # type: ignore[arg-type]
+        material = job.Material(manifest, np.zeros((30, 3, 32, 32)), Stretched(32))  # type: ignore[arg-type]
         treatment = job.run_trial.__globals__["treatment_of"]("baseline", budget, material)
         assert treatment.images_per_epoch == 8
 

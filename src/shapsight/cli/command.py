@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import UsageError
 
 from shapsight.cli.screen import exit_codes, show
 from shapsight.studies.shared.asked import LIST, described, settings_of
@@ -97,10 +96,10 @@ def subject(
     """The model, the dataset and the folder that a command is about; beside an own model the first path is the data."""
     if own is None:
         if run is None:
-            raise UsageError(f"Missing argument 'RUN', or {flag} module:name with a dataset.")
+            raise typer.BadParameter(f"Missing argument 'RUN', or {flag} module:name with a dataset.")
         return run, data, out
     if run is None or data is not None:
-        raise UsageError(f"{flag} takes the place of the run: name the dataset, and nothing else.")
+        raise typer.BadParameter(f"{flag} takes the place of the run: name the dataset, and nothing else.")
     return own, run, out if out is not None else OWN_OUT / name
 
 

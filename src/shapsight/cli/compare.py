@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click import UsageError
 
 from shapsight.cli.command import OtherData, Overwrite, Run, command
 from shapsight.cli.screen import told
@@ -44,6 +43,6 @@ def compare(
     models = [*paths[: max(0, 2 - len(model or ()))], *(model or ())]
     rest = paths[len(models) - len(model or ()) :]
     if len(models) != 2 or len(rest) > 1:
-        raise UsageError("compare takes two models, runs or --model module:name, and then a dataset.")
+        raise typer.BadParameter("compare takes two models, runs or --model module:name, and then a dataset.")
     other = rest[0] if rest else None
     return study.compare(*models, other, out, settings=settings, overwrite=overwrite, **told()).lines

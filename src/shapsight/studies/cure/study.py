@@ -131,7 +131,7 @@ def cure(
         budget,
         material,
         turns,
-        ranking["seeds"].max(),
+        int(ranking["seeds"].max()),
         failed,
         left_out,
     )

@@ -159,8 +159,9 @@ def _checked(name: str, kind: Any, option: Option, value: Any) -> Any:
     low, high = option.at_least, option.at_most
     is_number = isinstance(found, int | float)
     if is_number and ((low is not None and found < low) or (high is not None and found > high)):
-        bounds = [f"{low:g} or more"] * (low is not None) + [f"{high:g} or less"] * (high is not None)
-        raise SettingError(f"{name}={value!r} must be {' and '.join(bounds)}")
+        ends = {"or more": low, "or less": high}
+        bounds = " and ".join(f"{end:g} {word}" for word, end in ends.items() if end is not None)
+        raise SettingError(f"{name}={value!r} must be {bounds}")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shapsight.data.imported import imported
-from shapsight.data.manifest import Manifest
+from shapsight.data.manifest import SPLITS, Manifest
 from shapsight.errors import DataError, ModelError, RunError
 from shapsight.models.bundle import Bundle, load_bundle
 from shapsight.models.devices import AUTO, chosen_device
@@ -25,7 +25,7 @@ from shapsight.studies.shared.run_folder import CARD, read_card
 from shapsight.studies.tasks.task import task_of
 
 READ = "manifest.parquet"
-KNOWN_ENOUGH = 0.9  # squared correlation from which predictions follow the targets, on whatever scale
+FOLLOWS = 0.95  # the correlation from which predictions follow the targets, on whatever scale
 LARGER = 10.0  # so many times as large as any target is no prediction of it
 
 
@@ -195,11 +195,11 @@ def _some(names: Sequence[str]) -> str:
 def _with_splits(subject: Subject) -> Subject:
     """What the splits of the data say was trained on, of which the model itself says nothing."""
     manifest = subject.manifest
-    sizes = manifest.table["split"].value_counts(sort=False)
+    sizes = {name: len(manifest.rows(name)) for name in SPLITS}
     rows = manifest.split("train")
     if not manifest.train_on and len(rows):
         manifest = replace(manifest, train_on=tuple(sorted(rows["environment"].unique())))
-    splits = ", ".join(f"{size} {name}" for name, size in sizes.items())
+    splits = ", ".join(f"{size} {name}" for name, size in sizes.items() if size)
     said = f"What {subject.name} was trained on is taken from the splits of the data: {splits}."
     if not len(rows):
         said = f"The data do not say what {subject.name} was trained on: all {len(manifest)} images count as unseen."
@@ -233,7 +233,7 @@ def scale_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
     """Targets that are on another scale than what the model says of them, with both ranges; also as warnings.
 
     They are where either is true, of all images: no prediction lies in the range of the targets, or they reach ten
-    times as far from 0; or predictions follow the targets (squared correlation of 0.9 and more) and are yet further
+    times as far from 0; or predictions follow the targets (correlation of 0.95 and more) and are yet further
     from them than their mean is, which a model of the same scale never is on what it was trained on.
     """
     said = []
@@ -260,8 +260,8 @@ def _on_other_scales(truth: np.ndarray, found: np.ndarray) -> bool:
         return True
     if np.ptp(found) == 0:
         return False
-    follows = float(np.corrcoef(truth, found)[0, 1] ** 2)
-    return follows >= KNOWN_ENOUGH and float(np.mean((found - truth) ** 2)) > float(truth.var())
+    follows = float(np.corrcoef(truth, found)[0, 1])
+    return follows >= FOLLOWS and float(np.mean((found - truth) ** 2)) > float(truth.var())
 
 
 def _range(values: np.ndarray) -> str:
