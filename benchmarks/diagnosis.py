@@ -24,7 +24,8 @@ from shapsight import DeepShap
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.models.build import build_model
-from shapsight.models.bundle import Bundle, Card, weights_hash
+from shapsight.models.bundle import Bundle, weights_hash
+from shapsight.models.card import Card
 from shapsight.studies.diagnose.case import Case, silent
 from shapsight.studies.diagnose.explanations import CHUNK
 from shapsight.studies.diagnose.parts import PARTS

@@ -31,7 +31,8 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
 from shapsight.errors import DataError, naming
 from shapsight.models.build import build_model
-from shapsight.models.bundle import Bundle, Card, load_bundle
+from shapsight.models.bundle import Bundle, load_bundle
+from shapsight.models.card import Card
 from shapsight.models.weights import read_state
 from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trainer import trainer_of

@@ -160,8 +160,7 @@ def build(name: str, most: float = math.inf) -> tuple[nn.Module, int]:
         make = partial(torchvision.models.get_model, architecture, weights=None, num_classes=OUTPUTS, **extra)
     else:
         make = partial(timm.create_model, architecture, pretrained=False, num_classes=OUTPUTS)
-    with torch.device("meta"):
-        parameters = _parameters(make())
+    parameters = _parameters(_without_memory(make))
     if parameters > most:
         raise TooLarge(f"not tried: {parameters / 1e6:.0f} million parameters")
     model = make()
@@ -171,6 +170,15 @@ def build(name: str, most: float = math.inf) -> tuple[nn.Module, int]:
     usual = card["input_size"][-1]
     is_fixed = card.get("fixed_input_size") or usual <= 128 or re.search(FIXED_SIZE, architecture)
     return model, usual if is_fixed else 128
+
+
+def _without_memory(make: Callable[[], nn.Module]) -> nn.Module:
+    """The network to count parameters of; RegNet works out its widths with tensors, and so must be built for real."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except NotImplementedError:
+        return make()
 
 
 def _parameters(model: nn.Module) -> int:

@@ -9,7 +9,8 @@ from torch import nn
 from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.diagnosis.prediction_errors import evaluate, predict_table
 from shapsight.errors import DataError
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 
 
 def predictions(actual, predicted, environment="room", split="unseen") -> pd.DataFrame:

@@ -4,13 +4,13 @@ import numpy as np
 import torch
 
 from discs import disc
-from shapsight.data.augment import training_transform
+from shapsight.data.remedies.light import ColorJitter
 
 PICTURE = torch.from_numpy(disc(20, 12, 32, 32, (120, 60, 30))).permute(2, 0, 1).contiguous()
 
 
 def test_jitter_keeps_shape_and_type_and_changes_colours():
-    changed = training_transform()(PICTURE)
+    changed = ColorJitter()(PICTURE)
     assert changed.shape == PICTURE.shape
     assert changed.dtype == torch.uint8
     assert not torch.equal(changed, PICTURE)
@@ -19,7 +19,7 @@ def test_jitter_keeps_shape_and_type_and_changes_colours():
 def test_jitter_moves_no_pixel():
     for seed in range(10):
         torch.manual_seed(seed)
-        grey = training_transform()(PICTURE).float().mean(0)
+        grey = ColorJitter()(PICTURE).float().mean(0)
         is_disc = (PICTURE == 255).all(0)
         assert grey[is_disc].min() > grey[~is_disc].max()
         assert grey[is_disc].std() < 1
@@ -30,11 +30,11 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another():
     pictures = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        pictures.append(training_transform()(PICTURE).numpy())
+        pictures.append(ColorJitter()(PICTURE).numpy())
     assert np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
 
 
 def test_no_strength_is_no_change():
-    still = training_transform(brightness=0, contrast=0, saturation=0, hue=0)
+    still = ColorJitter(brightness=0, contrast=0, saturation=0, hue=0)
     assert torch.equal(still(PICTURE), PICTURE)

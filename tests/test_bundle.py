@@ -16,7 +16,8 @@ import shapsight
 from shapsight.data.images import load_images
 from shapsight.errors import DataError, ModelError
 from shapsight.models.build import build_model
-from shapsight.models.bundle import Bundle, Card, load_bundle, weights_hash
+from shapsight.models.bundle import Bundle, load_bundle, weights_hash
+from shapsight.models.card import Card
 from shapsight.studies.shared.references import with_chosen_references
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), dtype=np.uint8))

@@ -25,7 +25,8 @@ from shapsight.data.objects import object_masks
 from shapsight.data.roi import read_roi
 from shapsight.errors import DataError, ExplainerError, ModelError, RunError, ShapsightError
 from shapsight.models.build import build_model
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
 from shapsight.studies.cure.settings import CureSettings

@@ -3,6 +3,7 @@
 import gc
 import threading
 import weakref
+from collections import OrderedDict, defaultdict, deque
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from deep_parts import Restless, assert_exact, assert_left_as_found, block, pictures, small
 from shapsight import DeepShap, GradientShap, PartitionShap
 from shapsight.attribution.deep.replay import Replay
+from shapsight.attribution.shared.modules import State
 
 X, B = pictures(2), pictures(4, seed=1)
 
@@ -117,6 +119,45 @@ def test_what_a_model_remembers_of_a_run_is_put_back_before_the_next():
     model.grid = None
     DeepShap(model, B)(X)
     assert not model.seen and not model.mean.any() and model.grid is None
+
+
+ONE, OTHER = torch.zeros(2), torch.zeros(2)  # equal, and not the same
+CHANGES = {
+    "filled": ([], lambda c: c.append(ONE)),
+    "emptied": ([ONE], lambda c: c.clear()),
+    "another, equal tensor": ([ONE], lambda c: c.__setitem__(0, OTHER)),
+    "reversed": (deque([ONE, OTHER]), lambda c: c.reverse()),
+    "a set with one more": ({1}, lambda c: c.add(2)),
+    "a set with another": ({1}, lambda c: (c.clear(), c.add(2))),
+    "a dictionary filled": ({}, lambda c: c.update(a=ONE)),
+    "a dictionary emptied": (OrderedDict(a=ONE), lambda c: c.clear()),
+    "asked for what is not there": (defaultdict(list), lambda c: c["a"]),
+    "another tensor under the same key": ({"a": ONE}, lambda c: c.update(a=OTHER)),
+    "the same tensor under another key": ({"a": ONE}, lambda c: c.update(b=c.pop("a"))),
+    "an equal key": ({1: ONE}, lambda c: (c.clear(), c.update({1.0: ONE}))),
+    "another order": (OrderedDict(a=ONE, b=ONE), lambda c: c.move_to_end("a")),
+}
+
+
+def parts_of(container):
+    """The very objects in a container, in order, by number; small numbers with their type."""
+    items = list(container.items()) if isinstance(container, dict) else [(value,) for value in container]
+    return [[(type(part), id(part)) for part in item] for item in items]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_happens_to_what_an_attribute_contains_is_put_back(change):
+    make, happen = CHANGES[change]
+    model = small()
+    model.kept = make.copy()
+    container, before = model.kept, parts_of(model.kept)
+    state = State.of(model)
+    for _ in range(2):
+        happen(container)
+        assert parts_of(container) != before
+        state.restore()
+        assert model.kept is container
+        assert parts_of(container) == before
 
 
 class Remembering(nn.Module):

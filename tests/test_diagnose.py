@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from discs import write_discs
 from shapsight import Explanation, load_bundle
+from shapsight.attribution.deep import DeepShap
 from shapsight.cli import app
 from shapsight.studies.diagnose import explanations, parts
 
@@ -99,7 +100,7 @@ def test_what_was_done_is_not_done_again_and_parts_can_be_done_alone(run, tmp_pa
     kept = sorted(out.glob("explanations/*/*.safetensors"))
     assert kept
     monkeypatch.undo()
-    monkeypatch.setattr(explanations, "DeepShap", refused)
+    monkeypatch.setattr(explanations, "attributions", refused)
     resumed = shapsight(*command)
     assert resumed.exit_code == 0, resumed.output
     assert "Done already: look, why, strategies" in resumed.stderr
@@ -114,7 +115,7 @@ def test_explaining_goes_on_after_the_last_file_that_was_finished(run, tmp_path,
     whole = kept.explain(images, paths, chunk=5)
     again = explanations.StoredExplanations(tmp_path / "again", bundle, ("x",), references=2)
     made: list[int] = []
-    explain = explanations.DeepShap.__call__
+    explain = DeepShap.__call__
 
     def counted(self, given, *arguments, **named) -> Explanation:
         if len(made) == 1:
@@ -123,7 +124,7 @@ def test_explaining_goes_on_after_the_last_file_that_was_finished(run, tmp_path,
         made.append(len(given))
         return explain(self, given, *arguments, **named)
 
-    monkeypatch.setattr(explanations.DeepShap, "__call__", counted)
+    monkeypatch.setattr(DeepShap, "__call__", counted)
     with pytest.raises(KeyboardInterrupt):
         again.explain(images, paths, chunk=2)
     found = again.explain(images.flip(0), paths[::-1], chunk=2)

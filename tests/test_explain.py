@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -17,7 +16,8 @@ from shapsight import DeepShap, Explanation, GradientShap, PartitionShap, TopK, 
 from shapsight.cli import app
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.build import build_classifier
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 
 SIZE = 24
 
@@ -98,10 +98,24 @@ def test_what_does_not_fit_is_said(arguments, message):
         explain(Tiny(), pictures(1).float(), **arguments)
 
 
-def test_a_bundle_refuses_images_of_another_size_for_every_method(bundle):
+def test_values_of_a_bundle_are_laid_on_images_of_another_size_and_their_sum_stays(bundle):
+    image = pictures(1, 30)
     for method in ("deep", "partition"):
-        with pytest.raises(ModelError, match="uint8 images of shape"):
-            explain(bundle, pictures(1, 30), method)
+        found, seen = explain(bundle, image, method), explain(bundle, image, method, on_image=False)
+        assert found.images.shape[2:] == found.values.shape[3:] == (30, 30)
+        assert torch.equal(found.images, image.float() / 255)
+        assert seen.values.shape[3:] == (SIZE, SIZE)
+        torch.testing.assert_close(found.values.sum((2, 3, 4)), seen.values.sum((2, 3, 4)))
+        torch.testing.assert_close(found.completeness_gap, seen.completeness_gap, atol=1e-6, rtol=0)
+
+
+def test_images_of_several_sizes_are_explained_as_the_model_sees_them_and_it_is_said(bundle):
+    several = [pictures(1, 30)[0], pictures(1, 40)[0]]
+    with pytest.warns(UserWarning, match="images of 2 sizes"):
+        found = explain(bundle, several)
+    assert found.values.shape[3:] == (SIZE, SIZE)
+    with pytest.raises(ExplainerError, match="one by one"):
+        explain(bundle, several, on_image=True)
 
 
 @pytest.fixture(scope="module")
@@ -335,6 +349,14 @@ def test_explain_takes_references_of_several_inputs():
 
 
 @pytest.mark.parametrize("method", ["deep", "partition"])
-def test_a_bundle_asks_for_a_tensor(bundle, method):
-    with pytest.raises(ModelError, match="takes a uint8 tensor"):
-        explain(bundle, np.zeros((1, SIZE, SIZE, 3), np.uint8), method)
+def test_a_bundle_takes_an_array_as_it_takes_a_tensor(bundle, method):
+    image = pictures(1)
+    found = explain(bundle, image.permute(0, 2, 3, 1).numpy(), method)
+    torch.testing.assert_close(found.values, explain(bundle, image, method).values)
+
+
+def test_by_default_a_function_is_explained_by_partition_shap_and_a_network_by_deep_shap(bundle):
+    assert explain(bundle, pictures(1)).method == "DeepSHAP"
+    function = lambda batch: batch.reshape(len(batch), -1)[:, :3].astype(float)  # noqa: E731
+    found = explain(function, pictures(1).permute(0, 2, 3, 1).numpy(), masker="mean", max_evals=20)
+    assert found.method == "PartitionSHAP"

@@ -39,7 +39,8 @@ from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.diagnosis.faithfulness.occlusion import occlusion, sliding_patches
 from shapsight.diagnosis.faithfulness.randomisation import layers_from_the_output
 from shapsight.errors import ExplainerError
-from shapsight.models.bundle import Bundle, Card, normalise, weights_hash
+from shapsight.models.bundle import Bundle, weights_hash
+from shapsight.models.card import Card, normalise
 from small_networks import convolutional, linear, pictures
 
 GREY = 0.25

@@ -19,7 +19,8 @@ import shapsight as ss
 from discs import write_discs
 from shapsight.cli import COMMANDS, app
 from shapsight.errors import DataError, ModelError, SettingError, ShapsightError
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 from shapsight.studies.cure.study import comparable
 from shapsight.studies.explain.study import explain_files
 from shapsight.studies.shared.subject import scale_warnings
@@ -104,13 +105,18 @@ def test_a_run_its_bundle_and_the_command_line_come_to_the_same_facts(place, tmp
 
 
 def test_what_is_found_shows_itself_and_is_kept_as_long_as_it_is_asked_for(place, photos, tmp_path):
-    found = ss.diagnose(ss.load_bundle(place / "run" / "model"), photos, only=["why"], roi="below:16", **QUICK)
+    found = ss.diagnose(
+        ss.load_bundle(place / "run" / "model"), photos, only=["why"], roi="below:16", **QUICK
+    )
     assert set(found.parts) == {"why"}
     assert {"errors", "images", "why.variants"} <= set(found.tables)
     html = found._repr_html_()
     assert found.verdict.headline in html
     assert 'src="data:image/png;base64,' in html
-    assert found.report(tmp_path / "pages" / "why.html").read_text() == (found.folder / "report.html").read_text()
+    assert (
+        found.report(tmp_path / "pages" / "why.html").read_text()
+        == (found.folder / "report.html").read_text()
+    )
     kept, gone = found.save(tmp_path / "kept"), found.folder
     assert (kept / "verdict.json").is_file()
     assert all(path.is_file() for path in found.figures.values())
@@ -148,13 +154,21 @@ def test_a_model_without_references_gets_them_and_is_left_as_it_was(photos):
 def test_models_of_ones_own_are_compared_on_what_the_data_hold_out(photos, tmp_path):
     torch.manual_seed(1)
     found = ss.compare(
-        own_bundle(), own_bundle(Steering()), photos, roi="below:16", explain=1, names=["before", "after"], progress=False
+        own_bundle(),
+        own_bundle(Steering()),
+        photos,
+        roi="below:16",
+        explain=1,
+        names=["before", "after"],
+        progress=False,
     )
     assert len(found.first.predictions) == 22
     assert (found.first.name, found.second.name) == ("before", "after")
     change = found.table.set_index(["environment", "target"])
     blue = found.second.predictions.query("environment == 'blue'")
-    assert change.loc[("blue", "x"), "second"] == pytest.approx(((blue["predicted_x"] - blue["x"]) ** 2).mean())
+    assert change.loc[("blue", "x"), "second"] == pytest.approx(
+        ((blue["predicted_x"] - blue["x"]) ** 2).mean()
+    )
     assert not list(found.folder.glob("model*"))
 
 
@@ -209,7 +223,16 @@ def test_a_plan_is_cured_in_python_and_on_the_command_line(place, photos, tmp_pa
     plan = ss.training(arch="small_cnn", epochs=1, batch_size=4, image_size=32)
     found = ss.cure(plan, ss.read_dataset(place / "data"), recipes=["light"], seeds=1, progress=False)
     result = shapsight(
-        "cure", "--train", "my_front:plan", place / "data", "--try", "light", "--seeds", 1, "--out", tmp_path / "cure"
+        "cure",
+        "--train",
+        "my_front:plan",
+        place / "data",
+        "--try",
+        "light",
+        "--seeds",
+        1,
+        "--out",
+        tmp_path / "cure",
     )
     assert result.exit_code == 0, result.output
     again = pd.read_csv(tmp_path / "cure" / "ranking.csv").set_index("recipe")["error"]
@@ -316,7 +339,9 @@ def test_another_scale_is_noticed_from_the_numbers(photos, said, is_told):
     if not is_told:
         assert scale_warnings(table, photos) == ()
         return
-    with pytest.warns(UserWarning, match=r"x seems to be on another scale .* the data hold -0\.3 to 0\.5, the model says"):
+    with pytest.warns(
+        UserWarning, match=r"x seems to be on another scale .* the data hold -0\.3 to 0\.5, the model says"
+    ):
         assert len(scale_warnings(table, photos)) == 1
 
 
@@ -325,7 +350,9 @@ def test_a_run_trained_in_python_is_opened_again_and_keeps_its_files(place, phot
     assert run.manifest.train_on == ("green",)
     assert set(run.manifest.split("unseen")["environment"]) == {"red", "blue"}
     assert len(run.errors) == len(ss.open(run.save(tmp_path / "kept")).errors)
-    assert run.bundle.predict(place / "data" / "red" / photos.split("train")["path"].iloc[0].split("/")[1]).shape == (1, 2)
+    assert run.bundle.predict(
+        place / "data" / "red" / photos.split("train")["path"].iloc[0].split("/")[1]
+    ).shape == (1, 2)
     assert "small_cnn trained on green" in run._repr_html_()
     checked = ss.check(photos, progress=False)
     assert len(checked.lines) == len(checked.table)
@@ -342,12 +369,29 @@ def test_the_command_line_wants_a_dataset_beside_a_model_of_ones_own(place, tmp_
     assert both.exit_code == 0, both.output
     assert (tmp_path / "runs" / "evaluation" / "report.html").is_file()
     compared = shapsight(
-        "compare", place / "run", "--model", "my_front:load_bundle", place / "data", "--explain", 1, "--out", tmp_path / "c"
+        "compare",
+        place / "run",
+        "--model",
+        "my_front:load_bundle",
+        place / "data",
+        "--explain",
+        1,
+        "--out",
+        tmp_path / "c",
     )
     assert compared.exit_code == 0, compared.output
     image = next((place / "data" / "red").iterdir())
     told = shapsight(
-        "explain", image, "--model", "my_front:load_bundle", "--max-evals", 20, "--masker", "mean", "--out", tmp_path / "e"
+        "explain",
+        image,
+        "--model",
+        "my_front:load_bundle",
+        "--max-evals",
+        20,
+        "--masker",
+        "mean",
+        "--out",
+        tmp_path / "e",
     )
     assert told.exit_code == 0, told.output
     shutil.rmtree(tmp_path / "runs")

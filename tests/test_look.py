@@ -20,7 +20,8 @@ from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import NAMES
 from shapsight.drawing.relevance import Place, measures_plot, objects_plot, places_plot
 from shapsight.errors import DataError
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.look.page import TABLES
 from shapsight.studies.diagnose.look.study import look

@@ -6,7 +6,8 @@ import torch
 import tiny_networks
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import build_model, head_name
-from shapsight.models.bundle import Bundle, Card, load_bundle, weights_hash
+from shapsight.models.bundle import Bundle, load_bundle, weights_hash
+from shapsight.models.card import Card
 from shapsight.models.small_cnn import SmallCnn
 
 IMAGES = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

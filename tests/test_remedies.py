@@ -14,9 +14,9 @@ from torchvision import tv_tensors
 
 from discs import disc
 from shapsight.data.manifest import Manifest, no_skipped
-from shapsight.data.remedies import REMEDIES, Places, Scenes, read_recipe, sample_of, targets_of
+from shapsight.data.remedies import REMEDIES, Flip, Scenes, read_recipe
 from shapsight.data.remedies.batches import Draws, RecipeSamples, balance_weights
-from shapsight.data.remedies.geometry import flip
+from shapsight.data.remedies.sample import Places, sample_of, targets_of
 from shapsight.data.remedies.scenes import EraseScene, MixScenes, SwapScene, feathered, filled_in
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.rooms.camera import Camera
@@ -60,7 +60,7 @@ def made_samples(recipe: str, *, count: int = 12, seed: int = 0) -> RecipeSample
 def test_flipping_twice_is_the_identity_on_image_target_and_region(image, roi, values):
     targets = torch.tensor(values)
     sample = sample_of(torch.from_numpy(image), targets, POINT, torch.from_numpy(roi))
-    twice = flip(1.0)(flip(1.0)(sample))
+    twice = Flip(1.0)(Flip(1.0)(sample))
     assert torch.equal(twice["image"], sample["image"])
     assert torch.equal(twice["roi"], sample["roi"])
     torch.testing.assert_close(targets_of(twice, POINT), targets, rtol=0, atol=1e-7)
@@ -69,7 +69,7 @@ def test_flipping_twice_is_the_identity_on_image_target_and_region(image, roi, v
 @given(PICTURES, REGIONS, TARGETS)
 def test_one_flip_mirrors_image_and_region_and_changes_the_sign_of_x_only(image, roi, values):
     sample = sample_of(torch.from_numpy(image), torch.tensor(values), POINT, torch.from_numpy(roi))
-    once = flip(1.0)(sample)
+    once = Flip(1.0)(sample)
     assert np.array_equal(once["image"], image[..., ::-1])
     assert np.array_equal(once["roi"], roi[:, ::-1])
     torch.testing.assert_close(
@@ -83,7 +83,7 @@ def test_one_flip_mirrors_image_and_region_and_changes_the_sign_of_x_only(image,
 def test_the_flipped_target_is_the_target_of_a_picture_that_was_drawn_mirrored(x, y):
     picture = torch.from_numpy(disc(x, y, SIZE, SIZE, (90, 30, 30))).permute(2, 0, 1)
     sample = sample_of(picture, torch.tensor([2 * x / SIZE - 1, 2 * y / SIZE - 1]), POINT, picture[0] > 127)
-    flipped = flip(1.0)(sample)
+    flipped = Flip(1.0)(sample)
     drawn = disc(SIZE - x, y, SIZE, SIZE, (90, 30, 30))
     assert np.array_equal(flipped["image"], drawn.transpose(2, 0, 1))
     pixel = (targets_of(flipped, POINT) + 1) / 2 * SIZE
@@ -102,7 +102,7 @@ def test_the_flipped_target_is_what_the_renderers_camera_sees_in_the_mirrored_wo
     seen = mirrored.project(np.array([ahead[0], -ahead[1], 0.0]))
     image = torch.zeros(3, size, size, dtype=torch.uint8)
     values = torch.tensor([2 * x / size - 1, 2 * y / size - 1])
-    flipped = flip(1.0)(sample_of(image, values, POINT, image[0].bool()))
+    flipped = Flip(1.0)(sample_of(image, values, POINT, image[0].bool()))
     pixel = (targets_of(flipped, POINT) + 1) / 2 * size
     torch.testing.assert_close(pixel, torch.from_numpy(seen).float(), rtol=1e-5, atol=1e-3)
 
@@ -111,7 +111,7 @@ def test_a_rendered_photograph_its_track_and_its_target_flip_together():
     for frame in drive("room_2", images=3, size=48, seed=4):
         values = torch.tensor(frame.target) / 48 * 2 - 1
         picture, roi = torch.from_numpy(frame.image).permute(2, 0, 1), torch.from_numpy(frame.roi)
-        flipped = flip(1.0)(sample_of(picture, values, POINT, roi))
+        flipped = Flip(1.0)(sample_of(picture, values, POINT, roi))
         assert np.array_equal(flipped["image"], frame.image[:, ::-1].transpose(2, 0, 1))
         assert np.array_equal(flipped["roi"], frame.roi[:, ::-1])
         pixel = (targets_of(flipped, POINT) + 1) / 2 * 48
@@ -293,7 +293,7 @@ def test_targets_in_their_own_units_move_in_them():
     )  # fmt: skip
     places = Places.of(manifest, mirrored=["steering"])
     image = torch.zeros(3, 8, 8).byte()
-    flipped = flip(1.0)(sample_of(image, torch.tensor([10.0, 3.0]), places, image[0].bool()))
+    flipped = Flip(1.0)(sample_of(image, torch.tensor([10.0, 3.0]), places, image[0].bool()))
     torch.testing.assert_close(targets_of(flipped, places), torch.tensor([-10.0, 3.0]))
     with pytest.raises(DataError, match=r"speed.*--mirrored"):
         read_recipe("flip").check(places, has_roi=True)
@@ -301,7 +301,7 @@ def test_targets_in_their_own_units_move_in_them():
 
 def test_class_labels_and_regions_pass_through_a_flip():
     sample = sample_of(torch.zeros(3, 8, 8).byte(), torch.tensor(3), Places(), torch.eye(8).bool())
-    flipped = flip(1.0)(sample)
+    flipped = Flip(1.0)(sample)
     assert targets_of(flipped, Places()) == 3
     assert np.array_equal(flipped["roi"], np.eye(8)[:, ::-1])
 

@@ -10,11 +10,10 @@ from torch import nn
 from discs import write_discs
 from shapsight.data.images import load_images
 from shapsight.data.readers import read_dataset
-from shapsight.data.remedies import read_recipe
+from shapsight.data.remedies import read_recipe, right_reasons
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.models.build import build_model
 from shapsight.models.plan import TrainingPlan
-from shapsight.models.right_reasons import gradient_penalty
 from shapsight.models.train import fit
 
 
@@ -23,7 +22,7 @@ def test_the_penalty_of_a_linear_model_is_the_square_of_its_weights_outside():
     inputs = torch.randn(4, 2, 3, 3, dtype=torch.float64, requires_grad=True)
     regions = torch.rand(4, 3, 3) < 0.5
     outputs = (inputs * weights).sum((1, 2, 3))[:, None]
-    penalty = gradient_penalty(outputs, inputs, regions)
+    penalty = right_reasons(outputs, inputs, regions)
     wanted = (weights**2 * ~regions[:, None]).sum((1, 2, 3)).mean()
     torch.testing.assert_close(penalty, wanted)
     (by_weights,) = torch.autograd.grad(penalty, weights)
@@ -35,7 +34,7 @@ def test_the_mean_penalty_of_several_outputs_is_the_sum_of_each_ones():
     inputs = torch.randn(2, 1, 1, 5, dtype=torch.float64, requires_grad=True)
     regions = torch.tensor([[[True, False, False, True, False]]]).expand(2, 1, 5)
     outputs = inputs.flatten(1) @ weights.T
-    drawn = torch.stack([gradient_penalty(outputs, inputs, regions) for _ in range(600)])
+    drawn = torch.stack([right_reasons(outputs, inputs, regions) for _ in range(600)])
     wanted = weights[:, [1, 2, 4]].square().sum()
     assert abs(drawn.mean() - wanted) < 4 * drawn.std() / 600**0.5
 
@@ -44,7 +43,7 @@ def test_for_classes_it_is_the_gradient_of_the_summed_log_probabilities():
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 4)).double()
     inputs = torch.randn(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)
     regions = torch.tensor([[[True, False], [False, False]]])
-    penalty = gradient_penalty(net(inputs), inputs, regions, are_logits=True)
+    penalty = right_reasons(net(inputs), inputs, regions, are_logits=True)
     step, wanted = 1e-6, 0.0
     for place in np.ndindex(3, 2, 2):
         if regions[0, place[1], place[2]]:
@@ -100,4 +99,4 @@ def test_training_with_a_recipe_is_repeated_by_its_seed(tmp_path: Path):
 def test_the_penalty_leaves_no_gradient_where_everything_is_inside(outputs):
     inputs = torch.randn(2, 1, 3, 3, requires_grad=True)
     out = inputs.flatten(1)[:, :outputs] * 3
-    assert gradient_penalty(out, inputs, torch.ones(2, 3, 3, dtype=torch.bool)) == 0
+    assert right_reasons(out, inputs, torch.ones(2, 3, 3, dtype=torch.bool)) == 0

@@ -43,7 +43,7 @@ STORED = {
         "environment": None, "split": None, "group": None, "hold_out": None, "validation_share": 0.2,
         "test_share": 0.0, "path_column": None, "allow_outside": False,
     },
-    "logger": None, "trainer": {},
+    "logger": None, "watch_every": None, "trainer": {},
 }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_debug_and_train_share_the_settings_of_a_training():
         for name in ("debug", "train")
     )
     assert debug - train == {"explain"}
-    assert train - debug == {"logger", *options_in(LightningOptions)}
+    assert train - debug == {"logger", "watch_every", *options_in(LightningOptions)}
 
 
 def as_stored(settings: TrainingSettings) -> dict[str, object]:

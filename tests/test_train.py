@@ -146,7 +146,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(manifest, 
 def test_colour_jitter_changes_training_images_and_never_validation_images(manifest, images, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "shapsight.models.train.training_transform", lambda: lambda image: seen.append(image) or image
+        "shapsight.models.train.ColorJitter", lambda: lambda image: seen.append(image) or image
     )
     fit(tiny(), manifest, images, TrainingPlan(epochs=2))
     assert len(seen) == 2 * len(manifest.rows("train"))

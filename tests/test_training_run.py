@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from discs import WALLS, disc, write_discs
 from shapsight import DeepShap, load_bundle, read_dataset
 from shapsight.cli import app
-from shapsight.data.augment import training_transform
 from shapsight.data.images import ImageBatches, load_images, whole_batch
+from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.scale import Scale
 from shapsight.diagnosis.classes import evaluate_classes
 from shapsight.diagnosis.prediction_errors import predict_table
@@ -332,7 +332,7 @@ def test_processes_that_train_together_share_the_images_out(monkeypatch, process
 def test_a_draw_is_the_same_picture_whatever_the_batches_the_workers_and_the_generator(discs, workers):
     manifest, images = loaded(discs, train_on="red")
     rows = manifest.rows("train")
-    batches = ImageBatches(images, manifest.target_values(), rows, training_transform(), seed=3)
+    batches = ImageBatches(images, manifest.target_values(), rows, ColorJitter(), seed=3)
     order = EpochDraws(len(rows), 3)
     order.set_epoch(2)
     expected = [batches[draw] for draw in order]

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from shapsight import DeepShap, TopK
 from shapsight.data.manifest import Manifest
-from shapsight.models.bundle import Bundle, Card
+from shapsight.models.bundle import Bundle
+from shapsight.models.card import Card
 from shapsight.studies.diagnose.case import Case
 from small_networks import convolutional
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shapsight.attribution.references import ChosenReferences, choose_references
     from shapsight.attribution.regions import RegionShap
     from shapsight.attribution.shared.outputs import TopK
+    from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
     from shapsight.studies.check.study import check
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from shapsight.studies.shared.run import open_run as open
     from shapsight.studies.shared.settings import training
     from shapsight.studies.train.study import train
+    from shapsight.studies.watch.study import ShapCallback
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -53,9 +55,14 @@ _HOMES = {
     "open": "shapsight.studies.shared.run",
     "train": "shapsight.studies.train.study",
     "training": "shapsight.studies.shared.settings",
+    "ShapCallback": "shapsight.studies.watch.study",
 }
 _NAMES_AT_HOME = {"open": "open_run"}  # where the public name would hide one of Python's
-_MODULES = {"maskers": "shapsight.attribution.maskers", "trees": "shapsight.attribution.trees"}
+_MODULES = {
+    "maskers": "shapsight.attribution.maskers",
+    "remedies": "shapsight.data.remedies",
+    "trees": "shapsight.attribution.trees",
+}
 __all__ = [
     "Bundle",
     "ChosenReferences",
@@ -64,6 +71,7 @@ __all__ = [
     "GradientShap",
     "PartitionShap",
     "RegionShap",
+    "ShapCallback",
     "TopK",
     "__version__",
     "check",
@@ -80,6 +88,7 @@ __all__ = [
     "open",
     "read_dataset",
     "register_rule",
+    "remedies",
     "train",
     "training",
     "trees",

@@ -2,79 +2,183 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.on_image import on_image as laid_on_image
 from shapsight.attribution.gradient import GradientShap
 from shapsight.attribution.partition import PartitionShap
 from shapsight.attribution.regions import RegionShap
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.attribution.shared.progress import Report
-from shapsight.errors import ExplainerError
+from shapsight.data.framing import Frame
+from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.bundle import Bundle
+from shapsight.models.functions import is_keras
+from shapsight.models.pictures import as_pictures
 from shapsight.models.references import ChosenReferences
 
 Method = Literal["deep", "gradient", "partition", "regions"]
 METHODS: tuple[Method, ...] = ("deep", "gradient", "partition", "regions")
+COMPARING = ("deep", "gradient")  # the methods that need references
+BEHIND = 4  # references that pixels are hidden behind by a study of a function: each is asked about
+EVALUATIONS = 128
 DEFAULT_MASKER, DEFAULT_REGIONS = "inpaint_diffuse", "grid(4,4)"
 
 
 def explain(
     model: Bundle | nn.Module | Callable[..., Any],
     images: Any,
-    method: Method = "deep",
+    method: Method | None = None,
     outputs: Outputs = None,
     *,
-    references: Tensor | Sequence[Tensor] | ChosenReferences | None = None,
+    references: Any = None,
     masker: Any = DEFAULT_MASKER,
     regions: Any = DEFAULT_REGIONS,
     output_names: Sequence[str] | None = None,
+    on_image: bool | None = None,
     progress: bool | Report = False,
     **options: Any,
 ) -> Explanation:
     """Explain images in one call; preprocessing, references and names come from the bundle, if it is one.
 
-        explain(load_bundle("runs/lockers/model"), images)                       # uint8 images, as load_images makes
-        explain(bundle, images, "partition", "x", masker="blur(64,64)", max_evals=1000)
+        explain(load_bundle("runs/lockers/model"), ["photos/a.jpg", "photos/b.jpg"], "deep", "x")
+        explain(Bundle.wrap(network, transform, references=photos), pil_image)
+        explain(bundle, image, "partition", "x", masker="blur(64,64)", max_evals=1000)
         explain(model, images, "gradient", TopK(4), references=references, samples=400)
         explain(predict, photographs, "partition", TopK(4), masker="inpaint_telea")   # any function
 
     Arguments
         model: a `Bundle`, an `nn.Module`, or for "partition" and "regions" any function.
-        images: of a bundle, uint8 `(N, 3, size, size)`; else what the method takes.
-        method: "deep" (DeepShap), "gradient" (GradientShap), "partition" (PartitionShap), "regions" (RegionShap).
-        references: for "deep" and "gradient", prepared like the images; a bundle has its own.
+        images: of a bundle, whatever `Bundle.pictures` takes: paths, PIL images, arrays, uint8 tensors, one or many;
+            else what the method takes.
+        method: "deep" (DeepShap), "gradient" (GradientShap), "partition" (PartitionShap), "regions" (RegionShap); by
+            default "deep", and "partition" where no gradient can be had.
+        references: for "deep" and "gradient", images like the others; a bundle has its own.
         masker, regions: for the black-box methods; see `shapsight.maskers` and `RegionShap`.
+        on_image: of a bundle, lay values on the images' own pixels, wherever the transform cropped, resized or padded
+            (larger images are drawn with 1024 pixels a side). By default where all images are of one size and the
+            place of what is seen is known; otherwise values are of what the model sees, with a warning. A uint8 tensor
+            of the size that the model sees is explained as it is.
         options: whatever else the method's class takes, such as `samples=` or `max_evals=`.
 
-    Raises `ExplainerError` for a method that is none, missing references, or options that the method does not have.
+    Raises `ExplainerError` for a method that is none, missing references, or options that the method does not have,
+    and `ModelError` where `on_image=True` and a transform turns or warps images.
     """
+    if method is None:
+        method = "deep" if _has_gradients(model) else "partition"
     if method not in METHODS:
         raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
-    show, explained = None, model
-    if isinstance(model, Bundle):
-        model.check(images)
-        show = images.float() / 255
-        output_names = model.card.output_names if output_names is None else output_names
-        if method in ("deep", "gradient"):
-            references = model.prepared_references() if references is None else references
-            explained, images = model.model, model.prepare(images)
-        else:
-            explained = model.on_pictures
-    if method in ("deep", "gradient") and references is None:
-        raise ExplainerError(
-            f"method={method!r} compares with references: pass references=, images that stand for 'feature absent', "
-            "prepared like the images; 20 to 100 of the training images are usual"
-        )
     options = {"output_names": output_names, **options}
-    explainer = _explainer(method, explained, references, masker, regions, options)
-    explanation: Explanation = explainer(images, outputs, progress=progress, show=show)
+    if isinstance(model, Bundle):
+        options |= {"masker": masker, "regions": regions, "references": references}
+        return _of_bundle(model, images, method, outputs, on_image, progress, options)
+    explainer = _explainer(method, model, references, masker, regions, options)
+    explanation: Explanation = explainer(images, outputs, progress=progress)
     return explanation
+
+
+def attributions(
+    bundle: Bundle,
+    pictures: UInt8[Tensor, "images 3 height width"],
+    outputs: Outputs,
+    *,
+    references: int | None = None,
+    progress: bool | Report = False,
+) -> Explanation:
+    """How a study explains: DeepSHAP against the references, PartitionSHAP behind some of them of a mere function.
+
+    `references`: of the bundle's, how many DeepSHAP compares with; None for all. Explanations are of what the model
+    sees.
+    """
+    if bundle.has_gradients:
+        chosen = bundle.prepared_references(references)
+        return explain(bundle, pictures, "deep", outputs, references=chosen, progress=progress)
+    behind = bundle.references[:BEHIND]
+    return explain(
+        bundle, pictures, "partition", outputs, masker=behind, max_evals=EVALUATIONS, progress=progress
+    )
+
+
+def _of_bundle(
+    bundle: Bundle,
+    images: Any,
+    method: Method,
+    outputs: Outputs,
+    on_image: bool | None,
+    progress: bool | Report,
+    options: dict[str, Any],
+) -> Explanation:
+    """Explain what a bundle's model sees, and lay it on the images."""
+    seen = bundle.is_seen(images)
+    originals = [] if seen else as_pictures(images)
+    pictures = images if seen else bundle.see(originals)
+    if options["output_names"] is None:
+        options["output_names"] = bundle.card.output_names
+    references, masker, regions = (options.pop(name) for name in ("references", "masker", "regions"))
+    show = pictures.float() / 255
+    if method in COMPARING:
+        if not bundle.has_gradients:
+            raise ExplainerError(
+                f"method={method!r} looks inside a model, and this one is a function that can only be asked: use "
+                "'partition' or 'regions'"
+            )
+        references = _prepared(bundle, references)
+        explainer = _explainer(method, bundle.model, references, masker, regions, options)
+        found: Explanation = explainer(bundle.prepare(pictures), outputs, progress=progress, show=show)
+    else:
+        explainer = _explainer(method, bundle.on_pictures, None, masker, regions, options)
+        found = explainer(pictures, outputs, progress=progress, show=show)
+    if seen or on_image is False:
+        return found
+    return _laid(found, originals, bundle, is_asked_for=on_image is True)
+
+
+def _laid(found: Explanation, originals: Sequence[Any], bundle: Bundle, *, is_asked_for: bool) -> Explanation:
+    """An explanation on the images' own pixels, where these have one size and their place is known."""
+    sizes = {pixels.shape[:2] for pixels in originals}
+    reason = f"images of {len(sizes)} sizes were given together" if len(sizes) > 1 else ""
+    if not reason:
+        height, width = sizes.pop()
+        try:
+            frame = bundle.seen.frame(height, width)
+        except ModelError as error:
+            if is_asked_for:
+                raise
+            reason = str(error)
+    if reason:
+        if is_asked_for:
+            raise ExplainerError(f"values cannot be laid on the images: {reason}. Explain them one by one")
+        warnings.warn(f"values are of what the model sees: {reason}", stacklevel=4)
+        return found
+    if (height, width) == bundle.seen.size and frame == Frame(0, 0, width, height):
+        return found
+    tensors = [torch.from_numpy(pixels).permute(2, 0, 1) for pixels in originals]
+    return Explanation.concatenate([laid_on_image(found[n], frame, image) for n, image in enumerate(tensors)])
+
+
+def _prepared(bundle: Bundle, references: Any) -> ChosenReferences | Tensor:
+    """References as the model takes them; those given as pictures are prepared like the images."""
+    if references is None:
+        return bundle.prepared_references()
+    if isinstance(references, ChosenReferences) or (
+        isinstance(references, Tensor) and references.is_floating_point()
+    ):
+        return references
+    return bundle.prepare(bundle.pictures(references).to(bundle.device))
+
+
+def _has_gradients(model: Any) -> bool:
+    if isinstance(model, Bundle):
+        return model.has_gradients
+    return isinstance(model, nn.Module) and not is_keras(model)
 
 
 def _explainer(
@@ -85,6 +189,11 @@ def _explainer(
     regions: Any,
     options: dict[str, Any],
 ) -> Any:
+    if method in COMPARING and references is None:
+        raise ExplainerError(
+            f"method={method!r} compares with references: pass references=, images that stand for 'feature absent', "
+            "prepared like the images; 20 to 100 of the training images are usual"
+        )
     try:
         if method == "deep":
             return DeepShap(model, _as_parts(references), **options)

@@ -14,14 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from shapsight.attribution.shared.columns import scores
 from shapsight.attribution.shared.inputs import Parts
 from shapsight.attribution.shared.layer import LayerInput
 from shapsight.attribution.shared.mixing import farthest, refuse_mixing
 from shapsight.attribution.shared.modules import left_as_found
+from shapsight.attribution.shared.placement import full_float32
 from shapsight.attribution.shared.strided import convolve
 from shapsight.attribution.shared.suitability import first_non_finite
 from shapsight.errors import ExplainerError
+from shapsight.models.columns import scores
 
 
 class PlacedInput(LayerInput):
@@ -47,11 +48,17 @@ class QuickConvolutions(TorchFunctionMode):
 
 @contextmanager
 def as_python(model: nn.Module) -> Iterator[None]:
-    """A model in eval mode, frozen, in its own precision and not compiled; afterwards as it was found."""
-    device = next((p.device.type for p in model.parameters()), "cpu")
+    """A model in eval mode, frozen, in its own precision, no TF32, and not compiled; afterwards as it was found."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     has_compiled = "torch._dynamo" in sys.modules  # otherwise nothing has been compiled
     eager = torch.compiler.set_stance("force_eager") if has_compiled else nullcontext()
-    with torch.inference_mode(False), torch.autocast(device, enabled=False), eager, left_as_found(model):
+    with (
+        torch.inference_mode(False),
+        torch.autocast(device.type, enabled=False),
+        full_float32(device),
+        eager,
+        left_as_found(model),
+    ):
         yield
 
 

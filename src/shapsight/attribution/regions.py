@@ -63,7 +63,7 @@ class RegionShap(BlackBox):
         output: which part of a dict or tuple that the model returns is explained: a key or a position.
         batch_size: the most masked images that the model gets at a time.
         precision: "bfloat16" to run a module under autocast, with what that changes in
-            `settings["precision_difference"]`; None as it is.
+            `settings["precision_difference"]`; None as it is, on a GPU of NVIDIA with TF32 where PyTorch allows it.
         seed: of the sampling. An image's values depend on it and on the image's number.
 
     Raises `ExplainerError` for arguments that do not fit.

@@ -12,7 +12,7 @@ from shapsight.studies.shared.settings import TrainingSettings
 @command(
     "shapsight debug photos --train-on lockers --roi below:112 --out runs/lockers",
     "shapsight debug idx:/usr/share/datasets/fashion-mnist --task classification --out runs/fashion",
-    without=("logger", "trainer"),
+    without=("logger", "trainer", "watch_every"),
 )
 def debug(data: Data, out: Out, *, overwrite: Overwrite = False, settings: TrainingSettings) -> Sequence[str]:
     """Train on some environments, test on all of them, explain the model with DeepSHAP, and write a report."""

@@ -92,7 +92,7 @@ def label_column(
             f"nothing says which class the images of {listing.root} belong to: give label=, such as folder:1 or "
             "column:NAME"
         )
-    labels = column_by_rule(rule, table, listing.outermost)
+    labels = column_by_rule(rule, table, listing.outermost, of_rows=listing.pictures is not None)
     return labels, [None if label else "there is no label" for label in labels]
 
 
@@ -100,7 +100,8 @@ def _refuse_unknown(names: Sequence[str], table: pd.DataFrame, scales: Mapping[s
     columns = [str(name) for name in table.columns if name not in ("path", "width", "height")]
     if not names:
         raise DataError(
-            f"there is no column of numbers to predict; the columns are {', '.join(columns) or 'none'}"
+            f"there is no column of numbers to predict; the columns are {', '.join(columns) or 'none'} (in Python, "
+            "targets=[] reads images without targets)"
         )
     for name in names:
         if name not in columns:

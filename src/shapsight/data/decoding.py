@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from shapsight.data.depth import deep_colours, said_white, to_eight_bits, unopened_tiff
 from shapsight.data.given_files import refuse_endless
+from shapsight.data.pictures import Pictures
 from shapsight.errors import DataError
 
 PHOTOGRAPHS = tuple(
@@ -80,20 +81,24 @@ class UndecodableError(DataError):
 
 
 class Decoder:
-    """Decodes the images of a dataset's paths: files, and `FILE#NUMBER` inside a file that holds many.
+    """Decodes the images of a dataset's paths: files, `FILE#NUMBER` inside a file that holds many, and `pictures`.
 
-    decoder = Decoder(manifest.root)
+    decoder = Decoder(manifest.root, manifest.pictures)
     decoder.decode("room_1/112_98_a.jpg").image      # a PIL image in RGB
     decoder.decode("train-images-idx3-ubyte.gz#17").image
+    decoder.decode("image_00007.png").image          # where pictures has an image of this name, and no file is asked
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pictures: Pictures | None = None) -> None:
         self.root = root
+        self.pictures = pictures
         self._opened: dict[str, Any] = {}
         self._lock = Lock()
 
     def decode(self, path: str) -> Picture:
         """The image in RGB. Raises `UndecodableError`."""
+        if self.pictures is not None:
+            return self._given(path, self.pictures)
         name, hash_sign, number = path.rpartition("#")
         if not hash_sign or not number.isdigit() or (self.root / path).is_file():
             return _decode(self.root / path)
@@ -103,6 +108,17 @@ class Decoder:
             raise UndecodableError(path, "there is no image of this number") from error
         except ValueError as error:
             raise UndecodableError(path, str(error)) from error
+
+    def _given(self, name: str, pictures: Pictures) -> Picture:
+        try:
+            with self._lock:  # datasets of users are not made for several threads either
+                image, white = pictures[name]
+            rgb, taken = _to_rgb(image, "white")
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+        except Exception as error:  # what a dataset of the user's own raises may be anything
+            raise UndecodableError(name, str(error) or type(error).__name__) from error
+        return Picture(rgb, white or taken)
 
     def _picture(self, name: str, number: int) -> Image.Image:
         with self._lock:

@@ -20,6 +20,7 @@ from shapsight.data.decoded import Decoded
 from shapsight.data.decoding import Decoder, UndecodableError, decode_image, quiet_pillow
 from shapsight.data.framing import Framing, framing_of
 from shapsight.data.manifest import Manifest
+from shapsight.data.pictures import Pictures
 from shapsight.errors import DataError
 
 __all__ = [
@@ -76,7 +77,7 @@ def load_images(
     images = _room_for(
         (len(paths), 3, *framing.size), _free_memory() * IN_MEMORY if memory is None else memory
     )
-    decoder = Decoder(root)
+    decoder = Decoder(root, source.pictures if isinstance(source, Manifest) else None)
 
     def load(path: str) -> UInt8[Tensor, "3 height width"]:
         pixels = decoded.take(path) if decoded is not None else None
@@ -90,13 +91,18 @@ def load_images(
 
 
 def inspect_images(
-    root: Path, paths: Sequence[str], *, progress: Progress | None = None, keep: Decoded | None = None
+    root: Path,
+    paths: Sequence[str],
+    *,
+    pictures: Pictures | None = None,
+    progress: Progress | None = None,
+    keep: Decoded | None = None,
 ) -> list[Inspection]:
     """Decode every image once, in threads, and tell its size or the reason why it cannot be used.
 
-    The pixels go into `keep`, as long as it has room.
+    The pixels go into `keep`, as long as it has room. Where there are `pictures`, the paths are names of theirs.
     """
-    decoder = Decoder(root)
+    decoder = Decoder(root, pictures)
 
     def inspect(path: str) -> Inspection:
         try:
@@ -115,7 +121,7 @@ def inspect_images(
 class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
     """Images held in memory beside their targets, for a `DataLoader`.
 
-        dataset = ImageTargets(images, targets, training_transform())
+        dataset = ImageTargets(images, targets, ColorJitter())
         image, target = dataset[0]      # (3, size, size) uint8, (outputs,) float32; a class number stays int64
 
     `transform` is called on each image every time it is asked for. Raises `DataError` if the lengths differ.
@@ -144,7 +150,7 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
 class ImageBatches(Dataset[tuple[Tensor, Tensor]]):
     """Some rows of images and targets, handed out by whole batches and changed by what depends on the draw alone.
 
-        batches = ImageBatches(images, targets, manifest.rows("train"), training_transform(), seed=0)
+        batches = ImageBatches(images, targets, manifest.rows("train"), ColorJitter(), seed=0)
         DataLoader(batches, 8, sampler=EpochDraws(len(batches), seed=0), collate_fn=whole_batch)
 
     A draw is `epoch * rows + row`. The transform's random numbers depend on the seed and the draw only, so a picture

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor
 
 from shapsight.data.decoded import Decoded
+from shapsight.data.decoding import Decoder
 from shapsight.data.given_files import (
     are,
     is_mapping,
@@ -27,6 +29,8 @@ from shapsight.data.given_files import (
     parsed_json,
     read_parquet,
 )
+from shapsight.data.pictures import Pictures
+from shapsight.data.roi import Roi, mask_files
 from shapsight.data.scale import PIXELS, Scale
 from shapsight.data.written_files import written
 from shapsight.errors import DataError, naming
@@ -41,7 +45,13 @@ CARD = {
     "train_on": are(is_text),
     "class_names": or_none(are(is_text)),
     "scales": or_none(is_mapping),
+    "roi": or_none(is_text),
 }
+PICTURES, MASKS = (
+    "manifest_pictures",
+    "manifest_masks",
+)  # the folders beside a saved manifest, of images and masks that were no files
+MOST_WRITTEN = 1 << 30  # bytes of pixels; beyond that images that were given in memory are not saved
 SCALE = {"low": is_number, "high": is_number, "unit": is_text}
 
 
@@ -68,6 +78,9 @@ class Manifest:
         class_names: of a classification, in the order of the model's outputs; empty for a regression.
         scales: of each target; those that are not named run from -1 to +1.
         decoded: pixels that were decoded while reading, as far as they fit; never saved.
+        roi: the region of interest that studies use where none is given: a text that `read_roi` takes, or a `Roi` of
+            masks or a function.
+        pictures: the images, where they are no files but objects in memory.
     """
 
     root: Path
@@ -79,6 +92,8 @@ class Manifest:
     class_names: tuple[str, ...] = ()
     scales: Mapping[str, Scale] = field(default_factory=dict)
     decoded: Decoded | None = field(default=None, repr=False)
+    roi: str | Roi | None = None
+    pictures: Pictures | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         needed = (*COLUMNS, *self.targets, *(("label",) if self.class_names else ()))
@@ -93,6 +108,11 @@ class Manifest:
     def task(self) -> str:
         """What is learned: "regression" or "classification"."""
         return "classification" if self.class_names else "regression"
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether anything is known of the images that a model could learn or be judged by."""
+        return bool(self.output_names)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -116,7 +136,11 @@ class Manifest:
         return np.flatnonzero(self._is_in(split))
 
     def target_values(self) -> Float[Tensor, "images targets"]:
-        """The targets of every row, in the table's order, each in its own unit."""
+        """The targets of every row, in the table's order, each in its own unit. Raises `DataError` without any."""
+        if not self.targets:
+            raise DataError(
+                f"the images of {self.root} have no targets, and nothing can be trained or measured on them"
+            )
         return torch.from_numpy(self.table[list(self.targets)].to_numpy(np.float32, copy=True))
 
     def label_numbers(self) -> Int[Tensor, "images"]:
@@ -128,12 +152,19 @@ class Manifest:
         return torch.from_numpy(numbers.to_numpy(np.int64, copy=True))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write manifest.parquet, with manifest.csv and skipped.csv for people; each complete or not at all."""
+        """Write manifest.parquet, with manifest.csv and skipped.csv for people; each complete or not at all.
+
+        Images that are no files are written beside it into manifest_pictures/, unless they are more than 1 GB, which
+        a note says; masks that were given as arrays into manifest_masks/. A function as region is not saved.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        if self.pictures is not None and picture_bytes(self.table) <= MOST_WRITTEN:
+            self._write_pictures(folder / PICTURES, self.pictures)
         card = {
             "format": FORMAT,
-            "root": str(self.root.resolve()),
+            "root": str(self.root.resolve()) if self.pictures is None else PICTURES,
+            "roi": self._saved_roi(folder),
             "targets": self.targets,
             "notes": self.notes,
             "train_on": self.train_on,
@@ -180,7 +211,8 @@ class Manifest:
             raise DataError(f"{path} is damaged: {wrong}")
         with naming(path):
             return cls(
-                root=Path(card["root"]),
+                root=Path(folder) / card["root"],  # a whole path stays what it is
+                roi=str(Path(folder) / MASKS) if card.get("roi") == MASKS else card.get("roi"),
                 table=rows,
                 targets=tuple(card["targets"]),
                 skipped=_read_skipped(Path(folder) / "skipped.csv"),
@@ -189,6 +221,26 @@ class Manifest:
                 class_names=tuple(card.get("class_names") or ()),
                 scales={name: Scale(**{key: scale[key] for key in SCALE}) for name, scale in scales.items()},
             )
+
+    def _write_pictures(self, folder: Path, pictures: Pictures) -> None:
+        decoder = Decoder(self.root, pictures)
+        with written(folder) as part:
+            part.mkdir()
+            for name in self.table["path"]:
+                decoder.decode(name).image.save(part / name, "PNG", compress_level=1)
+
+    def _saved_roi(self, folder: Path) -> str | None:
+        """The text that the region can be read by again, once masks that were given as arrays are written."""
+        if self.roi is None or isinstance(self.roi, str):
+            return self.roi
+        files = mask_files(list(self.table["path"]))
+        if self.roi.masks is None or files is None:
+            return None
+        with written(folder / MASKS) as part:
+            for file, row in zip(files, self.table.to_dict("records"), strict=True):
+                (part / file).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(self.roi.mask(row)).save(part / file)
+        return MASKS
 
     def _is_in(self, split: str) -> np.ndarray:
         if split not in SPLITS:
@@ -215,6 +267,11 @@ def _read_skipped(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def picture_bytes(table: pd.DataFrame) -> int:
+    """How much the images of a manifest's table take when they are decoded."""
+    return int((table["width"] * table["height"]).sum()) * 3
 
 
 def no_skipped() -> pd.DataFrame:

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from shapsight.data.columns import label_column, range_scales, target_columns
 from shapsight.data.decoded import Decoded
-from shapsight.data.given_files import is_file
-from shapsight.data.images import Progress, inspect_images
+from shapsight.data.images import Inspection, Progress, inspect_images
 from shapsight.data.manifest import COLUMNS, Manifest, no_skipped
 from shapsight.data.reading_notes import (
     counting_note,
     darker_than_others,
     how_it_was_read,
+    memory_note,
     reading_notes,
     refuse_the_unlearnable,
     scale_notes,
     tally,
 )
-from shapsight.data.rules import Rule, Rules, column_by_rule
+from shapsight.data.roi import Roi
+from shapsight.data.roi_given import refuse_other_sizes, roi_given, roi_note, roi_texts
+from shapsight.data.rules import Rule, column_by_rule
 from shapsight.data.scale import PIXELS, Scale
-from shapsight.data.sources.folder import are_classes, list_classes, list_names
-from shapsight.data.sources.huggingface import is_saved_dataset, list_saved
-from shapsight.data.sources.idx import is_idx, list_idx
+from shapsight.data.sources.any_source import list_source, name_of
+from shapsight.data.sources.asked import Asked, Task, asked
 from shapsight.data.sources.listing import Listing
-from shapsight.data.sources.table_file import SUFFIXES as TABLES
-from shapsight.data.sources.table_file import list_table
-from shapsight.data.sources.tub import is_tub, list_tubs
 from shapsight.data.splits import draw_splits, environments_to_train_on, known_splits
 from shapsight.errors import DataError, naming
 
-Task = Literal["regression", "classification"]
+__all__ = ["Task", "read_dataset"]
 KEPT_IN_MEMORY = 1 << 30  # bytes of decoded pixels that a manifest may carry until they are used
 
 
 def read_dataset(
-    source: str | os.PathLike[str],
+    source: Any,
     *,
     train_on: str | Sequence[str] = "all",
     hold_out: str | Sequence[str] = (),
@@ -49,13 +46,14 @@ def read_dataset(
     seed: int = 0,
     task: Task | None = None,
     pattern: str | None = None,
-    targets: Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     scales: Mapping[str, Scale | str] | None = None,
-    label: Rule | None = None,
+    label: Rule | Sequence[Any] | None = None,
     class_names: Sequence[str] = (),
-    environment: Rule | None = None,
-    split: Rule | None = None,
-    group: Rule | None = None,
+    environment: Rule | Sequence[Any] | None = None,
+    split: Rule | Sequence[Any] | None = None,
+    group: Rule | Sequence[Any] | None = None,
+    roi: Any = None,
     path_column: str | None = None,
     allow_outside: bool = False,
     for_training: bool = True,
@@ -63,23 +61,40 @@ def read_dataset(
 ) -> Manifest:
     """Read any dataset of images into a manifest, one row an image.
 
-        read_dataset("data", train_on="room_1")                    # folders of X_Y_anything.jpg
+        read_dataset("data", train_on="room_1", roi="below:112")   # folders of X_Y_anything.jpg
         read_dataset("data", pattern="{speed}_{angle}_{id}", scales={"speed": "0:30:km/h"})
         read_dataset("drives.csv", targets=["steering"], group="column:drive")
         read_dataset("birds", task="classification")               # a folder for each class
         read_dataset("idx:/usr/share/datasets/fashion-mnist")      # or a folder of Hugging Face datasets
+        read_dataset("photos", targets=[])                         # nothing to learn: to predict and explain
+        read_dataset(torch_dataset, targets=["x", "y"], environment=rooms)      # (image, target); a room an image
+        read_dataset(dicts, environment="column:room", roi="column:mask")       # {"image", "x", "y", "room", "mask"}
+        read_dataset(ImageFolder("birds"))                         # its files; a Subset of it is read in the same way
+        read_dataset(frame, environment=lambda row: row["night"])  # a DataFrame of paths or of images
+        read_dataset(hugging_face_dataset);  read_dataset((images, targets))    # lists, arrays, tensors
 
     A target called `x` or `y` that is a pixel of the stored image becomes `2 X / width - 1` (-1 left edge, +1 right)
     or `2 Y / height - 1`; `0 <= X <= width` is inside. Other targets keep their unit, and their scale runs over the
     training images' range unless `scales` says otherwise (see `Scale`; "width" and "height" for pixels).
 
     `environment`, `split`, `group` and `label` are rules: "folder:1", "column:NAME", "name:REGEX", "block:50", or a
-    function of the path. By default the environment is the first folder. The environments of `train_on` (all, less
-    those of `hold_out`) are trained on, the others are unseen; in each, `validation_share` and `test_share` of the
-    images are drawn with `seed`, whole groups at a time, unless the source has splits of its own.
+    function of the path (of the row, a mapping of its columns, where images have no paths). Where images are objects
+    or rows of a DataFrame, also a sequence with a value for each. By default the environment is the first folder. The
+    environments of `train_on` (all, less those of `hold_out`) are trained on, the others are unseen; in each,
+    `validation_share` and `test_share` of the images are drawn with `seed`, whole groups at a time, unless the source
+    has splits of its own.
+
+    `roi` is kept as `Manifest.roi`: what `read_roi` takes, "column:NAME" of texts or of masks, one mask for all
+    images, or a sequence of masks. Masks are (height, width) of the stored image; True, 1 or white is inside.
+
+    Images that are objects are arrays (height, width, 3) or (height, width), tensors (3, height, width), or PIL
+    images; fractions from 0 to 1 become 8 bits. `targets` names the numbers of a target that has no names of its own.
+    Whole numbers without names are classes unless `task` or `targets` say otherwise. Normalised images, and a dataset
+    that changes its images at random, are refused.
 
     With `for_training` off, all images are unseen or keep the splits that the source gives them, and nothing is asked
-    of what could be learned from them: that is how a trained model's test data are read.
+    of what could be learned from them: that is how a trained model's test data are read. So are images without
+    targets (`Manifest.has_targets`).
 
     Images that cannot be used are listed in `Manifest.skipped` with a reason; a table's paths that lead outside its
     folder are among them without `allow_outside`. Every image is decoded once; `progress(done, total)` follows that.
@@ -88,68 +103,153 @@ def read_dataset(
     for name, share in {"validation_share": validation_share, "test_share": test_share}.items():
         if not 0 <= share < 1:
             raise DataError(f"{name}={share} is not a share: it must be 0 or more and below 1")
-    with naming(source):
-        rules = Rules(label, environment, split, group)
-        listing = _list(source, task, pattern, path_column, allow_outside, tuple(class_names), rules)
-        task = task or _task(listing, targets, label)
-        table = _with_columns(listing, environment, split, group)
-        known = set(table["environment"])
-        decoded = Decoded(KEPT_IN_MEMORY)
-        inspections = inspect_images(listing.root, list(table["path"]), progress=progress, keep=decoded)
-        table = table.assign(width=[i.width for i in inspections], height=[i.height for i in inspections])
-        scales_found: dict[str, Scale | None] = {}
-        if task == "classification":
-            table["label"], reasons = label_column(table, label or listing.label, listing)
-        else:
-            scales_found, reasons = target_columns(table, targets, scales or {}, listing)
-            if "label" in table.columns:  # beside targets anything, which no file could hold as one column
-                table["label"] = table["label"].map(str)
-        darker = darker_than_others([i.white for i in inspections])
-        reasons = [
-            i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
-        ]
-        table, skipped = _usable(table, reasons, listing)
-        for entry in skipped:
-            decoded.take(entry["path"])
-        trained: tuple[str, ...] = ()
-        if for_training:
-            held = [hold_out] if isinstance(hold_out, str) else list(hold_out)
-            trained = environments_to_train_on(train_on, held, sorted(table["environment"].unique()), known)
-            table["split"] = draw_splits(
-                table, trained, validation_share=validation_share, test_share=test_share, seed=seed
-            )
-        elif "split" not in table.columns:
-            table["split"] = "unseen"
-        classes = (
-            _classes(table, listing, tuple(class_names), for_training) if task == "classification" else ()
+    named = None if targets is None else tuple([targets] if isinstance(targets, str) else targets)
+    with naming(name_of(source)):
+        wanted = asked(
+            {"label": label, "environment": environment, "split": split, "group": group},
+            roi,
+            task=task,
+            pattern=pattern,
+            targets=named,
+            class_names=tuple(class_names),
+            path_column=path_column,
+            allow_outside=allow_outside,
         )
-        notes = [how_it_was_read(table, listing, rules, tuple(scales_found), classes), *listing.notes]
-        if task == "regression" and targets is None:
-            notes += counting_note(listing.counting)
-        if for_training:
-            notes += refuse_the_unlearnable(table, tuple(scales_found), classes)
-        final = range_scales(scales_found, table[table["split"] == "train"])
-        if for_training:
-            notes += scale_notes(final, [name for name, scale in scales_found.items() if scale is None])
-        notes += reading_notes(
-            table,
-            skipped,
-            listing.left_alone,
-            for_training=for_training,
-            inspections=[i for i, reason in zip(inspections, reasons, strict=True) if reason is None],
-            has_targets_in_pixels=any(scale in PIXELS.values() for scale in final.values()),
-        )
-        return Manifest(
-            root=listing.root,
-            table=_ordered(table, tuple(final)),
-            targets=tuple(final),
-            skipped=pd.DataFrame(skipped) if skipped else no_skipped(),
-            notes=tuple(notes),
-            train_on=trained,
-            class_names=classes,
-            scales=final,
-            decoded=decoded,
-        )
+        listing = list_source(source, wanted)
+        seen = _see(listing, wanted, scales or {}, progress)
+        held = (hold_out,) if isinstance(hold_out, str) else tuple(hold_out)
+        draw = Draw(train_on, held, validation_share, test_share, seed) if for_training else None
+        return _manifest(seen, draw if seen.task is not None else None)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How images are drawn for training; see `read_dataset`."""
+
+    train_on: str | Sequence[str]
+    hold_out: tuple[str, ...]
+    validation_share: float
+    test_share: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A source whose images were decoded once: the rows that can be used, and what is known of them.
+
+    Attributes
+        task: None where nothing can be learned.
+        environments: all that the source has, also those of which no image can be used.
+        scales: of each target; None for the range of the training images.
+    """
+
+    asked: Asked
+    listing: Listing
+    task: Task | None
+    table: pd.DataFrame
+    skipped: list[dict[str, str]]
+    inspections: list[Inspection]
+    environments: set[str]
+    scales: dict[str, Scale | None]
+    roi: str | Roi | None
+    decoded: Decoded
+
+
+def _see(
+    listing: Listing, asked: Asked, scales: Mapping[str, Scale | str], progress: Progress | None
+) -> Seen:
+    """Decode every image, and say which rows can be used."""
+    task = _task(listing, asked)
+    table = _with_columns(listing, asked)
+    decoded = Decoded(KEPT_IN_MEMORY)
+    inspections = inspect_images(
+        listing.root, list(table["path"]), pictures=listing.pictures, progress=progress, keep=decoded
+    )
+    table = table.assign(width=[i.width for i in inspections], height=[i.height for i in inspections])
+    roi = roi_given(asked.roi, listing.table)
+    found, reasons = _learned(task, table, listing, asked, scales)
+    darker = darker_than_others([i.white for i in inspections])
+    reasons = [
+        i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
+    ]
+    environments = set(table["environment"])
+    table, skipped = _usable(table, reasons, listing)
+    refuse_other_sizes(roi, table)
+    for entry in skipped:
+        decoded.take(entry["path"])
+    usable = [i for i, reason in zip(inspections, reasons, strict=True) if reason is None]
+    return Seen(asked, listing, task, table, skipped, usable, environments, found, roi, decoded)
+
+
+def _learned(
+    task: Task | None, table: pd.DataFrame, listing: Listing, asked: Asked, scales: Mapping[str, Scale | str]
+) -> tuple[dict[str, Scale | None], list[str | None]]:
+    """Make the targets or the label of a table, in place; their scales, and why a row cannot be used."""
+    found: dict[str, Scale | None] = {}
+    reasons: list[str | None] = [None] * len(table)
+    if task == "classification":
+        table["label"], reasons = label_column(table, asked.rules.label or listing.label, listing)
+    elif task == "regression":
+        found, reasons = target_columns(table, asked.targets, scales, listing)
+    if task != "classification" and "label" in table.columns:
+        table["label"] = table["label"].map(
+            str
+        )  # beside targets anything, which no file could hold as one column
+    return found, reasons
+
+
+def _manifest(seen: Seen, draw: Draw | None) -> Manifest:
+    """The manifest of what was seen, with its splits drawn where it is for training."""
+    listing, asked, table = seen.listing, seen.asked, seen.table
+    trained: tuple[str, ...] = ()
+    if draw is not None:
+        usable = sorted(table["environment"].unique())
+        trained = environments_to_train_on(draw.train_on, draw.hold_out, usable, seen.environments)
+        shares = {"validation_share": draw.validation_share, "test_share": draw.test_share}
+        table = table.assign(split=draw_splits(table, trained, **shares, seed=draw.seed))
+    elif "split" not in table.columns:
+        table = table.assign(split="unseen")
+    is_classified = seen.task == "classification"
+    classes = _classes(table, listing, asked.class_names, draw is not None) if is_classified else ()
+    scales = range_scales(seen.scales, table[table["split"] == "train"])
+    return Manifest(
+        root=listing.root,
+        table=_ordered(table, tuple(scales)),
+        targets=tuple(scales),
+        skipped=pd.DataFrame(seen.skipped) if seen.skipped else no_skipped(),
+        notes=tuple(_notes(replace(seen, table=table), classes, scales, is_for_training=draw is not None)),
+        train_on=trained,
+        class_names=classes,
+        scales=scales,
+        decoded=seen.decoded,
+        roi=seen.roi,
+        pictures=listing.pictures,
+    )
+
+
+def _notes(
+    seen: Seen, classes: tuple[str, ...], scales: Mapping[str, Scale], *, is_for_training: bool
+) -> list[str]:
+    """What a user should know, in the order of its weight. Raises `DataError` where nothing can be learned."""
+    listing, table, targets = seen.listing, seen.table, tuple(seen.scales)
+    shown = replace(listing, table=listing.table.drop(columns=seen.asked.roi_column or [], errors="ignore"))
+    notes = [how_it_was_read(table, shown, seen.asked.rules, targets, classes), *listing.notes]
+    if seen.task == "regression" and seen.asked.targets is None:
+        notes += counting_note(listing.counting)
+    if is_for_training:
+        notes += refuse_the_unlearnable(table, targets, classes)
+        notes += scale_notes(scales, [name for name, scale in seen.scales.items() if scale is None])
+    notes += reading_notes(
+        table,
+        seen.skipped,
+        listing.left_alone,
+        for_training=is_for_training,
+        inspections=seen.inspections,
+        has_targets_in_pixels=any(scale in PIXELS.values() for scale in scales.values()),
+    )
+    if listing.pictures is not None:
+        notes += memory_note(table)
+    return notes + roi_note(seen.roi, list(table["path"]))
 
 
 def _usable(
@@ -165,67 +265,34 @@ def _usable(
     return table, skipped
 
 
-def _list(
-    source: str | os.PathLike[str],
-    task: Task | None,
-    pattern: str | None,
-    path_column: str | None,
-    allow_outside: bool,
-    class_names: tuple[str, ...],
-    rules: Rules,
-) -> Listing:
-    """What the source names, by the kind of source that it is."""
-    text = os.fspath(source)
-    path = Path(text.removeprefix("idx:"))
-    if text.startswith("idx:") or (path.exists() and is_idx(path)):
-        return list_idx(path, class_names)
-    is_table = path.suffix.lower() in TABLES
-    if is_table and not path.exists():
-        raise DataError(f"there is no table at {path}")
-    if is_table and path.is_file():
-        return list_table(path, path_column=path_column, allow_outside=allow_outside)
-    if path.is_dir() and is_saved_dataset(path):
-        return list_saved(path)
-    if pattern is None and rules.label is None and is_tub(path):
-        return list_tubs(path)
-    if pattern is not None or task == "regression":
-        return list_names(path, pattern, rules)
-    if task == "classification" or rules.label is not None or (path.is_dir() and are_classes(path, rules)):
-        return list_classes(path, rules)
-    return list_names(path, pattern, rules)
+def _task(listing: Listing, asked: Asked) -> Task | None:
+    """A label without named targets is a class; named targets are numbers; None where there is nothing of either."""
+    has_label = asked.rules.label is not None or listing.label is not None
+    if asked.task is not None:
+        return asked.task
+    if has_label and not asked.targets:
+        return "classification"
+    has_nothing = listing.may_lack_targets and not asked.targets and not listing.numeric
+    return None if asked.wants_no_targets or has_nothing else "regression"
 
 
-def _task(listing: Listing, targets: Sequence[str] | None, label: Rule | None) -> Task:
-    """A label without named targets is a class; named targets are numbers."""
-    has_label = label is not None or listing.label is not None
-    return "classification" if has_label and not targets else "regression"
-
-
-def _with_columns(
-    listing: Listing, environment: Rule | None, split: Rule | None, group: Rule | None
-) -> pd.DataFrame:
+def _with_columns(listing: Listing, asked: Asked) -> pd.DataFrame:
     """The listing's table with its environments, and splits and groups where there are rules for them."""
-    table = listing.table.copy()
-    group = group or ("column:group" if "group" in table.columns else None)
+    table, rules = listing.table.copy(), asked.rules
+    group = rules.group or ("column:group" if "group" in table.columns else None)
 
     def column(rule: Rule) -> pd.Series[str]:
-        return column_by_rule(rule, table, listing.outermost, listing.order)
+        of_rows = listing.pictures is not None
+        return column_by_rule(rule, table, listing.outermost, listing.order, of_rows=of_rows)
 
-    found = {"environment": column(environment or listing.environment)}
+    found = {"environment": column(rules.environment or listing.environment)}
     if group is not None:
         found["group"] = column(group)
-    if split is not None or listing.split is not None:
-        found["split"] = known_splits(column(split or listing.split or ""))
-    table = table.drop(columns=[name for name in ("environment", "split", "group") if name in table.columns])
-    if "roi" in table.columns:
-        found["roi"] = table["roi"].map(lambda spec: _whole_path(listing.root, spec))
-    return table.assign(**found)
-
-
-def _whole_path(root: Path, spec: object) -> str:
-    """A row's own region of interest; a file below the dataset gets its whole path, so that it is found anywhere."""
-    path = root / str(spec)
-    return str(path.resolve()) if isinstance(spec, str) and is_file(path) else str(spec)
+    if rules.split is not None or listing.split is not None:
+        found["split"] = known_splits(column(rules.split or listing.split or ""))
+    regions = roi_texts(asked.roi, table, listing.root)
+    table = table.drop(columns=[n for n in ("environment", "split", "group", "roi") if n in table.columns])
+    return table.assign(**found, **({} if regions is None else {"roi": regions}))
 
 
 def _skipped(table: pd.DataFrame, reasons: Sequence[str | None]) -> list[dict[str, str]]:

@@ -9,12 +9,26 @@ import pandas as pd
 
 from shapsight.data.image_files import left_out_by_kind
 from shapsight.data.images import Inspection
-from shapsight.data.rules import NOWHERE, Rule, Rules, in_words
+from shapsight.data.manifest import MOST_WRITTEN, picture_bytes
+from shapsight.data.rules import ITEM_PATH, NOWHERE, Rule, Rules, in_words
 from shapsight.data.scale import Scale
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
-USED = ("path", "environment", "split", "group", "roi", "width", "height", "label", "id", "name", "time")
+USED = (
+    "path",
+    ITEM_PATH,
+    "environment",
+    "split",
+    "group",
+    "roi",
+    "width",
+    "height",
+    "label",
+    "id",
+    "name",
+    "time",
+)
 
 
 def how_it_was_read(
@@ -28,6 +42,10 @@ def how_it_was_read(
     if class_names:
         what = f"classification into {len(class_names)} classes, {_some(class_names)}"
         what += _place(rules.label, listing.label)
+    elif not targets:
+        what = (
+            "set of images without targets: they can be predicted and explained, not trained on or measured"
+        )
     else:
         what = f"regression of {_some(targets)}" + _brackets(listing.targets_from)
     return f"Read as a {what}; {_environments(table, listing, rules)}; {_splits(table, listing, rules)}" + (
@@ -126,8 +144,9 @@ def reading_notes(
         )
     whites = Counter(i.white for i in inspections if i.white not in (None, 65535))
     for white, number in whites.items():
+        kind = "of fractions, not 8 bits" if white == 1 else "with more than 8 bits"
         notes.append(
-            f"{_images(number)} with more than 8 bits: {white:g} was taken for white, the least of 1, 255, 4095 and "
+            f"{_images(number)} {kind}: {white:g} was taken for white, the least of 1, 255, 4095 and "
             "65535 that holds them."
         )
     with_more = sum(i.has_more for i in inspections)
@@ -141,6 +160,17 @@ def reading_notes(
     if left_alone:
         notes.append(f"Files that are no images were passed over: {left_out_by_kind(left_alone)}.")
     return notes
+
+
+def memory_note(table: pd.DataFrame) -> list[str]:
+    """Said of images in memory that are too many to be saved with their manifest."""
+    size = picture_bytes(table)
+    if size <= MOST_WRITTEN:
+        return []
+    return [
+        f"The images are given in memory and are too many to be saved with their table ({size / 1e9:.1f} GB decoded): "
+        "what is saved of them has no images, and the dataset must be given again."
+    ]
 
 
 def darker_than_others(whites: Sequence[float | None]) -> list[str | None]:

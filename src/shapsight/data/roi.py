@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,15 @@ class Roi:
     Attributes
         spec: what it was read from.
         draw: makes the mask of a manifest's row in stored pixels.
+        masks: by the path of their image, where they were given as arrays.
     """
 
     spec: str
     draw: Callable[[Row], Mask]
+    masks: Mapping[str, Mask] | None = None
+
+    def __str__(self) -> str:
+        return self.spec
 
     def mask(self, row: Row, size: int | Framing | None = None) -> Mask:
         """The mask of one row of a manifest's table, or any mapping with `path`, `width` and `height`.
@@ -60,7 +65,7 @@ class Roi:
         return mask if size is None else framing_of(size).mask(mask)
 
 
-def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:
+def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any] | Roi) -> Roi:
     """Read a region of interest: a row, masks, polygons, boxes, a column of the table, or a function.
 
         read_roi("below:112")           # row 112 of the stored image and all rows under it
@@ -73,8 +78,10 @@ def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:
 
     Polygon corners are in stored pixels, where the top left pixel covers 0 to 1; a pixel is inside if its
     centre lies in one of the polygons (even-odd rule where a polygon crosses itself).
-    Raises `DataError`, with the grammar, for anything else.
+    A `Roi` stays what it is. Raises `DataError`, with the grammar, for anything else.
     """
+    if isinstance(spec, Roi):
+        return spec
     if callable(spec):
         name = getattr(spec, "__name__", "a function")
         return Roi(name, partial(_from_function, name, spec))
@@ -99,6 +106,48 @@ def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any]) -> Roi:
             f"{text!r} is no region of interest, and no file or folder of that name exists. {GRAMMAR}"
         )
     return Roi(text, partial(_from_shapes, path, read_shapes(path, GRAMMAR)))
+
+
+def given_masks(masks: Mapping[str, Mask], spec: str) -> Roi:
+    """A region of interest of masks by the path of their image, `(height, width)` bool in stored pixels."""
+    return Roi(spec, partial(_from_function, spec, partial(_given, spec, masks)), masks)
+
+
+def mask_files(paths: Sequence[str]) -> list[str] | None:
+    """Where a folder of masks holds those of some images; None where it cannot hold one for each."""
+    files = [PurePosixPath(path).with_suffix(".png") for path in paths]
+    is_clear = len(set(files)) == len(files) and not any(file.is_absolute() for file in files)
+    return [str(file) for file in files] if is_clear else None
+
+
+def as_mask(thing: Any) -> Mask:
+    """An array, tensor or PIL image as a mask: True, 1 or white is inside.
+
+        as_mask(torch.ones(1, 224, 224))        # (224, 224) bool
+
+    Raises `DataError` for another shape, and for numbers that leave open what is inside, such as those of classes.
+    """
+    values = np.asarray(thing.convert("L") if isinstance(thing, Image.Image) and thing.mode != "1" else thing)
+    values = values[0] if values.ndim == 3 and len(values) == 1 else values
+    values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
+    if values.ndim != 2 or values.dtype.kind not in "buif":
+        raise DataError(
+            f"a mask of shape {values.shape} and type {values.dtype} is not (height, width) of numbers"
+        )
+    highest = values.max(initial=0)
+    if values.dtype == bool or highest <= 1:
+        return np.asarray(values > 0.5)
+    if highest <= WHITE:
+        raise DataError(
+            f"the highest number of a mask is {highest:g}: the inside must be True, 1 or white (255)"
+        )
+    return np.asarray(values > WHITE)
+
+
+def _given(spec: str, masks: Mapping[str, Mask], row: Row) -> Mask:
+    if row["path"] not in masks:
+        raise DataError(f"{spec}: there is none for {row['path']}")
+    return masks[row["path"]]
 
 
 def _below(first: int, row: Row) -> Mask:

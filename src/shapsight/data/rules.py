@@ -7,17 +7,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import pandas as pd
 
 from shapsight.errors import DataError
 
-Rule = str | Callable[[str], str]
+Rule = str | Callable[[Any], Any]
+ITEM_PATH = "item_path"  # the column of paths that items which are no files say they have
 NOWHERE = "folder:99"  # no path is so deep: one environment, named after the dataset
 GRAMMAR = (
     "A rule is folder:N (the nth folder below the dataset, folder:-1 the innermost), column:NAME (or NAME alone), "
     "name:REGEX (its first group, or all that it matches in the path), block:N (every N images in the order "
-    "of taking), or a Python function of the path"
+    "of taking), or a Python function of the path (of the row, where images have no paths)"
 )
 
 
@@ -38,7 +40,7 @@ class Rules:
 
 
 def column_by_rule(
-    rule: Rule, table: pd.DataFrame, outermost: str, order: Sequence[int] = ()
+    rule: Rule, table: pd.DataFrame, outermost: str, order: Sequence[int] = (), *, of_rows: bool = False
 ) -> pd.Series[str]:
     """A column of text for every row of a table with a column `path`.
 
@@ -48,11 +50,15 @@ def column_by_rule(
         column_by_rule("block:50", table, "photos")            # "block 0" for the first fifty images
 
     `outermost` stands for a folder level that a path does not have; `order` holds each row's place for block:N, by
-    default the table's own order. Raises `DataError`, with the grammar, for a rule
-    that cannot be read, a column that is not there, or a name that the expression does not match.
+    default the table's own order. With `of_rows` a function gets a mapping of the row's columns instead of the path, or
+    the path that the item itself says it has. Raises `DataError`, with the grammar, for a rule that cannot be read, a
+    column that is not there, or a name that the expression does not match.
     """
     if callable(rule):
-        return table["path"].map(lambda path: str(rule(path)))
+        if of_rows and ITEM_PATH not in table.columns:
+            rows = table.drop(columns="path").to_dict("records")
+            return pd.Series([_said(rule, row) for row in rows], index=table.index, dtype=object)
+        return table[ITEM_PATH if of_rows else "path"].map(lambda path: _said(rule, path))
     kind, colon, rest = rule.partition(":")
     if kind == "folder" and re.fullmatch(r"-?[1-9]\d*", rest):
         return table["path"].map(lambda path: _folder(path, int(rest), outermost))
@@ -69,6 +75,17 @@ def column_by_rule(
         raise DataError(f"{rule!r} cannot be read. {GRAMMAR}")
     near = difflib.get_close_matches(name, map(str, table.columns), n=5, cutoff=0) or ["none"]
     raise DataError(f"there is no column {name!r}; there are {', '.join(near)}. {GRAMMAR}")
+
+
+def _said(function: Callable[[Any], Any], given: Any) -> str:
+    """What a function of the user's says of a path or a row."""
+    try:
+        return str(function(given))
+    except Exception as error:
+        what = (
+            f"a row with {', '.join(map(str, given)) or 'no columns'}" if isinstance(given, dict) else given
+        )
+        raise DataError(f"your function raised {type(error).__name__}: {error}, for {what}") from error
 
 
 def refuse_lists(table: pd.DataFrame, name: str) -> None:

@@ -39,20 +39,19 @@ def predict_table(
         )
     outputs = bundle.predict(images).double()
     if bundle.card.class_names:
-        return _classes(outputs, manifest, bundle.card.class_names)
+        return _classes(bundle.probabilities(outputs), manifest, bundle.card.class_names)
     predictions = outputs.numpy()
     named = {f"predicted_{name}": predictions[:, n] for n, name in enumerate(bundle.card.output_names)}
     return manifest.table.assign(**named)
 
 
 def _classes(
-    logits: Float[Tensor, "images classes"], manifest: Manifest, names: Sequence[str]
+    probabilities: Float[Tensor, "images classes"], manifest: Manifest, names: Sequence[str]
 ) -> pd.DataFrame:
-    probabilities = logits.softmax(1)
     confidence, chosen = probabilities.max(1)
     number = {name: n for n, name in enumerate(names)}
     actual = manifest.table["label"].map(number)
-    of_label = probabilities[torch.arange(len(logits)), torch.tensor(np.array(actual.fillna(0), int))]
+    of_label = probabilities[torch.arange(len(probabilities)), torch.tensor(np.array(actual.fillna(0), int))]
     return manifest.table.assign(
         predicted_label=[names[n] for n in chosen.tolist()],
         confidence=confidence.numpy(),

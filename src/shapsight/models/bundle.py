@@ -4,142 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import os
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-import shapsight
-from shapsight.data.framing import Framing, Stretched
-from shapsight.data.given_files import (
-    are,
-    is_mapping,
-    is_number,
-    is_text,
-    is_whole,
-    misfit,
-    parsed_json,
-    read_text,
-)
+from shapsight.data.framing import Framing, Pixels, Stretched
+from shapsight.data.given_files import read_text
 from shapsight.data.images import Progress, load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.errors import DataError, ModelError, naming
-from shapsight.models.build import build_model
+from shapsight.models.card import Card
+from shapsight.models.functions import Asked
 from shapsight.models.modes import in_eval_mode
 from shapsight.models.pictures import as_pictures
 from shapsight.models.references import ChosenReferences
+from shapsight.models.remade import remade
 from shapsight.models.rescaled import in_units
 from shapsight.models.weights import load_state
+from shapsight.models.wrapping import Wrapping
 
-FORMAT = "shapsight.bundle/1"
-CARD = {
-    **dict.fromkeys(("arch", "task", "channel_order", "model_hash"), is_text),
-    **dict.fromkeys(("output_names", "class_names"), are(is_text)),
-    **dict.fromkeys(("output_scales", "training", "metrics", "versions", "scales"), is_mapping),
-    **dict.fromkeys(("mean", "std"), are(is_number)),
-    "mixing": are(lambda row: isinstance(row, tuple) and are(is_number)(row) and len(row) == 3),
-    "input_size": is_whole,
-}
 FILES = ("model.safetensors", "references.safetensors", "card.json")
-
-
-def library_versions() -> dict[str, str]:
-    """The versions of what a bundle was made with."""
-    return {
-        "shapsight": shapsight.__version__,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "python": platform.python_version(),
-    }
-
-
-@dataclass(frozen=True)
-class Card:
-    """All that weights do not say of themselves; `card.json` of a bundle.
-
-    Attributes
-        arch: a torchvision name, small_cnn, timm:NAME or an import path; task: "regression" or "classification".
-        output_names, output_scales: such as ("x", "y"), and the unit and range of each, in words.
-        scales: (low, high, unit) of each output that does not run from -1 to +1.
-        input_size: the side of the square that images are resized to, in pixels.
-        channel_order, mean, std: "RGB", and what channels in [0, 1] are normalised with.
-        mixing: weights of red, green and blue in each channel that the model takes, where it does not take these three
-            themselves; normalised with as many means and deviations.
-        class_names: of a classification; empty for a regression.
-        training, metrics: what it was trained with, and how well it did.
-        versions: of shapsight, torch, torchvision and python.
-        model_hash: sha256 over the names, shapes, types and values of the weights.
-    """
-
-    arch: str
-    output_names: tuple[str, ...]
-    output_scales: Mapping[str, str]
-    input_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    task: str = "regression"
-    channel_order: str = "RGB"
-    class_names: tuple[str, ...] = ()
-    training: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=library_versions)
-    model_hash: str = ""
-    scales: Mapping[str, tuple[float, float, str]] = field(default_factory=dict)
-    mixing: tuple[tuple[float, ...], ...] = ()
-    format: str = FORMAT
-
-    def normalised(
-        self, images: UInt8[Tensor, "images 3 height width"] | Float[Tensor, "images 3 height width"]
-    ) -> Float[Tensor, "images channels height width"]:
-        """Pictures from 0 to 255 -> what the model takes: to [0, 1], mixed, less the mean, over the deviation."""
-        if not self.mixing:
-            return normalise(images, self.mean, self.std)
-        mixing = torch.tensor(self.mixing, device=images.device)
-        mean, std = (torch.tensor(v, device=images.device).view(-1, 1, 1) for v in (self.mean, self.std))
-        return (torch.einsum("nchw,kc->nkhw", images.float() / 255, mixing) - mean) / std
-
-    def to_json(self) -> str:
-        """The text of card.json; a number that is not finite becomes null."""
-        return json.dumps(_finite(dataclasses.asdict(self)), indent=2, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str, source: str = "the card") -> Card:
-        """Read `to_json`'s text. Raises `ModelError`, naming `source`, if it is another format or damaged."""
-        try:
-            content = parsed_json(text)
-            found = content.get("format")
-        except (ValueError, AttributeError) as error:
-            raise ModelError(f"{source} is damaged: it is not a JSON object ({error})") from error
-        if found != FORMAT:
-            raise ModelError(
-                f"{source} has format {found!r}; this version of shapsight ({shapsight.__version__}) reads {FORMAT!r}"
-            )
-        try:
-            tuples = {name: tuple(content[name]) for name in ("output_names", "mean", "std", "class_names")}
-            tuples["mixing"] = tuple(tuple(row) for row in content.get("mixing", ()))
-            scales = {name: tuple(scale) for name, scale in content.get("scales", {}).items()}
-            card = cls(**{**content, **tuples, "scales": scales})
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ModelError(f"{source} is damaged: a field is missing or unknown ({error})") from error
-        wrong = misfit(vars(card), CARD)
-        if wrong is None and {len(card.mean), len(card.std)} != {len(card.mixing) or 3}:
-            wrong = "mean and std are not one number for each channel"
-        if wrong is not None:
-            raise ModelError(f"{source} is damaged: {wrong}")
-        return card
 
 
 class EightBitModel(nn.Module):
@@ -159,7 +54,7 @@ class EightBitModel(nn.Module):
         return result
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bundle:
     """A model with all that is needed to ask it: how an image is fed, names, units, and reference images.
 
@@ -171,7 +66,8 @@ class Bundle:
 
     `references` are such pictures, `(K, 3, height, width)`, and `chosen` has what is known of them where they were
     chosen. `framing` says what of an image is seen, by default the whole, stretched to a square. `is_borrowed`: the
-    model is the user's, and stays in the mode that it is in. Raises `ModelError` if sizes do not go together.
+    model is the user's, and stays in the mode that it is in. `notes` say what was inferred of it. Raises `ModelError`
+    if sizes do not go together.
     """
 
     model: nn.Module
@@ -180,6 +76,7 @@ class Bundle:
     chosen: ChosenReferences | None = None
     framing: Framing | None = None
     is_borrowed: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.framing is None:
@@ -187,6 +84,82 @@ class Bundle:
         self.check(self.references)
         if not self.is_borrowed:
             self.model.eval()
+
+    @classmethod
+    def wrap(
+        cls,
+        model: Any,
+        transform: Any = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        task: str | None = None,
+        size: int | tuple[int, int] | None = None,
+        output: str | int | None = None,
+        scales: Mapping[str, Any] | None = None,
+        references: Any = None,
+        arch: str | None = None,
+    ) -> Bundle:
+        """A bundle around one's own model, which stays as it is.
+
+            Bundle.wrap(network, validation_transform, outputs=["x", "y"])
+            Bundle.wrap(resnet18(weights=W), W)               # W = ResNet18_Weights.DEFAULT: names and transform
+            Bundle.wrap(timm.create_model("convnext_atto", pretrained=True))
+            Bundle.wrap(ViTForImageClassification(config), ViTImageProcessor())
+            Bundle.wrap(keras_model, lambda image: np.asarray(image.resize((96, 96))), outputs=["cat", "dog"])
+            Bundle.wrap(onnxruntime.InferenceSession("net.onnx"), transform, outputs=["x", "y"])
+
+        Arguments
+            model: an `nn.Module`, a Keras model, an ONNX Runtime session, an estimator of scikit-learn, or a function
+                from a batch of images, as the transform makes them, to scores. Those that are no `nn.Module` have no
+                gradients, so they are explained by PartitionSHAP.
+            transform: what makes an image into what the model takes, without augmentation: torchvision's (v1, v2, or
+                weights), albumentations', a Hugging Face image processor, a function of a PIL image (or of a uint8
+                tensor, or an array), or "module:name" of one. It may resize, crop, pad, mirror, and mix and normalise
+                colours. Without one, images are stretched to `size` and given from 0 to 1 (to functions, to 255).
+            outputs: the name of each output; by default those that the model knows.
+            task: "regression" or "classification"; by default a classification where the model knows its classes or
+                answers with probabilities.
+            size: of the images where the transform leaves them as large as they are, (height, width); without a
+                transform the side of the square that the model takes.
+            output: which part of a dict or tuple that the model returns is meant.
+            scales: unit and range of targets, {"speed": "0:30:km/h"}; by default -1 to +1.
+            references: images that stand for "feature absent"; by default a study chooses some of its data.
+            arch: how the model can be made again when the bundle was saved: a name of torchvision, timm:NAME, or
+                module:function, called with the number of outputs. Known of timm and Hugging Face.
+
+        Raises `ModelError` for a model that fails on what the transform makes or is in half precision, for outputs
+        that are not as many as the names, and for a transform that is random, warps colours, or returns something else.
+        """
+        wrapped = Wrapping.of(
+            model, transform, outputs, task=task, size=size, output=output, scales=scales, arch=arch
+        )
+        nothing = torch.empty(0, 3, *wrapped.framing.size, dtype=torch.uint8)
+        bundle = cls(
+            wrapped.module,
+            wrapped.card,
+            nothing,
+            None,
+            wrapped.framing,
+            is_borrowed=True,
+            notes=wrapped.notes,
+        )
+        return (
+            bundle
+            if references is None
+            else dataclasses.replace(bundle, references=bundle.pictures(references))
+        )
+
+    def __repr__(self) -> str:
+        height, width = self.seen.size
+        names = self.card.output_names
+        said = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        name = self.card.arch or type(self.model).__name__
+        return f"Bundle({name}: {self.card.task} of {said}; sees {height} × {width}; {len(self.references)} references)"
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether DeepSHAP and GradientSHAP can look inside; a function can only be asked."""
+        return not isinstance(self.model, Asked)
 
     @property
     def seen(self) -> Framing:
@@ -233,10 +206,19 @@ class Bundle:
         height, width), or several of these, of any sizes. A uint8 tensor (N, 3, height, width) of the size that the
         model sees is taken for what it sees already. Raises `DataError` for anything else.
         """
-        if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[1:]) == self._shape:
+        return images if self.is_seen(images) else self.see(as_pictures(images))
+
+    def is_seen(self, images: Any) -> bool:
+        """Whether these are pictures of the size that the model sees. Raises `ModelError` for such of another type."""
+        is_seen = isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[1:]) == self._shape
+        if is_seen:
             self.check(images)
-            return images
-        return torch.stack([self.seen.see(pixels) for pixels in as_pictures(images)])
+        return is_seen
+
+    def see(self, images: Sequence[Pixels]) -> UInt8[Tensor, "images 3 height width"]:
+        """What the model sees of images in their own sizes."""
+        seen = [self.seen.see(pixels) for pixels in images]
+        return torch.stack(seen) if seen else torch.empty(0, *self._shape, dtype=torch.uint8)
 
     def load(
         self, manifest: Manifest, paths: Sequence[str] | None = None, *, progress: Progress | None = None
@@ -270,13 +252,41 @@ class Bundle:
                 predictions.append(self.model(self.prepare(batch)).float().cpu())
         return torch.cat(predictions)
 
+    def probabilities(self, outputs: Float[Tensor, "images classes"]) -> Float[Tensor, "images classes"]:
+        """Predictions of a classification as probabilities."""
+        return outputs.softmax(1) if self.card.answers == "logits" else outputs
+
+    def _check_that_it_comes_back(self) -> None:
+        """Raise `ModelError` where what would be loaded is not this bundle."""
+        model, framing = remade(self.card)
+        state = self.model.state_dict()
+        pixels = torch.arange(math.prod(self._shape)).view(self._shape).to(torch.uint8)
+        try:
+            load_state(model, state, "of this bundle")
+            again = dataclasses.replace(self, model=model.to(self.device), framing=framing)
+            says_the_same = torch.allclose(again.predict(pixels), self.predict(pixels), atol=1e-3, rtol=1e-3)
+        except ModelError as error:
+            says_the_same, why = False, f" ({error})"
+        else:
+            why = ""
+        if not says_the_same:
+            raise ModelError(
+                f"arch={self.card.arch!r} makes another network than this one{why}, so the bundle could not be loaded "
+                "again: name a function that makes this one, Bundle.wrap(..., arch='module:function')"
+            )
+
     @property
     def _shape(self) -> tuple[int, int, int]:
         return (3, *self.seen.size)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write model.safetensors, references.safetensors and card.json; the old ones stay until all are written."""
+        """Write model.safetensors, references.safetensors and card.json; the old ones stay until all are written.
+
+        Raises `ModelError` for a user's own model of which it is not known how to make it again.
+        """
         folder = Path(folder)
+        if self.is_borrowed:
+            self._check_that_it_comes_back()
         folder.mkdir(parents=True, exist_ok=True)
         parts = {name: folder / f".{name}.part" for name in FILES}
         state = {key: value.detach().cpu().contiguous() for key, value in self.model.state_dict().items()}
@@ -327,8 +337,10 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise ModelError(f"{folder / 'references.safetensors'} is damaged: {error} is missing") from error
     with naming(folder / "card.json"):
-        model = build_model(card.arch, len(card.output_names), weights="none").model
-    model = in_units(model, _scales_of(card, folder / "card.json")).eval()
+        model, framing = remade(card)
+    if not card.made:  # the user's own answers in units already
+        model = in_units(model, _scales_of(card, folder / "card.json"))
+    model.eval()
     load_state(model, state, str(folder / "model.safetensors"))
     if weights_hash(model) != card.model_hash:
         raise ModelError(
@@ -336,7 +348,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
             "was changed or comes from another run, so nothing the card says is sure"
         )
     with naming(folder / "references.safetensors"):
-        return Bundle(model, card, chosen.references, chosen)
+        return Bundle(model, card, chosen.references, chosen, framing)
 
 
 def _read_card(path: Path) -> Card:
@@ -352,15 +364,6 @@ def _scales_of(card: Card, path: Path) -> list[Scale]:
         return [Scale(*card.scales.get(name, ())) for name in card.output_names]
     except (DataError, TypeError) as error:
         raise ModelError(f"{path} is damaged: a scale cannot be read ({error})") from error
-
-
-def normalise(
-    images: UInt8[Tensor, "images 3 height width"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "images 3 height width"]:
-    """8-bit RGB -> float32: to [0, 1], less the mean, over the standard deviation of each channel."""
-    shape = (1, 3, 1, 1)
-    scale = torch.tensor(std, device=images.device).view(shape)
-    return (images.float() / 255 - torch.tensor(mean, device=images.device).view(shape)) / scale
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -391,14 +394,3 @@ def _read(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is damaged or not a safetensors file: {error}") from error
-
-
-def _finite(content: Any) -> Any:
-    """JSON knows no NaN and no infinity."""
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return content

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from shapsight.data.remedies import right_reasons
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import head_name
-from shapsight.models.bundle import normalise
 from shapsight.models.callbacks import (
     Checkpoints,
     EvenStatistics,
@@ -32,9 +32,9 @@ from shapsight.models.callbacks import (
     StepCount,
     WarmUp,
 )
+from shapsight.models.card import normalise
 from shapsight.models.devices import chosen_device
 from shapsight.models.plan import Schedule, TrainingPlan
-from shapsight.models.right_reasons import gradient_penalty
 
 Targets = Float[Tensor, "images outputs"] | Int[Tensor, "images"]
 Batch = tuple[UInt8[Tensor, "images 3 size size"], Targets, *tuple[Tensor, ...]]
@@ -99,8 +99,8 @@ class Regression(pl.LightningModule):
         self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         if not regions:
             return loss
-        penalty = gradient_penalty(outputs, inputs, *regions, are_logits=self.is_classification)
-        return loss + self.right_reasons * penalty
+        strength, are_logits = self.right_reasons, self.is_classification
+        return loss + right_reasons(outputs, inputs, regions[0], strength, are_logits=are_logits)
 
 
 class Classification(Regression):
@@ -121,6 +121,7 @@ def run(
     plan: TrainingPlan,
     *,
     checkpoints: Checkpoints | None = None,
+    watching: Sequence[Callback] = (),
     progress: bool | Callable[[float, float], None],
 ) -> str | None:
     """Train until the last epoch, early stop, Ctrl-C ("interrupted") or a loss that is not finite ("nan")."""
@@ -129,7 +130,7 @@ def run(
     callbacks: list[Callback] = [SeededEpochs(plan.seed), keeper, EvenStatistics(), bar]
     if callable(progress):
         callbacks.append(StepCount(keeper, progress))
-    callbacks += _warm_up(module, plan)
+    callbacks += [*_warm_up(module, plan), *watching]
     if plan.patience is not None:
         judged = "train_loss" if validation is None else "validation_loss"
         callbacks.append(EarlyStopping(judged, patience=plan.patience, check_on_train_epoch_end=True))

@@ -184,7 +184,8 @@ class ChosenReferences:
     def drawn(cls, references: Tensor) -> ChosenReferences:
         """References that nobody chose: of equal weight, and nothing is known of a pool."""
         count = len(references)
-        return cls(references, torch.full((count,), 1 / count, dtype=torch.float64), torch.arange(count))
+        weights = torch.full((count,), 1 / max(count, 1), dtype=torch.float64)
+        return cls(references, weights, torch.arange(count))
 
     def tensors(self) -> dict[str, Tensor]:
         """For a file: the references, and all that is known of them but the notes."""

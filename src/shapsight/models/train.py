@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,16 +17,20 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from shapsight.data.augment import training_transform
 from shapsight.data.images import ImageBatches, whole_batch
 from shapsight.data.manifest import Manifest
+from shapsight.data.remedies.light import ColorJitter
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
-from shapsight.models.bundle import Bundle, Card, weights_hash
+from shapsight.models.bundle import Bundle, weights_hash
+from shapsight.models.card import Card
 from shapsight.models.order import EpochDraws
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.rescaled import in_units
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 VALIDATION_BATCH = 32  # validation needs no gradients, so it may take more at once
 DEFAULT = TrainingPlan()
@@ -64,6 +68,7 @@ def fit(
     *,
     treatment: Treatment | None = None,
     checkpoints: Path | None = None,
+    watching: Sequence[Callback] = (),
     on_epoch: OnEpoch | None = None,
     progress: bool | Callable[[float, float], None] | None = None,
 ) -> TrainingResult:
@@ -77,9 +82,10 @@ def fit(
     `images` has a row for each row of `manifest.table`. Adam on the mean squared error of all targets, each over
     its scale, or on the cross entropy of classes. `treatment` applies remedies to the training images, in place of the
     jitter. In the folder `checkpoints` every epoch leaves a file from which the next call goes on, to the same weights
-    as without the interruption. `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch;
-    `progress` shows a bar, by default when stderr is a terminal, or is itself called with the steps done and their
-    number. `built.model` stays as it is.
+    as without the interruption. `watching` are Lightning callbacks that only look on.
+    `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch; `progress` shows a bar, by
+    default when stderr is a terminal, or is itself called with the steps done and their number. `built.model` stays as
+    it is.
 
     Ctrl-C, or a loss that is no number, ends training with the best epoch so far; a Ctrl-C before the first
     epoch ended is raised on. Raises `DataError` if there is nothing to train on, `ModelError` if the network
@@ -107,7 +113,9 @@ def fit(
             right_reasons=0.0 if treatment is None else treatment.strength,
         )
         bar = sys.stderr.isatty() if progress is None else progress
-        stopped = loop.run(module, keeper, training, validation, plan, checkpoints=saved, progress=bar)
+        stopped = loop.run(
+            module, keeper, training, validation, plan, checkpoints=saved, watching=watching, progress=bar
+        )
     if not keeper.best_epoch:
         _raise_without_epoch(stopped, plan.learning_rate)
     model.cpu().load_state_dict(keeper.best_state)
@@ -196,7 +204,7 @@ def _loaders(
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
-    transform = training_transform() if plan.color_jitter else None
+    transform = ColorJitter() if plan.color_jitter else None
     training: DataLoader[Any] = DataLoader(
         ImageBatches(images, targets, rows, transform, seed=plan.seed),
         batch_size,

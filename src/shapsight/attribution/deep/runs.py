@@ -14,7 +14,6 @@ from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.layout import Fold, find_fold
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
 from shapsight.attribution.deep.run_log import LoggedCall
-from shapsight.attribution.shared.columns import scores
 from shapsight.attribution.shared.inputs import Parts
 from shapsight.attribution.shared.layer import LayerInput
 from shapsight.attribution.shared.memory import Footprint, Need, most_memory
@@ -24,6 +23,7 @@ from shapsight.attribution.shared.placement import full_float32
 from shapsight.attribution.shared.strided import StridedConvolution
 from shapsight.attribution.shared.suitability import first_non_finite, refuse_hooks_on_everything
 from shapsight.errors import ExplainerError
+from shapsight.models.columns import scores
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ class PartitionShap(BlackBox):
         output: which part of a dict or tuple that the model returns is explained: a key or a position.
         seed: of the coins, and of ties.
         precision: "bfloat16" runs a module under autocast; `settings["precision_difference"]` then says how far that
-            moves the model's answers about some masked images, as a share of their spread.
+            moves the model's answers about some masked images, as a share of their spread. None: as PyTorch is set,
+            which on a GPU of NVIDIA allows TF32 in convolutions: the model is asked what it says to its user.
 
     Raises `ExplainerError` for arguments that do not fit.
     Sources: Owen 1977 (the values); Lundberg's Partition SHAP (the order of the descent).

@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import is_
 from types import FrameType
 from typing import Any
 
@@ -55,7 +56,8 @@ class State:
     def restore(self) -> None:
         """Put everything back that was changed since."""
         for container, content in self.contents:
-            _refill(container, content)
+            if container or content:  # most are a module's hooks: a dozen dictionaries, empty then and now
+                _refill(container, content)
         with torch.no_grad():
             for tensor, data in self.tensors:
                 if tensor.data_ptr() != data.data_ptr():
@@ -72,10 +74,10 @@ def _copied(container: Any) -> Any:
 
 
 def _refill(container: Any, content: Any) -> None:
-    now, then = (
-        [*parts, *parts.values()] if isinstance(parts, dict) else [*parts] for parts in (container, content)
-    )
-    if len(now) != len(then) or any(one is not other for one, other in zip(now, then, strict=True)):
+    is_same = len(container) == len(content) and all(map(is_, container, content))
+    if is_same and isinstance(container, dict):
+        is_same = all(map(is_, container.values(), content.values()))
+    if not is_same:
         container.clear()
         (container.extend if isinstance(container, list | deque) else container.update)(content)
 

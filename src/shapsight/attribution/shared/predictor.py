@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.shared.columns import as_columns, part_of, pick
 from shapsight.attribution.shared.memory import is_out_of_memory
 from shapsight.attribution.shared.modules import left_as_found
 from shapsight.attribution.shared.suitability import refuse_other_integers, refuse_uninitialised
 from shapsight.errors import ExplainerError
+from shapsight.models.columns import part_of, pick
+from shapsight.models.functions import as_rows, is_keras, read_array
 
 LARGEST = 65535  # what 16 bits hold
 DARK = 0.01
@@ -178,7 +179,7 @@ class Predictor:
         array = given.numpy().copy(order="C")
         with torch.no_grad():
             result = self.predict(array, training=False) if is_keras(self.predict) else self.predict(array)
-        rows = _as_rows(part_of(result, self.output), len(images))
+        rows = as_rows(part_of(result, self.output), len(images))
         if not np.array_equal(array, given.numpy(), equal_nan=given.is_floating_point()):
             raise ExplainerError(
                 f"the function changes the images that it is given (seen on {of}); let it begin with a copy, such as "
@@ -197,35 +198,6 @@ def has_bfloat16(device: torch.device) -> bool:
         return bool(torch.cpu._is_avx512_bf16_supported())
     able = torch.cpu.get_capabilities()
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16"))
-
-
-def is_keras(model: object) -> bool:
-    """Whether a model is Keras's, which takes channels last even where it is an `nn.Module` as well."""
-    return any(base.__module__.partition(".")[0] in ("keras", "tf_keras") for base in type(model).__mro__)
-
-
-def _as_rows(result: Any, images: int) -> Tensor:
-    """What a function returned, as a tensor of one row per image."""
-    if isinstance(result, Tensor):
-        return as_columns(result.detach(), images)
-    if isinstance(result, dict):
-        as_columns(result, images)  # which says what to do about it
-    array = _read(result, f"the model returns a {type(result).__name__} that numpy cannot read")
-    if array.dtype.kind not in "fiub":
-        raise ExplainerError(
-            f"the model returns a {type(result).__name__} of {array.dtype}; what can be explained is an array of "
-            "numbers, (images, outputs) or (images,)"
-        )
-    numbers = array.astype(np.float64 if array.dtype == np.float64 else np.float32)
-    return as_columns(torch.from_numpy(numbers), images)
-
-
-def _read(given: Any, complaint: str) -> np.ndarray:
-    """What numpy makes of it, or the complaint with numpy's reason."""
-    try:
-        return np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise ExplainerError(f"{complaint}: {error}") from error
 
 
 def _refuse_non_finite(rows: Tensor, of: str) -> None:
@@ -270,7 +242,7 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
 
 
 def _from_array(images: Any) -> Tensor:
-    array = _read(images, "images cannot be read as one array (images, height, width, channels)")
+    array = read_array(images, "images cannot be read as one array (images, height, width, channels)")
     if array.dtype.kind not in "fiub" or array.ndim not in (3, 4):
         raise ExplainerError(
             "images must be numbers, (images, height, width, channels) or (height, width, channels), also where there "

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from torchvision.transforms import v2
 
+from shapsight.data.remedies.picture import checked
 from shapsight.data.remedies.remedy import Remedy
 
 
-def flip(share: float = 0.5) -> v2.Transform:
-    """The mirror image, for a share of the samples: image, region and points move; for symmetric tasks only.
+class Flip(v2.RandomHorizontalFlip):  # type: ignore[misc]  # torchvision has no types
+    """The mirror image, for a share of the samples: image, masks and points move; for symmetric tasks only.
 
-        flip(1.0)(sample)      # x of every point is width - 1 - x, as pixel centres count
+        Flip()(image, mask, points)         # half of the samples
+        Flip(1.0)(points)                   # x of every point is width - 1 - x, as pixel centres count
 
-    A target in [-1, 1] that is a place across the image changes its sign.
+    A target that is a place in the image moves where it is given as points: see `as_points`. Plain numbers stay as
+    they are. Raises `DataError` for a share outside [0, 1].
     """
-    return v2.RandomHorizontalFlip(share)
+
+    def __init__(self, share: float = 0.5) -> None:
+        super().__init__(checked(share))
 
 
 REMEDIES = (
@@ -22,7 +27,7 @@ REMEDIES = (
         "flip",
         "shows the mirror image of half of the images, with mirrored targets; for symmetric tasks only",
         region="moved",
-        make=lambda _: flip(),
+        make=lambda _: Flip(),
         options=("mirrored",),
     ),
 )

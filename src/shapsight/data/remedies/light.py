@@ -10,32 +10,31 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from shapsight.data.augment import training_transform
+from shapsight.data.remedies.picture import PictureChange
 from shapsight.data.remedies.remedy import Remedy
 
 
-class Light(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+class Light(PictureChange):
     """Another light: exposure, contrast, gamma and white balance, and for half of the samples a shadow.
 
-        Light(0.9)(sample)
+        Light()(image)
+        Light(1.0, strength=0.5)(image, mask, target)      # every image, half as much; mask and target stay
 
-    `strength` scales all of them; 1 varies exposure and gamma by about a quarter, and the colours by a tenth. The
-    shadow has a straight soft edge at a random place and takes 30 to 65 % of the light.
+    `strength`, 0 or more, scales all of them; 1 varies exposure and gamma by about a quarter, and the colours by a
+    tenth (the standard deviations of their logarithms). The shadow has a straight soft edge at a random place and takes
+    30 to 65 % of the light. Raises `DataError` for an image that is not uint8 of shape (3, height, width).
     """
 
-    _transformed_types = (tv_tensors.Image,)
-
     def __init__(self, share: float = 0.9, *, strength: float = 1.0) -> None:
-        super().__init__()
-        self.share = share
+        super().__init__(share)
         self.strength = strength
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw this sample's light."""
+        height, width = self.picture(flat_inputs).shape[-2:]
         if torch.rand(()) >= self.share:
             return {"is_changed": False}
         vary = torch.randn(6) * self.strength
-        height, width = flat_inputs[0].shape[-2:]
         shade = torch.ones(height, width)
         if torch.rand(()) < 0.5:
             shade = 1 - (0.3 + 0.35 * torch.rand(())) * self.strength * _half_plane(height, width)
@@ -52,6 +51,21 @@ class Light(v2.Transform):  # type: ignore[misc]  # torchvision has no types
         if not params["is_changed"]:
             return inpt
         return tv_tensors.wrap(_lit(inpt.as_subclass(Tensor), params), like=inpt)
+
+
+class ColorJitter(v2.ColorJitter):  # type: ignore[misc]  # torchvision has no types
+    """Colour jitter: light and colours vary by these shares, every pixel stays where it is.
+
+        ColorJitter()(image)      # (3, height, width) uint8 -> the same shape and type
+
+    It is torchvision's, with small changes by default. `hue` is in turns of the colour circle (0 to 0.5). Draws from
+    torch's global generator, so `torch.manual_seed` makes it reproducible.
+    """
+
+    def __init__(
+        self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2, hue: float = 0.05
+    ) -> None:
+        super().__init__(brightness, contrast, saturation, hue)
 
 
 def _lit(image: UInt8[Tensor, "3 height width"], light: dict[str, Any]) -> UInt8[Tensor, "3 height width"]:
@@ -80,6 +94,6 @@ REMEDIES = (
         "color-jitter",
         "varies brightness, contrast, saturation and hue, inside the region, too",
         region="changed",
-        make=lambda _: training_transform(),
+        make=lambda _: ColorJitter(),
     ),
 )

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from shapsight.data.manifest import Manifest
-from shapsight.data.scale import Scale
+from shapsight.data.scale import HALF_HEIGHTS, HALF_WIDTHS, Scale
 from shapsight.errors import DataError
 
 Sample = dict[str, Any]  # image: Image, points: KeyPoints, roi: Mask, targets: Tensor
@@ -78,6 +78,47 @@ class Places:
         if self.down is not None and len(points):
             found[self.down] = _value(points[0, 1], self.scales[self.down], size[0])
         return found
+
+
+PLAIN = Places(across=(0,), down=1, scales=(HALF_WIDTHS, HALF_HEIGHTS))
+
+
+def as_points(targets: Float[Tensor, "*points 2"], size: Sequence[int]) -> tv_tensors.KeyPoints:
+    """Targets that are places in an image of `size` (height, width) -> points that torchvision's transforms move along.
+
+        points = as_points(torch.tensor([x, y]), image.shape[-2:])
+        image, mask, points = transform(image, mask, points)
+        target = from_points(points)
+
+    `targets`: `(2,)` or `(points, 2)`, x from -1 at the left edge to +1 at the right, y from -1 at the top edge to +1
+    at the bottom; a steering value is an x, beside any y. The points are pixels whose centres are whole numbers, as
+    `v2.RandomHorizontalFlip` takes them. Raises `DataError` for another shape.
+    """
+    if targets.ndim not in (1, 2) or targets.shape[-1] != 2:
+        raise DataError(
+            f"targets that are places have the shape (2,) or (points, 2), x and y, not {tuple(targets.shape)}: a "
+            "steering value is an x, beside any y such as 0"
+        )
+    height, width = size
+    pixels = [PLAIN.points(one, (height, width)) for one in targets.reshape(-1, 2)]
+    return tv_tensors.KeyPoints(torch.cat(pixels), canvas_size=(height, width))
+
+
+def from_points(points: tv_tensors.KeyPoints) -> Float[Tensor, "*points 2"]:
+    """The targets that `as_points` made these of, moved as the points were: float32, `(2,)` of a single point.
+
+        transform = v2.Compose([Flip(), v2.Lambda(from_points, tv_tensors.KeyPoints)])      # as its last step
+
+    Raises `DataError` for plain tensors, which do not know the size of their image.
+    """
+    if not isinstance(points, tv_tensors.KeyPoints):
+        raise DataError(
+            f"from_points takes the tv_tensors.KeyPoints that as_points made, not a {type(points).__name__}: use it "
+            "before samples are put together to batches, which makes plain tensors of them"
+        )
+    pixels = points.as_subclass(Tensor).reshape(-1, 1, 2)
+    found = torch.stack([PLAIN.values(torch.zeros(2), one, points.canvas_size) for one in pixels])
+    return found[0] if len(found) == 1 else found
 
 
 def sample_of(

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as v2f
 
+from shapsight.data.decoding import decode_image
+from shapsight.data.framing import Cropped
+from shapsight.data.image_files import find_images
+from shapsight.data.remedies.picture import PictureChange, Pixels, Region, described
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.errors import DataError
 
-Pixels = UInt8[Tensor, "3 height width"]
-Region = Bool[Tensor, "height width"]
 FILLS = ("noise", "blur", "grey", "mean")
 BLUR = 1 / 14  # a blurred scene's sigma, as a share of the width
+SIDE = 224  # pixels of a photograph that is read as a scene
 FEATHER = 1 / 28  # how far a pasted region fades into its new scene, as a share of the width
+
+AnyScenes: TypeAlias = "Scenes | UInt8[Tensor, 'scenes 3 height width'] | str | os.PathLike[str]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +35,43 @@ class Scenes:
     """Pictures whose scenes a region of interest can be pasted on.
 
         Scenes(images, masks, environments)            # training images; what their own region hides is filled in
-        Scenes(photographs, no_masks, zeros)           # any photographs: all of each is a scene
+        Scenes.of("photographs", side=448)             # any photographs: all of each is a scene
+        Scenes.of(images)                              # the same of a tensor (scenes, 3, height, width), uint8
 
     Attributes
-        images: `(scenes, 3, size, size)`, uint8. masks: what in each is no scene. environments: a number for each;
-            the environment is drawn first, so that a large one does not crowd out the others.
+        images: `(scenes, 3, height, width)`, uint8. masks: `(scenes, height, width)`, what in each is no scene.
+        environments: `(scenes,)`, a number for each; the environment is drawn first, so that a large one does not
+            crowd out the others.
+
+    Raises `DataError` where these do not fit together, or where there is none.
     """
 
     images: UInt8[Tensor, "scenes 3 height width"]
     masks: Bool[Tensor, "scenes height width"]
     environments: Int[Tensor, "scenes"]
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if not count:
+            raise DataError("there is no picture whose scene could be pasted in")
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
+            raise DataError(
+                f"scenes are uint8 pictures of shape (scenes, 3, height, width), not {described(self.images)}"
+            )
+        if self.masks.shape != (count, *self.images.shape[2:]) or self.environments.shape != (count,):
+            raise DataError(
+                f"{count} scenes of {self.images.shape[2]} × {self.images.shape[3]} pixels came with masks of shape "
+                f"{tuple(self.masks.shape)} and environments of shape {tuple(self.environments.shape)}"
+            )
+
+    @classmethod
+    def of(cls, source: AnyScenes, *, side: int = SIDE) -> Scenes:
+        """Pictures, or a folder of them: of each photograph the middle square is read, `side` pixels wide."""
+        if isinstance(source, Scenes):
+            return source
+        images = source if isinstance(source, Tensor) else photographs(Path(source), side)
+        masks = torch.zeros(len(images), *images.shape[2:], dtype=torch.bool)
+        return cls(images, masks, torch.zeros(len(images), dtype=torch.int64))
 
     def draw(self) -> tuple[Pixels, Region]:
         """One at random, with what in it is no scene."""
@@ -49,26 +82,37 @@ class Scenes:
         return self.images[row], self.masks[row]
 
 
-class SceneChange(v2.Transform):  # type: ignore[misc]  # torchvision has no types
-    """A change of the image that sees the region of interest; a share of the samples is changed."""
+def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
+    """The middle square of every picture in a folder, sub-folders included. Raises `DataError` for none."""
+    paths, _ = find_images(folder)
+    if not paths:
+        raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
+    return torch.stack([Cropped(size).see(decode_image(folder / path)) for path in paths])
 
-    _transformed_types = (tv_tensors.Image, tv_tensors.Mask)
 
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
+class SceneChange(PictureChange):
+    """A change of the image that sees the region of interest; a share of the samples is changed.
+
+    The sample holds one `tv_tensors.Mask`, the region of interest: `(height, width)` or `(1, height, width)`, inside is
+    what is not 0. No pixel inside it changes. Raises `DataError` without it, and for an image that is not uint8 of
+    shape (3, height, width).
+    """
+
+    _transformed_types = (*PictureChange._transformed_types, tv_tensors.Mask)
+
+    def __init__(self, share: float = 0.75) -> None:
+        super().__init__(share)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """What the image becomes; the same image where there is nothing to keep or nothing to change."""
-        image = _only(flat_inputs, tv_tensors.Image).as_subclass(Tensor)
-        roi = _only(flat_inputs, tv_tensors.Mask).as_subclass(Tensor).bool()
+        image, roi = self.picture(flat_inputs), self.region(flat_inputs)
         if roi.all() or not roi.any() or torch.rand(()) >= self.share:
             return {"image": image}
         return {"image": torch.where(roi, image, self.change(image, roi))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Replace the image; the mask was only looked at."""
-        return tv_tensors.wrap(params["image"], like=inpt) if isinstance(inpt, tv_tensors.Image) else inpt
+        return inpt if isinstance(inpt, tv_tensors.Mask) else tv_tensors.wrap(params["image"], like=inpt)
 
     def change(self, image: Pixels, roi: Region) -> Pixels:
         """The image with another scene; what it says of the region is not used."""
@@ -78,11 +122,12 @@ class SceneChange(v2.Transform):  # type: ignore[misc]  # torchvision has no typ
 class EraseScene(SceneChange):
     """The scene, or parts of it, replaced by noise, blur, grey or its own mean colour.
 
-        EraseScene(0.75)(sample)
-        EraseScene(1.0, fills=["grey"], whole=1.0)(sample)      # always all of it
+        EraseScene()(image, mask, target)
+        EraseScene(1.0, fills=["grey"], whole=1.0)(image, mask)      # always all of it
 
-    `fills` are chosen from with equal chances; `whole` is the share of samples that lose all of their scene, the
-    others lose one to three boxes of it.
+    `fills` are chosen from with equal chances; `whole`, from 0 to 1, is the share of the changed samples that lose all
+    of their scene, the others lose one to three boxes of it, 0.3 to 0.8 of the image a side. See `SceneChange` for what
+    the sample must hold. Raises `DataError` for another fill.
     """
 
     def __init__(self, share: float = 0.75, *, fills: Sequence[str] = FILLS, whole: float = 0.5) -> None:
@@ -104,7 +149,13 @@ class EraseScene(SceneChange):
 
 
 class EraseObjects(SceneChange):
-    """Random boxes outside the region of interest: two to six, each in a colour of its own or noise."""
+    """Random boxes outside the region of interest: two to six, each in a colour of its own or noise.
+
+        EraseObjects()(image, mask, target)
+
+    A box is 0.08 to 0.35 of the image a side. See `SceneChange` for what the sample must hold.
+    Source: DeVries and Taylor 2017 (Cutout) and Zhong et al. 2017 (Random Erasing), which spare no region.
+    """
 
     def change(self, image: Pixels, roi: Region) -> Pixels:
         """Cover the boxes one after the other."""
@@ -117,24 +168,21 @@ class EraseObjects(SceneChange):
 
 
 class ScenePaste(SceneChange):
-    """A change that pastes in scenes of other pictures."""
+    """A change that pastes in scenes of other pictures: a folder of photographs, a tensor of them, or `Scenes`."""
 
-    def __init__(self, scenes: Scenes, share: float = 0.75) -> None:
+    def __init__(self, scenes: AnyScenes, share: float = 0.75) -> None:
         super().__init__(share)
-        if not len(scenes.images):
-            raise DataError("there is no picture whose scene could be pasted in")
-        self.scenes = scenes
+        self.scenes = Scenes.of(scenes)
 
     def other_scene(self, image: Pixels, roi: Region) -> Pixels:
         """The scene of a picture at random, mirrored half of the time.
 
-        What the picture's own region hides is filled in from around it.
+        What the picture's own region hides is filled in from around it. Of a picture of another size its middle is
+        taken, in the image's proportions.
         """
         scene, hidden = self.scenes.draw()
         if scene.shape != image.shape:
-            raise DataError(
-                f"scenes of {tuple(scene.shape)} do not fit an image of {tuple(image.shape)} pixels"
-            )
+            scene, hidden = _middle(scene, roi.shape), _middle(255 * hidden[None].byte(), roi.shape)[0].bool()
         if torch.rand(()) < 0.5:
             scene, hidden = v2f.horizontal_flip(scene), v2f.horizontal_flip(hidden)
         return filled_in(scene, hidden) if (hidden & ~roi).any() else scene
@@ -143,7 +191,11 @@ class ScenePaste(SceneChange):
 class SwapScene(ScenePaste):
     """The region of interest pasted on the scene of another picture, with a feathered edge outside the region.
 
-    SwapScene(scenes, 0.75)(sample)
+        SwapScene("photographs")(image, mask, target)                # a folder; or a tensor (scenes, 3, height, width)
+        SwapScene(Scenes(images, masks, environments))(image, mask)  # other training images: their own region is hidden
+
+    The edge is 1/28 of the width. See `SceneChange` for what the sample must hold.
+    Source: Xiao et al. 2020 (Noise or Signal), which pastes objects on the backgrounds of other images.
     """
 
     def change(self, image: Pixels, roi: Region) -> Pixels:
@@ -155,10 +207,11 @@ class SwapScene(ScenePaste):
 class MixScenes(ScenePaste):
     """A rectangle of another picture's scene pasted outside the region of interest: CutMix of scenes.
 
-        MixScenes(scenes, 0.75)(sample)
+        MixScenes("photographs")(image, mask, target)
 
-    The rectangle has the image's proportions; its share of the area is drawn uniformly, as with CutMix's Beta(1, 1).
-    The target stays, since the region does. Source: Yun et al. 2019 (CutMix), which mixes labels as well.
+    `scenes` as for `SwapScene`. The rectangle has the image's proportions; its share of the area is drawn uniformly, as
+    with CutMix's Beta(1, 1). The target stays, since the region does.
+    Source: Yun et al. 2019 (CutMix), which mixes labels as well.
     """
 
     def change(self, image: Pixels, roi: Region) -> Pixels:
@@ -215,13 +268,14 @@ def filled_in(image: Pixels, hidden: Region) -> Pixels:
     return torch.where(hidden, filled[0].round().to(torch.uint8), image)
 
 
-def _only(inputs: list[Any], kind: type) -> Any:
-    found = [each for each in inputs if isinstance(each, kind)]
-    if len(found) != 1:
-        raise DataError(
-            f"a scene is changed in one {kind.__name__} at a time, and the sample holds {len(found)}"
-        )
-    return found[0]
+def _middle(pixels: UInt8[Tensor, "channels any_height any_width"], size: Sequence[int]) -> Tensor:
+    """The middle of a picture in the proportions of `size`, as large as possible, resized to it."""
+    height, width = pixels.shape[1:]
+    shrunk = min(height / size[0], width / size[1])
+    crop = [
+        max(1, min(extent, round(side * shrunk))) for extent, side in zip((height, width), size, strict=True)
+    ]
+    return torch.as_tensor(v2f.resize(v2f.center_crop(pixels, crop), list(size), antialias=True))
 
 
 REMEDIES = (
@@ -248,7 +302,7 @@ REMEDIES = (
     Remedy(
         "erase-objects",
         "covers random boxes outside the region of interest",
-        make=lambda _: EraseObjects(0.75),
+        make=lambda _: EraseObjects(),
         needs_roi=True,
     ),
 )

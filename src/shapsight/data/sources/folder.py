@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -28,7 +28,7 @@ from shapsight.errors import DataError
 EXPECTED = (
     "Expected: a folder of environments, each a folder of images whose names begin with the pixel to drive "
     "to, X_Y_anything.jpg, such as DATA/room_1/112_98_a.jpg (also .png, .tif and other images); or, with "
-    "--task classification, a folder of images for each class."
+    "--task classification, a folder of images for each class. In Python, targets=[] reads images without targets."
 )
 PERCENT = (
     "The names are JetBot's, xy_X_Y_id, and were read as pixels, but no number is above 100: if they are percent of "
@@ -147,6 +147,12 @@ def list_classes(root: Path, rules: Rules = NONE_GIVEN) -> Listing:
         expected=EXPECTED,
         splits_from=_said(splits),
     )
+
+
+def list_images(root: Path, rules: Rules = NONE_GIVEN) -> Listing:
+    """A folder of images of which nothing is to be learned; its folders are environments."""
+    listing = list_classes(root, replace(rules, label=rules.label or NOWHERE))
+    return replace(listing, label=None, environment=listing.label or NOWHERE)
 
 
 def find_splits(paths: Sequence[str], rules: Rules = NONE_GIVEN) -> SplitFolders:

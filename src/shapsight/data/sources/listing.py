@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from shapsight.data.pictures import Pictures
+
 
 @dataclass(frozen=True, eq=False)
 class Listing:
@@ -30,6 +32,8 @@ class Listing:
         order: each row's place in the order of taking; empty where the rows are in that order already.
         expected: how the source should look, for the message where nothing in it can be used.
         targets_from, splits_from: in words, where these were found.
+        pictures: the images, where they are no files; `path` holds their names, and functions are given rows.
+        may_lack_targets: nothing to learn is no mistake here.
     """
 
     root: Path
@@ -49,3 +53,5 @@ class Listing:
     expected: str = ""
     targets_from: str = ""
     splits_from: str = ""
+    pictures: Pictures | None = None
+    may_lack_targets: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from shapsight.data.columns import numeric_targets
 from shapsight.data.decoding import PHOTOGRAPHS
-from shapsight.data.given_files import read_parquet
+from shapsight.data.given_files import is_file, read_parquet
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
@@ -31,8 +32,14 @@ def list_table(path: Path, *, path_column: str | None, allow_outside: bool) -> L
     table = _read(path)
     if table.empty:
         raise DataError(f"{path} has no rows ({len(table.columns)} columns)")
-    column = _path_column(path, table, path_column)
-    root = path.parent
+    column = path_column_of(str(path), table, path_column)
+    return list_paths(table, column, path.parent, path.stem, allow_outside=allow_outside)
+
+
+def list_paths(
+    table: pd.DataFrame, column: str, root: Path, outermost: str, *, allow_outside: bool
+) -> Listing:
+    """The images that a column of paths names, relative to `root`, beside the other columns."""
     rows, skipped, moved = [], [], []
     for row, given in enumerate(table[column]):
         where, reason = _inside(root, given, allow_outside)
@@ -40,29 +47,40 @@ def list_table(path: Path, *, path_column: str | None, allow_outside: bool) -> L
             skipped.append({"path": str(given), "reason": f"{reason} (row {row + 1})"})
             continue
         rows.append((row, where))
-        if len(PurePosixPath(where).parts) < len(_parts(str(given))):
+        is_shorter = len(PurePosixPath(where).parts) < len(_parts(str(given)))
+        if is_shorter and not is_file(Path(str(given).strip())):
             moved.append(where)
     kept = table.iloc[[row for row, _ in rows]].reset_index(drop=True)
     if column != "path" and "path" in kept.columns:
         kept = kept.drop(columns="path")
     kept = kept.drop(columns=column).assign(path=[where for _, where in rows])
-    label = next((name for name in LABEL_COLUMNS if name in kept.columns), None)
-    numeric, counting = numeric_targets(kept, (*WORDS, "path", str(label)))
-    sides = {"x": "width", "y": "height"}
-    return Listing(
-        root,
-        kept,
-        path.stem,
-        label=None if label is None else f"column:{label}",
-        environment="column:environment" if "environment" in kept.columns else "folder:1",
-        split="column:split" if "split" in kept.columns else None,
-        numeric=numeric,
-        counting=counting,
-        pixels={name: side for name, side in sides.items() if name in numeric and not _is_scaled(kept[name])},
+    return replace(
+        list_columns(kept, root, outermost),
         skipped=tuple(skipped),
         notes=_on_moved(moved),
         expected=EXPECTED,
         targets_from=f"columns of numbers; the paths are in column {column}",
+    )
+
+
+def list_columns(table: pd.DataFrame, root: Path, outermost: str) -> Listing:
+    """What the columns beside `path` are: a label, numbers that are targets, an environment, a split."""
+    label = next((name for name in LABEL_COLUMNS if name in table.columns), None)
+    numeric, counting = numeric_targets(table, (*WORDS, "path", str(label)))
+    sides = {"x": "width", "y": "height"}
+    return Listing(
+        root,
+        table,
+        outermost,
+        label=None if label is None else f"column:{label}",
+        environment="column:environment" if "environment" in table.columns else "folder:1",
+        split="column:split" if "split" in table.columns else None,
+        numeric=numeric,
+        counting=counting,
+        pixels={
+            name: side for name, side in sides.items() if name in numeric and not _is_scaled(table[name])
+        },
+        targets_from="columns of numbers",
     )
 
 
@@ -76,7 +94,7 @@ def _read(path: Path) -> pd.DataFrame:
     kind = path.suffix.lower()
     try:
         if kind == ".parquet":
-            return _without_categories(read_parquet(path).to_pandas())
+            return without_categories(read_parquet(path).to_pandas())
         if kind in (".jsonl", ".ndjson"):
             return pd.read_json(path, lines=True, encoding="utf-8-sig")
         return _read_text(path, "\t" if kind == ".tsv" else ",")
@@ -87,7 +105,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read as {kind[1:]}: {said}") from error
 
 
-def _without_categories(table: pd.DataFrame) -> pd.DataFrame:
+def without_categories(table: pd.DataFrame) -> pd.DataFrame:
     """Categories as the values that they stand for: pandas refuses to ask of them what it can ask of texts."""
     kinds = {name: table[name].cat.categories.dtype for name in table.select_dtypes("category")}
     return table.astype({name: object if kind == "str" else kind for name, kind in kinds.items()})
@@ -121,7 +139,8 @@ def _is_picture(value: object) -> bool:
     return isinstance(value, str) and PureWindowsPath(value.strip()).suffix.lower() in PHOTOGRAPHS
 
 
-def _path_column(path: Path, table: pd.DataFrame, wanted: str | None) -> str:
+def path_column_of(source: str, table: pd.DataFrame, wanted: str | None) -> str:
+    """The column of paths: the named one, one of a usual name, or the only one of image names. Raises `DataError`."""
     names = PATH_COLUMNS if wanted is None else (wanted,)
     found = next((name for name in names if name in table.columns), None)
     looking = [str(name) for name in table.columns if table[name].map(_is_picture).all()]
@@ -129,7 +148,7 @@ def _path_column(path: Path, table: pd.DataFrame, wanted: str | None) -> str:
         return looking[0]
     if found is None:
         raise DataError(
-            f"{path} has no column {' or '.join(names)} with the images' paths; its columns are "
+            f"{source} has no column {' or '.join(names)} with the images' paths; its columns are "
             f"{', '.join(map(str, table.columns))}. Name it with --path-column (path_column=)"
         )
     return found

@@ -31,7 +31,7 @@ def affordable(work: float, images: int, regions: int | None = None) -> tuple[tu
 def work_of(model: nn.Module, image: Tensor) -> float:
     """Floating-point operations of one forward pass, as PyTorch counts them: the same on every machine."""
     counter = FlopCounterMode(display=False)
-    device = next(model.parameters()).device
+    device = next((p.device for p in model.parameters()), image.device)
     with torch.no_grad(), counter:
         model(image.to(device))
     return float(counter.get_total_flops())

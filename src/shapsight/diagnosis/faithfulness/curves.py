@@ -20,6 +20,7 @@ from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.faithfulness.blocks import block_map, block_sums
 from shapsight.diagnosis.intervals import ratio_with_interval
 from shapsight.errors import ExplainerError
+from shapsight.models.columns import are_probabilities
 
 Order = Literal["value", "size", "random"]
 KEYS = ["image", "output", "order", "curve"]
@@ -172,11 +173,16 @@ def _rows(found: Removal, column: int) -> list[pd.DataFrame]:
                 "share": found.shares.numpy(),
                 "prediction": answers[:, column].numpy(),
                 "distance": (answers[:, column] - whole).abs().numpy(),
-                "probability": answers.softmax(1)[:, column].numpy(),
+                "probability": _probabilities(answers)[:, column].numpy(),
             }
         )
         for curve, answers in (("deletion", found.deletion), ("insertion", found.insertion))
     ]
+
+
+def _probabilities(answers: Float[Tensor, "rows classes"]) -> Float[Tensor, "rows classes"]:
+    """Logits as probabilities."""
+    return answers if are_probabilities(answers) else answers.softmax(1)
 
 
 def with_moved(curves: pd.DataFrame, *, is_regression: bool) -> pd.DataFrame:

@@ -111,9 +111,7 @@ def compare(
     two = subject_of(second, same, nothing, narrator, seed=settings.seed)
     _check(one, two)
     held_out, notes = held_out_of_both(one, two)
-    roi = roi_of(
-        settings.roi, getattr(one.manifest, "roi", None), one.settings.get("roi"), two.settings.get("roi")
-    )
+    roi = roi_of(settings.roi, *one.rois, *two.rois)
     card = {
         "first": str(one.folder or one.name),
         "second": str(two.folder or two.name),

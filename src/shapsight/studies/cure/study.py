@@ -17,7 +17,7 @@ from shapsight.data.remedies.sample import Places
 from shapsight.data.turns import Turns, take_turns
 from shapsight.diagnosis.ranking import Recommendation, rank, recommend
 from shapsight.errors import DataError, ModelError, RunError, ShapsightError, naming
-from shapsight.models.bundle import library_versions
+from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.studies.cure.facts import Cured
 from shapsight.studies.cure.page import cure_page

@@ -118,9 +118,9 @@ class Trainer:
         )
         own = OwnRecipe(trial.recipe, samples.transform, self.roi)
         found = self.function(material.manifest, own, trial.seed)
-        wrap = getattr(Bundle, "wrap", None)
-        if isinstance(found, nn.Module) and wrap is not None:
-            found = wrap(found, outputs=list(material.manifest.output_names))
+        if isinstance(found, nn.Module):
+            names, task = list(material.manifest.output_names), material.manifest.task
+            found = Bundle.wrap(found, outputs=names, task=task, size=budget.image_size)
         if not isinstance(found, Bundle):
             what = "nothing" if found is None else f"a {type(found).__name__}"
             raise ModelError(
@@ -158,7 +158,7 @@ def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator
     ):
         run = train if isinstance(train, Run) else open_run(train)
         subject = subject_of(run, data, settings.reading, narrator)
-        roi = roi_of(settings.roi, getattr(subject.manifest, "roi", None), run.settings.get("roi"))
+        roi = roi_of(settings.roi, *subject.rois)
         return Trainer(subject.manifest, _plan_of(run), roi, folder=run.folder)
     if isinstance(train, Bundle | nn.Module) or not (callable(train) or isinstance(train, TrainingSettings)):
         raise ModelError(
@@ -169,7 +169,7 @@ def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator
         raise DataError("say which images to train on: only a run has a dataset of its own")
     plan = train if isinstance(train, TrainingSettings) else TrainingSettings(reading=settings.reading)
     manifest = dataset_of(data, plan, narrator)
-    roi = roi_of(settings.roi, plan.roi, getattr(manifest, "roi", None))
+    roi = roi_of(settings.roi, plan.roi, manifest.roi)
     return Trainer(manifest, plan, roi, name, None if plan is train else train)
 
 

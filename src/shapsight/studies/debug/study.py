@@ -43,11 +43,11 @@ def debug(
     place, card = Place.of(out), {"data": source_of(data), **settings.as_dict()}
     folder = RunFolder.start(place.path, command=asked.command, settings=card, overwrite=overwrite)
     try:
-        roi = roi_of(settings.roi)
+        roi = roi_of(settings.roi)  # a wrong one is said before any work is done
         manifest = dataset_of(data, settings, narrator)
         chosen = completed(settings, manifest)
         manifest.save(folder.path)
-        roi = roi_of(roi, getattr(manifest, "roi", None))
+        roi = roi_of(roi, manifest.roi)
         material = Material.decoded(manifest, chosen.image_size, narrator, roi=roi)
         checks = check(material, folder, narrator, seed=settings.seed)
         training = train(chosen, material, narrator, save_to=folder.folder("model"))

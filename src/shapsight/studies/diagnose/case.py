@@ -68,4 +68,4 @@ class Case:
     ) -> Float[ndarray, "any outputs"]:
         """What the model says, made in batches: in the targets' units, or probabilities of the classes."""
         outputs = self.bundle.predict(images, batch_size).double()
-        return np.asarray(outputs.softmax(1) if self.bundle.card.class_names else outputs)
+        return np.asarray(self.bundle.probabilities(outputs) if self.bundle.card.class_names else outputs)

@@ -70,7 +70,7 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
         predictions = predict_table(bundle, manifest, images)
         errors = task_of(manifest).measure(predictions, manifest, seed=settings.seed)
     rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
-    region = roi_of(settings.roi, getattr(manifest, "roi", None), subject.settings.get("roi"))
+    region = roi_of(settings.roi, *subject.rois)
     masks = None if region is None else region_masks(region, rows, framing)
     roi = None if region is None else region.spec
     scales = scale_warnings(predictions, manifest)

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import UInt8
 from torch import Tensor
 
-from shapsight.attribution.deep import DeepShap
+from shapsight.attribution.explain import attributions
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.given_files import read_json
@@ -34,7 +34,7 @@ class Identity:
     model_hash: str
     references: int
     outputs: tuple[str, ...]
-    method: str = "DeepSHAP"
+    method: str
 
 
 class StoredExplanations:
@@ -51,9 +51,17 @@ class StoredExplanations:
     def __init__(self, folder: Path, bundle: Bundle, outputs: Sequence[str], *, references: int) -> None:
         self.bundle = bundle
         used = min(references, len(bundle.references))
-        self.identity = Identity(bundle.fingerprint, used, tuple(outputs))
+        method = "DeepSHAP" if bundle.has_gradients else "PartitionSHAP"
+        self.identity = Identity(bundle.fingerprint, used, tuple(outputs), method)
         how = [] if bundle.chosen is None or bundle.chosen.pool_size is None else ["chosen"]
-        name = "_".join(["deep", *(self.identity.outputs or ("class",)), str(used), *how])
+        name = "_".join(
+            [
+                "deep" if bundle.has_gradients else "partition",
+                *(self.identity.outputs or ("class",)),
+                str(used),
+                *how,
+            ]
+        )
         self.folder = folder / "".join(
             letter if letter.isalnum() or letter in "_-" else "-" for letter in name
         )
@@ -88,11 +96,9 @@ class StoredExplanations:
     def _add(
         self, images: UInt8[Tensor, "n 3 s s"], keys: Sequence[str], paths: Sequence[str], report: Report
     ) -> None:
-        bundle = self.bundle
-        references = bundle.prepared_references(self.identity.references)
-        explainer = DeepShap(bundle.model, references, output_names=bundle.card.output_names)
         outputs: Outputs = list(self.identity.outputs) or TopK(1)
-        found = explainer(bundle.prepare(images), outputs, progress=report, show=images.float() / 255)
+        used = self.identity.references
+        found = attributions(self.bundle, images, outputs, references=used, progress=report)
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / CARD).exists():
             write_text(self.folder / CARD, json.dumps(asdict(self.identity), indent=2) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapsight.models.bundle import library_versions
+from shapsight.models.card import library_versions
 from shapsight.report.page import KeyFigure, Page, Picture, Section, Table
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.examined import Examined

@@ -14,7 +14,7 @@ import pandas as pd
 
 from shapsight.data.written_files import write_text
 from shapsight.errors import RunError
-from shapsight.models.bundle import library_versions
+from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
 from shapsight.studies.diagnose.examined import examine

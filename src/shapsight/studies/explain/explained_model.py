@@ -19,14 +19,14 @@ from shapsight.data.framing import Cropped
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
-from shapsight.models.bundle import Bundle, Card, load_bundle
+from shapsight.models.bundle import Bundle, load_bundle
+from shapsight.models.card import Card
 from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.subject import opened
 
-COMPARING = ("deep", "gradient")  # the methods that need references
 # Which settings a method takes; all but DeepSHAP take the seed, too.
 OPTIONS = {
     "partition": ("max_evals", "tree", "contexts", "seed"),

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from shapsight.attribution.explain import METHODS
+from shapsight.attribution.explain import COMPARING, METHODS
 from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.image_files import find_images, left_out_by_kind
@@ -19,7 +19,7 @@ from shapsight.data.images import decode_image
 from shapsight.drawing.style import HEAT, see_through
 from shapsight.errors import DataError, ExplainerError
 from shapsight.models.references import ChosenReferences
-from shapsight.studies.explain.explained_model import COMPARING, ExplainedModel, model_of
+from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Found, Place

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,6 +30,9 @@ from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.tasks.task import task_of
 
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
 MOST_CLASSES = 16  # beyond that a row of heatmaps cannot be read
 
 
@@ -46,10 +51,12 @@ def train(
     *,
     save_to: Path | None = None,
     checkpoints: Path | None = None,
+    watching: Sequence[Callback] = (),
 ) -> TrainingResult:
     """Build and fit the network, and choose its references; the bundle is written into `save_to`.
 
     With `checkpoints` every epoch leaves what a resumed training needs in that folder, and is gone on from there.
+    Callbacks that are `watching` only look on.
     Raises `KeyboardInterrupt` on Ctrl-C, once the best epoch so far is written.
     """
     manifest = material.manifest
@@ -70,6 +77,7 @@ def train(
         plan,
         treatment=material.treatment(settings),
         checkpoints=checkpoints,
+        watching=watching,
         progress=progress,
     )
     was_interrupted = training.stopped == "interrupted"

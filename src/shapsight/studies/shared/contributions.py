@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,12 @@ class Contributions:
     def output(self) -> str:
         """What sentences are about: the first explained target, or the predicted class."""
         return str(self.agreement["output"].iloc[0])
+
+    def of(self, outputs: Sequence[str]) -> Contributions:
+        """Of some outputs alone."""
+        chosen = (table[table["output"].isin(outputs)] for table in self.tables.values())
+        measures, per_image, agreement = (table.reset_index(drop=True) for table in chosen)
+        return Contributions(per_image, measures, agreement)
 
     def estimate(self, output: str, measure: str, *, part: str = SCENE, **where: str) -> Estimate:
         """`estimate_of` its measures."""

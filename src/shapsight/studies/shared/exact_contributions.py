@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,12 @@ from shapsight.diagnosis.contributions import contributions_per_environment
 from shapsight.diagnosis.exact_parts import exact_parts
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.shared.contributions import Contributions
+from shapsight.studies.shared.contributions import ATTRIBUTIONS, EXACT, Contributions
 from shapsight.studies.tasks.task import task_of
 
 
 def contributions_of(
-    explanation: Explanation,
+    explanation: Explanation | None,
     bundle: Bundle,
     manifest: Manifest,
     rows: pd.DataFrame,
@@ -34,6 +35,7 @@ def contributions_of(
 ) -> Contributions | None:
     """Sum an explanation over scene and region, and hold the sums against exact values of every image.
 
+    Without an explanation the exact values stand for themselves.
     Images whose region is empty or everything are not counted, nor are those of a classifier without a known label;
     None where none is left. The exact values hide parts behind the references that the explanation was made with.
     """
@@ -44,9 +46,9 @@ def contributions_of(
     if not counted.any():
         return None
     at = torch.from_numpy(np.flatnonzero(counted))
-    explanation, rows, images = explanation.select(images=at.tolist()), rows[counted], images[at]
+    rows, images = rows[counted], images[at]
     labels = torch.from_numpy(masks[counted]).long()
-    used = explanation.settings.get("references")
+    used = None if explanation is None else explanation.settings.get("references")
     exact = exact_parts(
         bundle.model,
         bundle.prepared_references(used if isinstance(used, int) else None),
@@ -55,5 +57,11 @@ def contributions_of(
         list(range(len(bundle.card.output_names))),
         progress=progress,
     )
-    per_image, agreement = task.contributions(explanation.parts(labels), exact, rows, manifest)
+    if explanation is None:
+        sums = replace(exact, output_names=tuple(bundle.card.output_names))
+    else:
+        sums = explanation.select(images=at.tolist()).parts(labels)
+    per_image, agreement = task.contributions(sums, exact, rows, manifest)
+    method = EXACT if explanation is None else explanation.method
+    agreement = agreement.replace({"quoted": {ATTRIBUTIONS: method}})
     return Contributions(per_image, contributions_per_environment(per_image, seed=seed), agreement)

@@ -13,13 +13,12 @@ from jaxtyping import Bool, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from shapsight.data.decoding import decode_image
-from shapsight.data.framing import Cropped, Framing, framing_of
-from shapsight.data.image_files import find_images
+from shapsight.data.framing import Framing, framing_of
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
 from shapsight.data.remedies.sample import Places
+from shapsight.data.remedies.scenes import photographs
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
@@ -99,18 +98,10 @@ class Material:
 
 def roi_of(*given: Any) -> Roi | None:
     """The first region of interest that is given: a text, a function of a row or a `Roi`; "none" is none."""
-    spec = next((each for each in given if each is not None), None)
-    return spec if isinstance(spec, Roi) or spec is None else None if spec == NO_ROI else read_roi(spec)
+    spec = next((each for each in given if each is not None), NO_ROI)
+    return None if spec == NO_ROI else read_roi(spec)
 
 
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int | Framing) -> Bool[ndarray, "images size size"]:
     """The region of interest of some rows, as the model sees them."""
     return np.stack([roi.mask(row, size) for row in rows.to_dict("records")])
-
-
-def photographs(folder: Path, size: int) -> UInt8[Tensor, "scenes 3 size size"]:
-    """The middle square of every picture in a folder, sub-folders included. Raises `DataError` for none."""
-    paths, _ = find_images(folder)
-    if not paths:
-        raise DataError(f"there is no picture in {folder} whose scene could be pasted in")
-    return torch.stack([Cropped(size).see(decode_image(folder / path)) for path in paths])

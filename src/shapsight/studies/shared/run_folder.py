@@ -23,7 +23,7 @@ from shapsight.data.given_files import (
 )
 from shapsight.data.written_files import part_of, write_text
 from shapsight.errors import RunError
-from shapsight.models.bundle import library_versions
+from shapsight.models.card import library_versions
 from shapsight.studies.shared.narrator import Narrator
 
 CARD = "run.json"
@@ -35,7 +35,7 @@ SETTINGS = {
     "reading": or_none(is_mapping),
 }
 READING = {"validation_share": or_none(is_number), "scale": or_none(are(is_text))}
-FREE = ("device", "devices", "logger")  # what a resumed run may change
+FREE = ("device", "devices", "logger", "watch_every")  # what a resumed run may change
 
 
 @dataclass

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from shapsight.diagnosis.contributions import MEASURES, SCENE
 from shapsight.drawing.bars import share_bars
 from shapsight.drawing.curves import training_curve
-from shapsight.models.bundle import library_versions
+from shapsight.models.card import library_versions
 from shapsight.report.page import Column, Page, Picture, Section, Table, render_page
 from shapsight.studies.shared.contribution_words import BLUNT, contribution_sentences
 from shapsight.studies.shared.contributions import AGREEMENT

@@ -28,7 +28,7 @@ LEFT_OPEN = {
 }  # what run.json says of None
 
 # Settings of a training that one of the two commands has no option for.
-NOT_OF_DEBUG = ("logger", "trainer")
+NOT_OF_DEBUG = ("logger", "trainer", "watch_every")
 NOT_OF_TRAIN = ("explain",)
 
 
@@ -53,7 +53,7 @@ class LightningOptions:
 class TrainingSettings:
     """What a model is trained and explained with; what is None or "auto" is chosen by `completed`.
 
-    `explain` is of `debug`, `trainer` and `logger` are of `train`; the others are options of both.
+    `explain` is of `debug`; `trainer`, `logger` and `watch_every` are of `train`; the others are options of both.
     """
 
     train_on: TrainOn = "all"
@@ -108,6 +108,12 @@ class TrainingSettings:
     device: Device = AUTO
     reading: DataOptions = field(default_factory=DataOptions)
     logger: Annotated[str | None, Option("csv or tensorboard, into RUN/logs.")] = None
+    watch_every: Annotated[
+        int | None,
+        Option(
+            "Log the scene's share and the errors every so many epochs; with --logger, --roi.", at_least=1
+        ),
+    ] = None
     trainer: LightningOptions = field(default_factory=LightningOptions)
 
     def as_dict(self) -> dict[str, Any]:

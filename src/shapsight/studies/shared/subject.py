@@ -40,6 +40,7 @@ class Subject:
         name: what it is called.
         settings: what its run was made with; empty where it is no run's.
         folder: of its run, or of the bundle.
+        rois: regions of interest to take where none is given, the first first.
         trained_on: the files that it was trained on, as far as that is known.
         notes: what a reader should know of it.
     """
@@ -50,6 +51,7 @@ class Subject:
     settings: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     trained_on: frozenset[str] = frozenset()
+    rois: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -68,7 +70,10 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
     manifest = _manifest(own, bundle, folder, settings, data, options, narrator, seed)
     manifest = _fitting(name, manifest, bundle)
     trained = own.manifest if own is not None else manifest
-    subject = Subject(name, bundle, manifest, settings, folder, files_of(trained.split("train"), trained))
+    files = files_of(trained.split("train"), trained)
+    rois = (settings.get("roi"), manifest.roi)
+    rois = rois if data is None else rois[::-1]  # what a run was made with is of its own images
+    subject = Subject(name, bundle, manifest, settings, folder, files, rois)
     if own is None:
         subject = _with_splits(subject)
     for sentence in subject.notes:
@@ -172,7 +177,7 @@ def _as_before(settings: Mapping[str, Any], options: DataOptions) -> DataOptions
 def _fitting(name: str, manifest: Manifest, bundle: Bundle) -> Manifest:
     """The dataset with the outputs of the model, in its order. Raises `DataError` where it has others, or none."""
     card = bundle.card
-    if not getattr(manifest, "has_targets", True):
+    if not manifest.has_targets:
         raise DataError(
             f"the data in {manifest.root} have no targets, so there is nothing to judge {name} by: give read_dataset "
             "targets= or label=. shapsight.explain needs none"

@@ -16,7 +16,7 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table, evaluate_classes
 from shapsight.diagnosis.contributions import PARTS, class_contributions_per_image
-from shapsight.models.bundle import Card
+from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section, Table
 from shapsight.studies.shared.contributions import EXACT, PREDICTED, agreement_row, as_array
 from shapsight.studies.shared.outcome import Judged, Measured, Outcome
@@ -122,6 +122,11 @@ def answer(judged: Judged) -> str:
 def measured_lines(judged: Sequence[Judged]) -> list[str]:
     """A line for each model and place."""
     return [f"Accuracy   {at.place} {at.said('.1%')}" for each in judged for at in each.measured("accuracy")]
+
+
+def curves(judged: Judged) -> dict[str, float]:
+    """Such as `accuracy/room_1`."""
+    return {f"accuracy/{at.environment}": at.found.value for at in judged.measured("accuracy")}
 
 
 def key_figures(judged: Judged) -> list[KeyFigure]:

@@ -19,7 +19,7 @@ from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.drawing.bars import error_bars
 from shapsight.drawing.scatter import scatter_panels
-from shapsight.models.bundle import Card
+from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
 from shapsight.studies.shared.outcome import Judged, Outcome
@@ -68,11 +68,13 @@ def contributions(
         name = sums.output_names[column]
         mine, true = as_array(sums.values[:, number]), as_array(exact.values[:, column])
         records.append(agreement_row(name, mine, true))
+        is_exact = records[-1]["quoted"] == EXACT
+        base = exact.base_values[:, column] if is_exact else sums.base_values[:, number]
         table = contributions_per_image(
-            true if records[-1]["quoted"] == EXACT else mine,
+            true if is_exact else mine,
             rows,
             name,
-            base_value=as_array(sums.base_values[:, number]),
+            base_value=as_array(base),
             target=rows[name].to_numpy(float),
         )
         tables.append(table.assign(sums=mine.T.reshape(-1), exact=true.T.reshape(-1)))
@@ -140,6 +142,15 @@ def measured_lines(judged: Sequence[Judged]) -> list[str]:
             )
             lines.append(f"MSE of {target:<{wide}}{of_model}{', '.join(places)}")
     return lines
+
+
+def curves(judged: Judged) -> dict[str, float]:
+    """Such as `mse/x/room_1`."""
+    return {
+        f"mse/{target}/{at.environment}": at.found.value
+        for target in judged.manifest.targets
+        for at in judged.measured("mse", target)
+    }
 
 
 def key_figures(judged: Judged) -> list[KeyFigure]:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.data.manifest import Manifest
-from shapsight.models.bundle import Card
+from shapsight.models.card import Card
 from shapsight.report.page import KeyFigure, Section
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.tasks import classification, regression
@@ -51,6 +51,9 @@ class Task(Protocol):
 
     def measured_lines(self, judged: Sequence[Judged]) -> list[str]:
         """The errors of one or several models, for the terminal."""
+
+    def curves(self, judged: Judged) -> dict[str, float]:
+        """The errors in each environment, by the names that a logger draws them under."""
 
     def key_figures(self, judged: Judged) -> list[KeyFigure]:
         """The numbers that a reader should take away."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import part_of
-from shapsight.errors import RunError
+from shapsight.errors import DataError, RunError
 from shapsight.models.devices import chosen_device
 from shapsight.studies.shared import analysis
 from shapsight.studies.shared.asked import Asked, study
@@ -26,6 +26,9 @@ from shapsight.studies.shared.settings import NOT_OF_TRAIN, TrainingSettings
 from shapsight.studies.tasks.task import task_of
 from shapsight.studies.train.page import train_page
 from shapsight.studies.train.words import summary
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
 
 
 @study(TrainingSettings, without=NOT_OF_TRAIN)
@@ -53,6 +56,7 @@ def train(
     if _is_helper():
         return _help(data, place, settings)
     chosen_device(settings.device)  # a wrong one is said before any work is done
+    _check_watching(settings, data)
     card = {"data": source_of(data), **settings.as_dict()}
     folder = RunFolder.start(
         place.path, command=asked.command, settings=card, overwrite=overwrite, resume=resume
@@ -64,7 +68,12 @@ def train(
         checks = analysis.check(material, folder, narrator, seed=settings.seed)
         checkpoints = folder.path / CHECKPOINTS
         training = analysis.train(
-            settings, material, narrator, save_to=folder.folder("model"), checkpoints=checkpoints
+            settings,
+            material,
+            narrator,
+            save_to=folder.folder("model"),
+            checkpoints=checkpoints,
+            watching=_watching(settings, material),
         )
         name = f"trained on {', '.join(material.manifest.train_on)}"
         trained = analysis.judge(name, settings, training, material, narrator)
@@ -85,10 +94,41 @@ def _material(
     """The settings with nothing left open, and the data; regions of interest only where a remedy may need them."""
     manifest = dataset_of(data, settings, narrator)
     chosen = completed(settings, manifest)
-    if settings.remedies is None:
-        return chosen, Material.decoded(manifest, chosen.image_size, narrator)
-    roi = roi_of(settings.roi, getattr(manifest, "roi", None))
-    return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi, scenes=settings.scenes)
+    has_remedies = settings.remedies is not None
+    roi = roi_of(settings.roi, manifest.roi) if has_remedies or settings.watch_every is not None else None
+    scenes = settings.scenes if has_remedies else None
+    return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi, scenes=scenes)
+
+
+def _check_watching(settings: TrainingSettings, data: Any) -> None:
+    """Raise `DataError` where a training is to be watched without what that needs."""
+    needed = {
+        "a log to write into": ("--logger csv", settings.logger),
+        "to know the region of interest": (
+            "--roi, such as --roi below:112",
+            settings.roi or getattr(data, "roi", None),
+        ),
+    }
+    for need, (how, given) in needed.items():
+        if settings.watch_every is not None and given is None:
+            raise DataError(f"--watch-every needs {need}: pass {how}")
+
+
+def _watching(settings: CompletedSettings, material: Material) -> list[Callback]:
+    """What looks at the model while it is trained."""
+    if settings.watch_every is None:
+        return []
+    from shapsight.studies.watch.study import watch_training
+
+    return [
+        watch_training(
+            material,
+            settings.watch_every,
+            arch=settings.arch,
+            references=settings.references,
+            seed=settings.seed,
+        )
+    ]
 
 
 def _is_helper() -> bool:

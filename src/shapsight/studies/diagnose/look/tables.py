@@ -109,7 +109,7 @@ def tables_of(case: Case, report: Report, *, images: int, copies: int, resamples
 
 def _control(case: Case, images: int, copies: int, done: Callable[[int], None]) -> pd.DataFrame | None:
     """The measures of randomised copies on a few images; None where there are to be none."""
-    if copies < 1 or images < 1:
+    if copies < 1 or images < 1 or not case.bundle.has_gradients:
         return None
     rows = np.sort(spread_over_environments(case.rows["environment"].to_numpy(str), images, case.seed))
     pixels = case.images[torch.from_numpy(rows)]

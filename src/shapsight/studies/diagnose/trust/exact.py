@@ -18,6 +18,8 @@ from shapsight.studies.diagnose.trust.specimen import Check, Measured, Specimen,
 from shapsight.studies.shared.exact_contributions import contributions_of
 from shapsight.studies.shared.words import count
 
+OF_A_FUNCTION = 8  # regions: what asking a function costs is not known
+
 
 def _completeness(specimen: Specimen, into: Measured, _report: Report) -> None:
     """Of all explanations, not only of those that are specimen."""
@@ -36,7 +38,7 @@ def _exact(specimen: Specimen, into: Measured, report: Report) -> None:
     versions = (
         len(specimen.references) + 1
     )  # of each coalition: behind every reference, and behind the masker
-    wanted = specimen.effort.regions
+    wanted = specimen.effort.regions or (None if specimen.bundle.has_gradients else OF_A_FUNCTION)
     work = versions * max(LEAST_WORK, work_of(specimen.model, specimen.images[:1]))
     grid, images = affordable(work, len(specimen.images), wanted)
     some = specimen.first(images)

@@ -153,7 +153,7 @@ def checks(found: TrustFacts) -> list[Check]:
 
 
 REPEATING = (
-    Step("Max-sensitivity", _sensitivity, cost=33, is_for_few=True),
-    Step("Similarity for randomised layers", _randomisation, cost=64, is_for_few=True),
-    Step("Agreement of methods", _agreement, cost=350, is_for_few=True),
+    Step("Max-sensitivity", _sensitivity, cost=33, is_for_few=True, needs_gradients=True),
+    Step("Similarity for randomised layers", _randomisation, cost=64, is_for_few=True, needs_gradients=True),
+    Step("Agreement of methods", _agreement, cost=350, is_for_few=True, needs_gradients=True),
 )

@@ -176,7 +176,7 @@ class Step:
     """Something measured, which leaves tables and facts.
 
     Attributes
-        is_for_few: whether a few of the images are enough.
+        is_for_few: whether a few of the images are enough. needs_gradients: whether it looks inside the model.
         cost: in tenths of DeepSHAP of an image with 50 references, as measured on ResNet-18 at 224 × 224.
     """
 
@@ -184,3 +184,4 @@ class Step:
     run: Callable[[Specimen, Measured, Report], None]
     cost: int
     is_for_few: bool = False
+    needs_gradients: bool = False

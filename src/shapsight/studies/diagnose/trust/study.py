@@ -75,6 +75,11 @@ def measure(specimen: Specimen, report: Report) -> Measured:
         def within(done: int, of: int, *, before: int = before, cost: int = step.cost) -> None:
             report(before + round(cost * done / max(of, 1)), total)
 
+        if step.needs_gradients and not specimen.bundle.has_gradients:
+            measured.left_out.append(
+                f"{step.name} is left out: it looks inside the model, which can only be asked."
+            )
+            continue
         try:
             step.run(few if step.is_for_few else specimen, measured, within)
         except ShapsightError as error:  # one measure that cannot be taken does not lose the others

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from shapsight.errors import ExplainerError
 
@@ -84,3 +84,21 @@ def _describe(result: Any) -> str:
     if isinstance(result, list | tuple):
         return f"a {type(result).__name__} of {len(result)} parts"
     return f"a {type(result).__name__}"
+
+
+def are_probabilities(rows: Tensor) -> bool:
+    """Whether every row sums to 1 and none of its numbers is negative."""
+    return rows.shape[1] > 1 and bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < 1e-3).all())
+
+
+class Picked(nn.Module):
+    """A network whose result is a dict, a tuple or anything else than a row for each image: what is meant of it."""
+
+    def __init__(self, model: nn.Module, output: str | int | None) -> None:
+        super().__init__()
+        self.training = model.training
+        self.model, self.output = model, output
+
+    def forward(self, images: Tensor) -> Float[Tensor, "images columns"]:
+        """The outputs that are meant, a row for each image."""
+        return pick(self.model(images), self.output, len(images))
