@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from discs import write_discs
 from shapsight.cli import COMMANDS, app
 from shapsight.errors import DataError, ModelError, SettingError, ShapsightError
 from shapsight.models.bundle import Bundle
-from shapsight.models.card import Card
 from shapsight.studies.cure.study import comparable
 from shapsight.studies.explain.study import explain_files
 from shapsight.studies.shared.subject import scale_warnings
@@ -47,10 +47,10 @@ plan = shapsight.training(arch="small_cnn", epochs=1, batch_size=4, image_size=3
 class Steering(nn.Module):
     """A network of a user's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 2) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 2)
+            nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, outputs)
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -60,9 +60,7 @@ class Steering(nn.Module):
 def own_bundle(model: nn.Module | None = None, names: tuple[str, ...] = ("x", "y")) -> Bundle:
     """A model of a user's own, without references."""
     torch.manual_seed(0)
-    card = Card("my steering", names, {}, SIZE, (0.5,) * 3, (0.5,) * 3)
-    nothing = torch.empty(0, 3, SIZE, SIZE, dtype=torch.uint8)
-    return Bundle(Steering() if model is None else model, card, nothing, is_borrowed=True)
+    return Bundle.wrap(Steering(len(names)) if model is None else model, outputs=names, size=SIZE)
 
 
 def shapsight(*arguments: object):
@@ -190,10 +188,11 @@ def test_a_cure_of_ones_own_training_ranks_what_it_returns_and_lists_what_failed
         my_train, photos, recipes=["light", "noise", "flip+light"], seeds=2, roi="below:16", explain=1, references=2,
         progress=False,
     )  # fmt: skip
-    assert set(called) == {
-        (recipe, (room,), seed)
-        for recipe in ("baseline", "light", "noise", "flip+light") for room in ("red", "green", "blue") for seed in (0, 1)
-    }  # fmt: skip
+    names, rooms = (
+        ("baseline", "light", "noise", "flip+light"),
+        [(room,) for room in ("red", "green", "blue")],
+    )
+    assert set(called) == set(product(names, rooms, (0, 1)))
     assert set(found.table["recipe"]) == {"baseline", "light", "flip+light"}
     assert set(found.table["seeds"]) == {1}
     reasons = found.failed.groupby("recipe")["reason"].first()
@@ -312,11 +311,10 @@ class _Some(nn.Module):
         return self.steering(images)[:, self.columns]
 
 
-def test_data_without_targets_are_refused_where_they_are_judged(photos):
-    without = replace(photos)
-    object.__setattr__(without, "has_targets", False)
+def test_data_without_targets_are_refused_where_they_are_judged(place):
+    without = ss.read_dataset(place / "data", targets=[])
     for study in (ss.evaluate, ss.diagnose):
-        with pytest.raises(DataError, match="have no targets, so there is nothing to judge my steering by"):
+        with pytest.raises(DataError, match="have no targets, so there is nothing to judge Steering by"):
             study(own_bundle(), without, progress=False)
 
 

@@ -102,12 +102,10 @@ def _material(
 
 def _check_watching(settings: TrainingSettings, data: Any) -> None:
     """Raise `DataError` where a training is to be watched without what that needs."""
+    roi = settings.roi or getattr(data, "roi", None)
     needed = {
         "a log to write into": ("--logger csv", settings.logger),
-        "to know the region of interest": (
-            "--roi, such as --roi below:112",
-            settings.roi or getattr(data, "roi", None),
-        ),
+        "to know the region of interest": ("--roi, such as --roi below:112", roi),
     }
     for need, (how, given) in needed.items():
         if settings.watch_every is not None and given is None:
