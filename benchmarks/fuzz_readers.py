@@ -35,13 +35,14 @@ from shapsight.models.bundle import Bundle, load_bundle
 from shapsight.models.card import Card
 from shapsight.models.weights import read_state
 from shapsight.studies.cure.settings import CureSettings
-from shapsight.studies.cure.study import budget_of
+from shapsight.studies.cure.trainer import trainer_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
 from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.explain.explained_model import class_names
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.run import open_run
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.trained_run import open_run
 
 datasets.disable_progress_bars()
 SIZE = 16
@@ -513,10 +514,11 @@ def _make_run(folder: Path) -> None:
 def _read_run(case: Case) -> object:
     from shapsight.data.turns import take_turns
 
-    run = open_run(case.folder)
-    with naming(run.path):
-        turns = take_turns(run.manifest.environments, run.manifest.train_on)
-    return run.roi, budget_of(run, CureSettings(("flip",)), turns)
+    how = CureSettings(("flip",))
+    trainer = trainer_of(open_run(case.folder), None, how, Narrator(quiet=True))
+    with naming(case.folder):
+        turns = take_turns(trainer.manifest.environments, trainer.manifest.train_on)
+    return trainer.roi, trainer.budget(how, turns)
 
 
 def _make_findings(folder: Path) -> None:

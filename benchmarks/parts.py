@@ -24,7 +24,6 @@ import numpy as np
 import pandas as pd
 
 from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
-from shapsight.studies.shared.narrator import Narrator
 
 HEAD = (
     "model",
@@ -59,9 +58,7 @@ def main() -> None:
 
 def of_demo(run: Path, chosen: argparse.Namespace) -> list[tuple[str, ...]]:
     """Both models of a demo, from the tables that it left; scenes are swapped for the first one, the run's own."""
-    diagnose(
-        run, settings=DiagnoseSettings(images=chosen.images, only=("why",)), narrator=Narrator(quiet=True)
-    )
+    diagnose(run, images=chosen.images, only=["why"], progress=False)
     crossed = pd.read_parquet(run / "diagnosis" / "why" / "crossed.parquet")
     rows = []
     for ending, name in (("", "room_1"), ("_all_rooms", "all rooms")):
@@ -77,7 +74,7 @@ def of_run(run: Path, chosen: argparse.Namespace) -> list[tuple[str, ...]]:
     how = DiagnoseSettings(
         images=chosen.images, references=chosen.references, only=("look", "why"), roi=chosen.roi
     )
-    diagnose(run, settings=how, narrator=Narrator(quiet=True))
+    diagnose(run, settings=how, progress=False)
     look, why = run / "diagnosis" / "look", run / "diagnosis" / "why"
     absolute = pd.read_parquet(look / "measures.parquet")
     absolute = absolute[absolute["measure"] == "mass_accuracy"]

@@ -36,10 +36,9 @@ from shapsight.data.images import load_images
 from shapsight.data.rooms import ROOMS, Frame, drive
 from shapsight.diagnosis.interventions import cut
 from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
-from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.run import open_run
 from shapsight.studies.shared.settings import TrainingSettings
-from shapsight.studies.shared.trained_run import open_run
-from shapsight.studies.train.study import train_run
+from shapsight.studies.train.study import train
 
 GIVES_AWAY = ("place", "near", "most", "stripe")
 SAYS_NOTHING = ("any place", "any stripe", "none", "any place")
@@ -135,7 +134,6 @@ def _saying(
 
 def diagnosed(world: World, folder: Path, only: tuple[str, ...], epochs: int) -> dict[str, object]:
     """A row of the result; the network is trained and diagnosed by the studies behind the commands."""
-    quiet = Narrator(quiet=True)
     if not (folder / "world.json").is_file():
         write(world, folder)
     settings = TrainingSettings(
@@ -144,9 +142,9 @@ def diagnosed(world: World, folder: Path, only: tuple[str, ...], epochs: int) ->
     )  # fmt: skip
     run = folder / "run"
     if not (run / "run.json").is_file():
-        train_run(folder / "images", run, settings, narrator=quiet, overwrite=True)
+        train(folder / "images", run, settings=settings, progress=False, overwrite=True)
     how = DiagnoseSettings(images=60, references=16, only=only)
-    diagnose(run, settings=how, narrator=quiet)
+    diagnose(run, settings=how, progress=False)
     verdict = json.loads((run / "diagnosis" / "verdict.json").read_text())
     is_right = (verdict["level"] == "shortcut") == world.has_shortcut
     return {

@@ -11,12 +11,15 @@ from typer.testing import CliRunner
 
 from discs import write_discs
 from shapsight.cli import app
+from shapsight.data.framing import Stretched
 from shapsight.data.readers import read_dataset
 from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
 from shapsight.studies.cure import study as job
 from shapsight.studies.cure.pictures import BeforeOrAfter, augmentation_plot, error_share_plot
 from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.cure.trainer import trainer_of
+from shapsight.studies.shared.narrator import Narrator
 
 TRAINED = [
     "--arch",
@@ -117,15 +120,14 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(
 
 
 def test_every_recipe_trains_on_as_many_images(run: Path):
-    from shapsight.studies.shared.trained_run import open_run
-
-    opened = open_run(run)
+    settings = CureSettings(("more-environments",))
+    opened = trainer_of(run, None, settings, Narrator(quiet=True))
     turns = take_turns(opened.manifest.environments, opened.manifest.train_on)
-    budget = job.budget_of(opened, CureSettings(("more-environments",)), turns)
+    budget = opened.budget(settings, turns)
     assert budget.images_per_epoch == 8
     for names in (turns.plain[0], turns.wider[0]):
         manifest = in_turn(opened.manifest, names)
-        material = job.Material(manifest, np.zeros((30, 3, 32, 32)))  # type: ignore[arg-type]
+        material = job.Material(manifest, np.zeros((30, 3, 32, 32)), Stretched(32))  # type: ignore[arg-type]
         treatment = job.run_trial.__globals__["treatment_of"]("baseline", budget, material)
         assert treatment.images_per_epoch == 8
 

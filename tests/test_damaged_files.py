@@ -30,14 +30,15 @@ from shapsight.models.card import Card
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
 from shapsight.studies.cure.settings import CureSettings
-from shapsight.studies.cure.study import budget_of
+from shapsight.studies.cure.trainer import trainer_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.explanations import StoredExplanations
 from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
 from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.explain.explained_model import class_names
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.run import open_run
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.trained_run import open_run
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ROW = {"path": "room/a.png", "width": 16, "height": 16}
@@ -385,11 +386,8 @@ def test_a_damaged_card_of_a_run_is_named(bundle, manifest, text):
 
 def test_a_model_whose_card_tells_nothing_of_its_training_cannot_be_cured(bundle, manifest):
     (manifest / "run.json").write_text('{"settings": {}, "status": "done"}')
-    run = open_run(manifest)
-    from shapsight.data.turns import take_turns
-
     with pytest.raises(RunError, match=r"card\.json does not say with which epochs"):
-        budget_of(run, CureSettings(("flip",)), take_turns(run.manifest.environments, ("a",)))
+        trainer_of(manifest, None, CureSettings(("flip",)), Narrator(quiet=True))
 
 
 def test_a_damaged_result_counts_as_none_and_is_made_again(tmp_path):

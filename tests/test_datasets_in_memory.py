@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -22,9 +21,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
 from shapsight.data.roi import read_roi
 from shapsight.errors import DataError
-from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.settings import TrainingSettings
-from shapsight.studies.train.study import train_run
+from shapsight.studies.train.study import train
 
 datasets.disable_progress_bars()
 SIZE = 16
@@ -509,13 +506,11 @@ def test_a_manifest_of_objects_can_be_sent_to_another_process_and_checked():
     assert (checks.loc[checks["check"] == "files that cannot be used", "found"] == "ok").all()
 
 
-def test_a_torch_dataset_is_trained_on_and_its_run_knows_images_and_regions(tmp_path, monkeypatch):
+def test_a_torch_dataset_is_trained_on_and_its_run_knows_images_and_regions(tmp_path):
     manifest = read_dataset(
         Discs(as_dict), environment="column:room", roi="column:mask", train_on="red,green".split(",")
     )
-    monkeypatch.setattr("shapsight.studies.train.study.read", lambda *_, **__: manifest)
-    settings = TrainingSettings(epochs=1, device="cpu", remedies="right-reasons")
-    train_run("discs", tmp_path / "run", replace(settings), narrator=Narrator(quiet=True))
+    train(manifest, tmp_path / "run", epochs=1, device="cpu", remedies="right-reasons", progress=False)
     again = Manifest.load(tmp_path / "run")
     assert_same(again)
     errors = pd.read_csv(tmp_path / "run" / "errors.csv")

@@ -18,7 +18,7 @@ from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.explain.study import explain_files
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.settings import TrainingSettings
-from shapsight.studies.train.study import train_run
+from shapsight.studies.train.study import train
 
 
 class Log:
@@ -116,18 +116,20 @@ def test_training_explaining_and_curing_say_how_far_they_are(photos, tmp_path):
         arch="small_cnn", epochs=4, batch_size=4, references=3, device="cpu", train_on="red"
     )
     log = Log(seconds_a_look=15)
-    train_run(photos, tmp_path / "run", settings, narrator=log.narrator)
+    train(photos, tmp_path / "run", settings=settings, progress=log.narrator)
     start = next(number for number, line in enumerate(log.lines) if line.startswith("Training small_cnn"))
     assert "left" in log.lines[start + 1]
 
     log = Log(seconds_a_look=15)
     what = ExplainSettings(method="partition", masker="mean", max_evals=40, device="cpu")
-    explain_files([tmp_path / "run", photos / "green"], tmp_path / "why", what, narrator=log.narrator)
+    explain_files(
+        [tmp_path / "run", photos / "green"], tmp_path / "why", settings=what, progress=log.narrator
+    )
     start = log.lines.index("Explaining 12 images, partition …")
     assert "left" in log.lines[start + 1]
 
     log = Log(seconds_a_look=15)
     tried = CureSettings(("flip",), seeds=2, explain=0, device="cpu")
-    cure(tmp_path / "run", tried, narrator=log.narrator)
+    cure(tmp_path / "run", settings=tried, progress=log.narrator)
     start = log.lines.index("Training 8 of 8 models …")
     assert "left" in log.lines[start + 1]

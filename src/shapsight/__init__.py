@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.models.bundle import Bundle, load_bundle
+    from shapsight.studies.check.study import check
+    from shapsight.studies.compare.study import compare
+    from shapsight.studies.cure.study import cure
+    from shapsight.studies.debug.study import debug
+    from shapsight.studies.demo.study import demo
+    from shapsight.studies.diagnose.study import diagnose
+    from shapsight.studies.evaluate.study import evaluate
+    from shapsight.studies.shared.run import open_run as open
+    from shapsight.studies.shared.settings import training
+    from shapsight.studies.train.study import train
     from shapsight.studies.watch.study import ShapCallback
 
 __version__ = "0.1.0"
@@ -35,8 +45,19 @@ _HOMES = {
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
     "load_bundle": "shapsight.models.bundle",
+    "check": "shapsight.studies.check.study",
+    "compare": "shapsight.studies.compare.study",
+    "cure": "shapsight.studies.cure.study",
+    "debug": "shapsight.studies.debug.study",
+    "demo": "shapsight.studies.demo.study",
+    "diagnose": "shapsight.studies.diagnose.study",
+    "evaluate": "shapsight.studies.evaluate.study",
+    "open": "shapsight.studies.shared.run",
+    "train": "shapsight.studies.train.study",
+    "training": "shapsight.studies.shared.settings",
     "ShapCallback": "shapsight.studies.watch.study",
 }
+_NAMES_AT_HOME = {"open": "open_run"}  # where the public name would hide one of Python's
 _MODULES = {
     "maskers": "shapsight.attribution.maskers",
     "remedies": "shapsight.data.remedies",
@@ -53,13 +74,23 @@ __all__ = [
     "ShapCallback",
     "TopK",
     "__version__",
+    "check",
     "choose_references",
+    "compare",
+    "cure",
+    "debug",
+    "demo",
+    "diagnose",
+    "evaluate",
     "explain",
     "load_bundle",
     "maskers",
+    "open",
     "read_dataset",
     "register_rule",
     "remedies",
+    "train",
+    "training",
     "trees",
 ]
 
@@ -69,7 +100,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'shapsight' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_HOMES[name]), _NAMES_AT_HOME.get(name, name))
 
 
 def __dir__() -> list[str]:

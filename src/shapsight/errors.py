@@ -34,6 +34,10 @@ class RunError(ShapsightError):
     """A run folder exists already, is missing a part, or was made by something else."""
 
 
+class SettingError(ShapsightError, TypeError):
+    """A study was asked for something that it does not have, or with a value that it cannot be."""
+
+
 class MissingDependency(ShapsightError):
     """An optional library is needed for this; the message names the extra that installs it."""
 

@@ -23,6 +23,6 @@ def check(
     settings: CheckSettings,
 ) -> list[object]:
     """Look for what spoils training or flatters a test: duplicates across splits, odd files, few images, drift."""
-    from shapsight.studies.check.study import as_rich_table, check_data
+    from shapsight.studies.check import study
 
-    return [as_rich_table(check_data(data, settings, csv=csv, narrator=told()["narrator"]))]
+    return [study.check(data, csv, settings=settings, **told())]

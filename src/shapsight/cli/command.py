@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import Field, fields
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from shapsight.cli.screen import exit_codes, show
-from shapsight.studies.shared.option import Option
+from shapsight.studies.shared.asked import LIST, described, settings_of
 
 Data = Annotated[
     Path,
@@ -22,12 +21,28 @@ Data = Annotated[
     ),
 ]
 OtherData = Annotated[
-    Path | None, typer.Argument(help="Another dataset than the run's own.", show_default=False)
+    Path | None,
+    typer.Argument(
+        help="Another dataset than the run's own: as for train, or a run whose dataset it is.",
+        show_default=False,
+    ),
 ]
-Run = Annotated[Path, typer.Argument(help="A run of debug or train.", show_default=False)]
+Run = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A run of debug or train, or a folder with a model; not with --model.", show_default=False
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Your own in place of a run: module:name of a shapsight.Bundle, or a function that makes one."
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, the numbers and report.html.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
-LIST = tuple[str, ...]
+OWN_OUT = Path("runs")  # where results go that belong to no run
+
 
 app = typer.Typer(
     help="Find out which pixels an image model uses, prove it, and cure a model that looks at the wrong ones.",
@@ -61,7 +76,10 @@ def command(*examples: str, without: Sequence[str] = ()) -> Callable[[Callable[.
         def run(**given: Any) -> None:
             with exit_codes():
                 arguments = {name: given[name] for name in own if name != "settings"}
-                show(function(**arguments, settings=_made(settings, given)))
+                asked = {
+                    name: value for name, value in given.items() if name not in own and value is not None
+                }
+                show(function(**arguments, settings=settings_of(settings, asked)))
 
         run.__doc__ = function.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -72,12 +90,25 @@ def command(*examples: str, without: Sequence[str] = ()) -> Callable[[Callable[.
     return put
 
 
+def subject(
+    run: Path | None, data: Path | None, own: str | None, flag: str, out: Path | None, name: str
+) -> tuple[Path | str, Path | None, Path | None]:
+    """The model, the dataset and the folder that a command is about; beside an own model the first path is the data."""
+    if own is None:
+        if run is None:
+            raise typer.BadParameter(f"Missing argument 'RUN', or {flag} module:name with a dataset.")
+        return run, data, out
+    if run is None or data is not None:
+        raise typer.BadParameter(f"{flag} takes the place of the run: name the dataset, and nothing else.")
+    return own, run, out if out is not None else OWN_OUT / name
+
+
 def _options(settings: type, without: Sequence[str], panel: str | None = None) -> Iterator[inspect.Parameter]:
     """A parameter for Typer for each field; lists are texts with commas, or options that can be repeated.
 
     Those of a dataclass inside stand in a panel of their own, under the first words of its docstring.
     """
-    for field, kind, option in _described(settings):
+    for field, kind, option in described(settings):
         if field.name in without:
             continue
         if option is None:
@@ -93,30 +124,3 @@ def _options(settings: type, without: Sequence[str], panel: str | None = None) -
         yield inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=typed[1], annotation=Annotated[typed[0], how]
         )
-
-
-def _made(settings: type, given: Mapping[str, Any]) -> Any:
-    """The settings with what was given, and those inside them."""
-    values = {}
-    for field, kind, option in _described(settings):
-        if option is None:
-            values[field.name] = _made(kind, given)
-        elif field.name in given:
-            value = given[field.name]
-            values[field.name] = _list(value) if kind == LIST else value
-    return settings(**values)
-
-
-def _described(settings: Any) -> Iterator[tuple[Field[Any], Any, Option | None]]:
-    """Each field with its type and its option; without an option its type is a dataclass of more options."""
-    hints = typing.get_type_hints(settings, include_extras=True)
-    for field in fields(settings):
-        hint = hints[field.name]
-        kind, *notes = typing.get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
-        yield field, kind, next((note for note in reversed(notes) if isinstance(note, Option)), None)
-
-
-def _list(value: str | list[str] | None) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return tuple(value or ())

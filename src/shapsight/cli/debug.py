@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shapsight.cli.command import Data, Out, Overwrite, command
 from shapsight.cli.screen import told
 from shapsight.studies.shared.settings import TrainingSettings
@@ -12,8 +14,8 @@ from shapsight.studies.shared.settings import TrainingSettings
     "shapsight debug idx:/usr/share/datasets/fashion-mnist --task classification --out runs/fashion",
     without=("logger", "trainer", "watch_every"),
 )
-def debug(data: Data, out: Out, *, overwrite: Overwrite = False, settings: TrainingSettings) -> list[str]:
+def debug(data: Data, out: Out, *, overwrite: Overwrite = False, settings: TrainingSettings) -> Sequence[str]:
     """Train on some environments, test on all of them, explain the model with DeepSHAP, and write a report."""
-    from shapsight.studies.debug.study import debug as study
+    from shapsight.studies.debug import study
 
-    return study(data, out, settings, overwrite=overwrite, **told())
+    return study.debug(data, out, settings=settings, overwrite=overwrite, **told()).lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from shapsight.cli.command import Out, Overwrite, command
@@ -10,8 +11,10 @@ from shapsight.studies.demo.settings import DemoSettings
 
 
 @command("shapsight demo --out runs/demo")
-def demo(out: Out = Path("runs/demo"), *, overwrite: Overwrite = False, settings: DemoSettings) -> list[str]:
+def demo(
+    out: Out = Path("runs/demo"), *, overwrite: Overwrite = False, settings: DemoSettings
+) -> Sequence[str]:
     """The whole story on a rendered world: trained in one room, failing in the next, cured by more rooms."""
-    from shapsight.studies.demo.study import demo as study
+    from shapsight.studies.demo import study
 
-    return study(out, settings, overwrite=overwrite, **told())
+    return study.demo(out, settings=settings, overwrite=overwrite, **told()).lines

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import OtherData, Overwrite, Run, command
+from shapsight.cli.command import Model, OtherData, Overwrite, Run, command, subject
 from shapsight.cli.screen import told
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 
@@ -15,22 +16,27 @@ from shapsight.studies.diagnose.settings import DiagnoseSettings
 @command(
     "shapsight diagnose runs/lockers --roi below:112",
     "shapsight diagnose runs/lockers new_photos --images 300 --only look,why --out runs/why",
+    "shapsight diagnose --model my_code:load_bundle photos --roi below:112",
 )
 def diagnose(
-    run: Run,
+    run: Run = None,
     data: OtherData = None,
+    model: Model = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for everything found; by default RUN/diagnosis."),
+        typer.Option(
+            "--out", "-o", help="Folder for everything found; by default RUN/diagnosis, or runs/diagnosis."
+        ),
     ] = None,
     *,
     overwrite: Overwrite = False,
     settings: DiagnoseSettings,
-) -> list[str]:
+) -> Sequence[str]:
     """Where does it look, is that why it fails, and can the explanation be trusted? Ends in a verdict.
 
     A second call goes on where the first stopped. --roi is by default the run's own; --roi none leaves it out.
     """
-    from shapsight.studies.diagnose.study import diagnose as study
+    from shapsight.studies.diagnose import study
 
-    return study(run, data, settings, out, overwrite=overwrite, **told())
+    what = subject(run, data, model, "--model", out, "diagnosis")
+    return study.diagnose(*what, settings=settings, overwrite=overwrite, **told()).lines

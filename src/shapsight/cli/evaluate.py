@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import OtherData, command
+from shapsight.cli.command import Model, OtherData, Run, command, subject
 from shapsight.cli.screen import told
 from shapsight.studies.evaluate.settings import EvaluateSettings
 
@@ -15,18 +16,21 @@ from shapsight.studies.evaluate.settings import EvaluateSettings
 @command(
     "shapsight evaluate runs/lockers",
     "shapsight evaluate runs/lockers new_photos --out runs/new",
+    "shapsight evaluate --model my_code:load_bundle photos",
 )
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run, or a folder with a model.")],
+    run: Run = None,
     data: OtherData = None,
+    model: Model = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for tables and report; by default RUN/evaluation."),
+        typer.Option("--out", "-o", help="Folder for all; by default RUN/evaluation, or runs/evaluation."),
     ] = None,
     *,
     settings: EvaluateSettings,
-) -> list[str]:
+) -> Sequence[str]:
     """Measure a model: MSE, MAE, R² and right side, or accuracy, F1 and calibration, per environment."""
-    from shapsight.studies.evaluate.study import evaluate_run
+    from shapsight.studies.evaluate import study
 
-    return evaluate_run(run, data, settings, out, **told())
+    what = subject(run, data, model, "--model", out, "evaluation")
+    return study.evaluate(*what, settings=settings, **told()).lines

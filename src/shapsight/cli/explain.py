@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Overwrite, command
+from shapsight.cli.command import Model, Overwrite, command
 from shapsight.cli.screen import told
 from shapsight.studies.explain.settings import ExplainSettings
 
@@ -21,17 +22,21 @@ def explain(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="A run or bundle (not with --arch), then images or folders of images.", show_default=False
+            help="A run or bundle (not with --arch and --model), then images or folders of images.",
+            show_default=False,
         ),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for explanations, figures and the table.")
     ] = Path("runs/explain"),
+    model: Model = None,
     *,
     overwrite: Overwrite = False,
     settings: ExplainSettings,
-) -> list[str]:
+) -> Sequence[str]:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
-    from shapsight.studies.explain.study import explain_files
+    from shapsight.studies.explain import study
 
-    return explain_files(paths, out, settings, overwrite=overwrite, **told())
+    return study.explain_files(
+        paths, out, model=model, settings=settings, overwrite=overwrite, **told()
+    ).lines

@@ -18,7 +18,7 @@ def told() -> dict[str, Any]:
     """How a study tells what it does, and what was typed to start it."""
     from shapsight.studies.shared.narrator import Narrator
 
-    return {"narrator": Narrator(), "command": shlex.join(["shapsight", *sys.argv[1:]])}
+    return {"progress": Narrator(), "command": shlex.join(["shapsight", *sys.argv[1:]])}
 
 
 def show(lines: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -26,8 +27,8 @@ def train(
     ] = False,
     overwrite: Overwrite = False,
     settings: TrainingSettings,
-) -> list[str]:
+) -> Sequence[str]:
     """Train a model on a dataset and measure it in every environment; goes on after a kill with --resume."""
-    from shapsight.studies.train.study import train_run
+    from shapsight.studies.train import study
 
-    return train_run(data, out, settings, overwrite=overwrite, resume=resume, **told())
+    return study.train(data, out, settings=settings, overwrite=overwrite, resume=resume, **told()).lines

@@ -3,137 +3,214 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from shapsight.data.roi import Roi
 from shapsight.diagnosis.paired import paired_change
 from shapsight.errors import DataError
+from shapsight.models.bundle import Bundle
 from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
 from shapsight.studies.compare.facts import Compared
 from shapsight.studies.compare.page import compare_page
 from shapsight.studies.compare.settings import CompareSettings
-from shapsight.studies.compare.words import summary
+from shapsight.studies.compare.words import sentences, summary
 from shapsight.studies.shared.analysis import analyse, on_held_out
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.data_options import DataOptions
+from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import Outcome, save_outcome, save_table
+from shapsight.studies.shared.references import with_references
+from shapsight.studies.shared.run import Run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
-from shapsight.studies.shared.trained_run import TrainedRun, open_run
+from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
+
+OF_EACH = ("errors", "predictions")
 
 
+@dataclass(frozen=True, eq=False)
+class Comparison(Found):
+    """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`."""
+
+    place: Place
+    compared: Compared
+    lines: tuple[str, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each environment and target: both errors, and their change with its interval."""
+        return self.compared.change
+
+    @property
+    def first(self) -> Outcome:
+        """The first model, judged and explained."""
+        return self.compared.first
+
+    @property
+    def second(self) -> Outcome:
+        """The second model, judged and explained."""
+        return self.compared.second
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`change`, and the `errors` and `predictions` of both."""
+        both = {"first": self.first, "second": self.second}
+        named = {f"{kind}_{end}": getattr(each, kind) for end, each in both.items() for kind in OF_EACH}
+        return {"change": self.table, **named}
+
+    @property
+    def headline(self) -> str:
+        """Which models."""
+        return f"{self.first.name} and {self.second.name} on the same images"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """How the error changes, and what the scene contributes in both."""
+        return tuple(sentences(self.compared))
+
+
+@study(CompareSettings)
 def compare(
-    first: str | os.PathLike[str],
-    second: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    settings: CompareSettings | None = None,
+    asked: Asked[CompareSettings],
+    first: Any,
+    second: Any,
+    data: Any = None,
+    out: str | os.PathLike[str] | None = None,
     *,
-    narrator: Narrator,
-    command: str = "shapsight compare",
     overwrite: bool = False,
-) -> list[str]:
-    """Judge and explain two runs' models on the same images, side by side; gives a summary.
+) -> Comparison:
+    """Judge and explain two models on the same images that neither was trained on, side by side.
 
-        compare("runs/lockers", "runs/all", "runs/compared", narrator=Narrator())
+        found = shapsight.compare(before, after, photos)            # bundles
+        found = shapsight.compare("runs/lockers", "runs/all")       # runs, on the images of the first
+        found.table; found.report("compared.html")
 
-    The images are those of the first run that neither model was trained on. Raises a `ShapsightError` where there are
-    none, or the models predict different things or see images of different sizes.
+    `first` and `second` are bundles, runs or their folders, or "module:name" of functions that make a bundle; `data` a
+    manifest of `read_dataset` or what that reads, by default the first run's. Without `out` everything goes into a
+    temporary folder that goes with what is returned. Raises a `ShapsightError` where no such image is left, or the
+    models predict different things or see images of different sizes.
     """
-    started = time.monotonic()
-    settings = CompareSettings() if settings is None else settings
+    settings, narrator = asked.settings, asked.narrator
     if len(settings.names) not in (0, 2):
-        raise DataError(f"names={','.join(settings.names)!r}: two runs need two names")
-    device = chosen_device(settings.device)
-    runs = open_run(first), open_run(second)
-    _check(*runs)
-    for run in runs:
-        run.bundle.model.to(device)
-    held_out, notes = held_out_of_both(*runs)
-    spec = settings.roi or runs[0].roi or runs[1].roi
-    roi = roi_of(spec)
-    card = {"first": os.fspath(first), "second": os.fspath(second), "roi": spec, "seed": settings.seed}
-    folder = RunFolder.start(out, command=command, settings=card, overwrite=overwrite)
+        raise DataError(f"names={','.join(settings.names)!r}: two models need two names")
+    chosen_device(settings.device)  # a wrong one is said before any work is done
+    nothing = DataOptions()
+    one = subject_of(first, data, nothing, narrator, seed=settings.seed)
+    has_own = isinstance(second, Run) or (isinstance(second, str | os.PathLike) and Path(second).exists())
+    same = None if data is None and has_own else one.manifest
+    two = subject_of(second, same, nothing, narrator, seed=settings.seed)
+    _check(one, two)
+    held_out, notes = held_out_of_both(one, two)
+    roi = roi_of(settings.roi, *one.rois, *two.rois)
+    card = {
+        "first": str(one.folder or one.name),
+        "second": str(two.folder or two.name),
+        "roi": roi and roi.spec,
+        "seed": settings.seed,
+    }
+    place = Place.of(out, name="compared")
+    folder = RunFolder.start(place.path, command=asked.command, settings=card, overwrite=overwrite)
     try:
-        manifest = runs[0].manifest
-        # Only explained images need a region: those of all are not drawn.
-        material = replace(Material.decoded(manifest, runs[0].bundle.seen, narrator), roi=roi)
-        one, two = _outcomes(runs, settings, material, held_out, narrator)
-        change = paired_change(one.predictions, two.predictions, manifest.targets, seed=settings.seed)
-        save_outcome(one, folder, "_first")
-        save_outcome(two, folder, "_second")
+        with on_device(one.bundle, settings.device), on_device(two.bundle, settings.device):
+            both = _outcomes((one, two), settings, roi, held_out, narrator)
+        change = paired_change(
+            both[0].predictions, both[1].predictions, one.manifest.targets, seed=settings.seed
+        )
+        save_outcome(both[0], folder, "_first")
+        save_outcome(both[1], folder, "_second")
         save_table(change, folder.path / "change")
-        compared = Compared(one, two, change, tuple(notes))
-        page = compare_page(compared, card, command=command, seconds=time.monotonic() - started)
-        write_page(page, folder)
+        scales = (scale_warnings(each.predictions, one.manifest) for each in both)
+        all_notes = dict.fromkeys((*one.notes, *two.notes, *notes, *chain(*scales)))
+        compared = Compared(*both, change, tuple(all_notes))
+        write_page(compare_page(compared, card, command=asked.command, seconds=asked.seconds), folder)
     except BaseException:
         folder.discard()
         raise
-    return summary(compared, folder.finish("done"), time.monotonic() - started)
+    return Comparison(place, compared, tuple(summary(compared, folder.finish("done"), asked.seconds)))
 
 
-def held_out_of_both(first: TrainedRun, second: TrainedRun) -> tuple[pd.Series[bool], list[str]]:
-    """Which rows of the first run's table neither model was trained on, and what a reader should know of that.
+def held_out_of_both(first: Subject, second: Subject) -> tuple[pd.Series[bool], list[str]]:
+    """Which rows of the first one's table neither model was trained on, and what a reader should know of that.
 
-    An image that the second run does not know counts as not trained on. Raises `DataError` where no image is left.
+    An image that the second one's dataset does not hold counts as not trained on. Raises `DataError` where no image is
+    left.
     """
-    table = first.manifest.table
-    # Runs of the same folder know an image by its path in it; other runs by where the file lies.
-    trained = [
-        {str(run.manifest.root.resolve() / path) for path in run.manifest.split("train")["path"]}
-        for run in (first, second)
-    ]
-    files = [str(first.manifest.root.resolve() / path) for path in table["path"]]
-    held_out = pd.Series([file not in trained[0] | trained[1] for file in files], index=table.index)
+    manifest = first.manifest
+    table, trained = manifest.table, first.trained_on | second.trained_on
+    root = manifest.root.resolve()
+    held_out = pd.Series([str(root / path) not in trained for path in table["path"]], index=table.index)
     if not held_out.any():
         raise DataError(
-            f"every image of {first.path} was trained on by one of the two models: nothing is left to compare them on"
+            f"every image of {first.folder or manifest.root} was trained on by one of the two models: nothing is left "
+            "to compare them on"
         )
     missing = sorted(set(table["environment"]) - set(table.loc[held_out, "environment"]))
     notes = [f"No image of {', '.join(missing)} was held out of both models."] if missing else []
     return held_out, notes
 
 
-def _check(first: TrainedRun, second: TrainedRun) -> None:
-    one, two = first.bundle.card, second.bundle.card
-    if one.output_names != two.output_names:
+def _check(first: Subject, second: Subject) -> None:
+    one, two = first.bundle, second.bundle
+    if one.card.output_names != two.card.output_names:
         raise DataError(
-            f"{first.path} predicts {', '.join(one.output_names)}, {second.path} predicts "
-            f"{', '.join(two.output_names)}: they cannot be compared"
+            f"{first.name} predicts {', '.join(one.card.output_names)}, {second.name} predicts "
+            f"{', '.join(two.card.output_names)}: they cannot be compared"
         )
-    if one.input_size != two.input_size:
+    if one.seen.size != two.seen.size:
+        sizes = [" × ".join(map(str, bundle.seen.size)) for bundle in (one, two)]
         raise DataError(
-            f"{first.path} sees images of {one.input_size} pixels a side, {second.path} of {two.input_size}: their "
-            "explanations cannot be laid side by side. Train both with the same --image-size"
+            f"{first.name} sees images of {sizes[0]} pixels, {second.name} of {sizes[1]}: their explanations cannot be "
+            "laid side by side. Train both with the same --image-size"
         )
 
 
 def _outcomes(
-    runs: Sequence[TrainedRun],
+    subjects: tuple[Subject, Subject],
     settings: CompareSettings,
-    material: Material,
+    roi: Roi | None,
     held_out: pd.Series[bool],
     narrator: Narrator,
 ) -> tuple[Outcome, Outcome]:
-    """Both models judged on the first run's images; those to explain are chosen from the first one's predictions."""
-    names = settings.names or _names(runs)
+    """Both models judged on the first one's images; those to explain are chosen from the first one's predictions."""
+    names = settings.names or _names(subjects)
     how = TrainingSettings(explain=settings.explain, seed=settings.seed)
-    first = analyse(names[0], how, _result(runs[0]), material, narrator, among=held_out)
-    second = analyse(names[1], how, _result(runs[1]), material, narrator, explained=first.explained)
+    manifest, seen = subjects[0].manifest, subjects[0].bundle.seen
+    # Only explained images need a region: those of all are not drawn.
+    material = replace(Material.decoded(manifest, seen, narrator), roi=roi)
+    first = _analysed(names[0], subjects[0], how, material, narrator, among=held_out)
+    if subjects[1].bundle.seen != seen:
+        material = replace(Material.decoded(manifest, subjects[1].bundle.seen, narrator), roi=roi)
+    second = _analysed(names[1], subjects[1], how, material, narrator, explained=first.explained)
     return on_held_out(first, held_out), on_held_out(second, held_out)
 
 
-def _names(runs: Sequence[TrainedRun]) -> tuple[str, ...]:
-    names = [Path(run.path).resolve().name for run in runs]
-    return tuple(names) if names[0] != names[1] else tuple(str(run.path) for run in runs)
+def _analysed(
+    name: str, subject: Subject, how: TrainingSettings, material: Material, narrator: Narrator, **more: Any
+) -> Outcome:
+    subject = with_references(
+        replace(subject, manifest=material.manifest), material.images, narrator, seed=how.seed
+    )
+    return analyse(name, how, _result(subject.bundle), material, narrator, **more)
 
 
-def _result(run: TrainedRun) -> TrainingResult:
-    """A bundle that was read again, in the form of a training's result."""
+def _names(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    names = [Path(each.folder).resolve().name if each.folder else each.name for each in subjects]
+    if names[0] != names[1]:
+        return tuple(names)
+    return tuple(str(each.folder or place) for each, place in zip(subjects, ("first", "second"), strict=True))
+
+
+def _result(bundle: Bundle) -> TrainingResult:
+    """A bundle that was made before, in the form of a training's result."""
     history = pd.DataFrame(columns=["epoch", "train_loss", "validation_loss"])
-    return TrainingResult(run.bundle, history, int(run.bundle.card.training.get("best_epoch", 0)))
+    return TrainingResult(bundle, history, int(bundle.card.training.get("best_epoch", 0)))

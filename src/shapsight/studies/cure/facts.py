@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -35,7 +35,9 @@ class Ranked:
 
 @dataclass(frozen=True, eq=False)
 class Cured:
-    """All that the report of a cure is made from."""
+    """All that the report of a cure is made from; `failed` are trainings that came to nothing, `left_out` says why what
+    is not ranked.
+    """
 
     judged: pd.DataFrame
     ranking: pd.DataFrame
@@ -45,6 +47,8 @@ class Cured:
     material: Material
     turns: Turns
     seeds: int
+    failed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    left_out: tuple[str, ...] = ()
 
     @property
     def ranked(self) -> list[Ranked]:

@@ -28,11 +28,14 @@ COLUMNS = (
     Column("trainings", format="d"),
 )
 
+OF_OURS = ("epochs", "batch_size", "learning_rate", "warm_up")  # unknown where the user's own function trains
+
 
 def cure_page(cured: Cured, *, command: str, seconds: float) -> Page:
     """The report."""
     turns = "; ".join(" + ".join(names) for names in cured.turns.plain)
-    settings = {"trained on, in turn": turns, "seeds": cured.seeds, **asdict(cured.budget)}
+    used = {name: value for name, value in asdict(cured.budget).items() if value or name not in OF_OURS}
+    settings = {"trained on, in turn": turns, "seeds": cured.seeds, **used}
     return Page(
         title="Which remedy helps in environments that were never seen?",
         answer=[words.recommended(cured), cured.recommendation.reason, words.caveat(cured)],
@@ -65,7 +68,7 @@ def _ranking_section(cured: Cured) -> Section:
         words.ranking_intro(cured),
         tables=[Table(ranking, "Recipes, the lowest error first", COLUMNS)],
         pictures=[Picture(error_share_plot(ranking), said)] if has_shares else [],
-        notes=[words.caveat(cured)],
+        notes=[words.caveat(cured), *words.failures(cured)],
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
+from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import REMEDY_NAMES, Device, Option, RoiSpec, Scenes
 
 
 @dataclass(frozen=True)
 class CureSettings:
-    """What `shapsight cure` is asked to do; the baseline is always among the recipes."""
+    """What `shapsight cure` is asked to do; the baseline is always among the recipes.
+
+    `reading` is how another dataset than a run's is read.
+    """
 
     recipes: Annotated[
         tuple[str, ...],
@@ -36,3 +40,4 @@ class CureSettings:
     references: Annotated[int, Option("Training images for DeepSHAP to compare with.", at_least=1)] = 16
     explain: Annotated[int, Option("Images explained in each unseen environment.", at_least=0)] = 4
     device: Device = "auto"
+    reading: DataOptions = field(default_factory=DataOptions)

@@ -4,82 +4,157 @@ from __future__ import annotations
 
 import gc
 import os
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from shapsight.data.given_files import is_number
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
 from shapsight.data.remedies.sample import Places
-from shapsight.data.turns import Turns, in_turn, take_turns
-from shapsight.diagnosis.ranking import rank, recommend
-from shapsight.errors import DataError, RunError, naming
+from shapsight.data.turns import Turns, take_turns
+from shapsight.diagnosis.ranking import Recommendation, rank, recommend
+from shapsight.errors import DataError, ModelError, RunError, ShapsightError, naming
 from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.studies.cure.facts import Cured
 from shapsight.studies.cure.page import cure_page
 from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.cure.trainer import OF_LOSS, Trainer, trainer_of
 from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
-from shapsight.studies.cure.words import summary
-from shapsight.studies.shared.material import Material, roi_of
+from shapsight.studies.cure.words import recommended, summary
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Found, Place
+from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.trained_run import TrainedRun, open_run
 
 EVERY = "all"
+FAILED = ("recipe", "trained_on", "seed", "reason")
 
 
+@dataclass(frozen=True, eq=False)
+class Cure(Found):
+    """What a cure came to: `.table` (recipes, the lowest error first), `.recommendation`, `.failed`, `.report()`."""
+
+    place: Place
+    cured: Cured
+    lines: tuple[str, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The ranking: a row for each recipe, with its error in unseen environments and the change to the baseline."""
+        return self.cured.ranking
+
+    @property
+    def recommendation(self) -> Recommendation:
+        """The recipe to take, and why."""
+        return self.cured.recommendation
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The trainings that came to nothing: recipe, trained_on, seed and reason."""
+        return self.cured.failed
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`ranking`, `judged` (a row for every image that a training had not seen) and `failed`."""
+        return {"ranking": self.table, "judged": self.cured.judged, "failed": self.failed}
+
+    @property
+    def headline(self) -> str:
+        """Which recipe to take, if any."""
+        return recommended(self.cured)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Why."""
+        return (self.recommendation.reason,)
+
+
+@study(CureSettings)
 def cure(
-    run: str | os.PathLike[str],
-    settings: CureSettings,
+    asked: Asked[CureSettings],
+    train: Any,
+    data: Any = None,
     out: str | os.PathLike[str] | None = None,
-    *,
-    narrator: Narrator,
-    command: str = "shapsight cure",
-) -> list[str]:
-    """Train each recipe in every turn and with every seed, rank them, and write a report; gives a summary.
+) -> Cure:
+    """Train each recipe in every turn and with every seed, judged where it was not trained, and rank them.
 
-        cure("runs/lockers", CureSettings(("flip", "swap-scene", "flip+swap-scene")), narrator=Narrator())
+        found = shapsight.cure("runs/lockers", recipes=["flip", "swap-scene", "flip+swap-scene"])
+        found = shapsight.cure(shapsight.training(arch="resnet18", epochs=5), photos, recipes=["flip"])
+        found = shapsight.cure(my_train, photos, recipes=["swap-scene", "flip+light"], seeds=3)
+        found.table; found.recommendation; found.report("cure.html")
 
-    Results go into `out`, by default `RUN/cure`; each training's is written at once, so that a second call goes on
-    where the first stopped. Raises a `ShapsightError` for what cannot be tried, before anything is trained.
+    `train` is a run or its folder, a plan of `shapsight.training`, your own `my_train(photos, recipe, seed)`, which
+    trains on `photos.split("train")` with `recipe.transform` and returns a `Bundle`, or "module:name" of the last two;
+    `data` a manifest of `read_dataset` or whatever that reads, by default the run's.
+
+    Results go into `out`, by default RUN/cure, without a run into a temporary folder that goes with what is returned.
+    Each training's is written at once, so that a second call goes on where the first stopped. A training that fails is
+    listed in `.failed`; its recipe is ranked by the other seeds. Raises a `ShapsightError` for what cannot be tried,
+    before anything is trained, and where nothing is left to compare.
     """
-    started = time.monotonic()
+    settings, narrator = asked.settings, asked.narrator
     chosen_device(settings.device)  # a wrong one is said before any work is done
-    trained = open_run(run)
-    with naming(trained.path):
-        turns = take_turns(trained.manifest.environments, trained.manifest.train_on)
-    budget = budget_of(trained, settings, turns)
-    recipes = read_recipes(settings.recipes, turns)
+    trainer = trainer_of(train, data, settings, narrator)
+    with naming(trainer.folder or trainer.name or "the data"):
+        turns = take_turns(trainer.manifest.environments, trainer.manifest.train_on)
+    budget = trainer.budget(settings, turns)
+    recipes = read_recipes(_wanted(settings, trainer, narrator), turns)
+    trainer.check(recipes)
     for recipe in recipes:
-        recipe.check(Places.of(trained.manifest, settings.mirrored), has_roi=budget.roi is not None)
-    folder = _folder(out if out is not None else trained.path / "cure")
-    roi, size = roi_of(budget.roi), budget.image_size
-    material = Material.decoded(trained.manifest, size, narrator, roi=roi, scenes=budget.scenes)
-    judged = _run(trials_of(recipes, turns, settings.seeds), budget, material, folder, narrator)
-    save_table(judged, folder / "judged")
-    ranking = rank(judged)
-    save_table(ranking, folder / "ranking")
-    cured = Cured(
-        judged, ranking, recommend(ranking), tuple(recipes), budget, material, turns, settings.seeds
+        recipe.check(Places.of(trainer.manifest, settings.mirrored), has_roi=trainer.roi is not None)
+    place = Place.of(out, trainer.folder, "cure")
+    folder = _made(place.path)
+    material = Material.decoded(
+        trainer.manifest, budget.image_size, narrator, roi=trainer.roi, scenes=budget.scenes
     )
-    seconds = time.monotonic() - started
+    judged, failed = _run(
+        trials_of(recipes, turns, settings.seeds), budget, material, folder, trainer, narrator
+    )
+    save_table(judged, folder / "judged")
+    save_table(failed, folder / "failed", ".csv")
+    complete, left_out = comparable(judged, failed)
+    ranking = rank(complete)
+    save_table(ranking, folder / "ranking")
+    tried = tuple(recipe for recipe in recipes if recipe.name in set(ranking["recipe"]))
+    cured = Cured(
+        complete,
+        ranking,
+        recommend(ranking),
+        tried,
+        budget,
+        material,
+        turns,
+        int(ranking["seeds"].max()),
+        failed,
+        left_out,
+    )
     card = {
-        "command": command,
-        "settings": asdict(settings),
+        "command": asked.command,
+        "settings": asked.written,
         "status": "done",
         "versions": library_versions(),
     }
-    place = RunFolder(folder, folder, card)
-    place.write_card()
-    write_page(cure_page(cured, command=command, seconds=seconds), place)
-    return summary(cured, folder, seconds)
+    record = RunFolder(folder, folder, card)
+    record.write_card()
+    write_page(cure_page(cured, command=asked.command, seconds=asked.seconds), record)
+    return Cure(place, cured, tuple(summary(cured, folder, asked.seconds)))
+
+
+def _wanted(settings: CureSettings, trainer: Trainer, narrator: Narrator) -> Sequence[str]:
+    """The recipes asked for; of the usual ones, and of all, a user's function is given those that change images."""
+    usual = CureSettings().recipes
+    if trainer.function is None or settings.recipes not in (usual, (EVERY,)):
+        return settings.recipes
+    narrator.note(f"{trainer.name} is given changes of images only: {', '.join(OF_LOSS)} are left out.")
+    names = REMEDIES if settings.recipes == (EVERY,) else usual
+    return [name for name in names if name not in (*OF_LOSS, "more-environments")]
 
 
 def read_recipes(texts: Sequence[str], turns: Turns) -> list[Recipe]:
@@ -109,53 +184,7 @@ def trials_of(recipes: Sequence[Recipe], turns: Turns, seeds: int) -> list[Trial
     ]
 
 
-def budget_of(run: TrainedRun, settings: CureSettings, turns: Turns) -> TrialBudget:
-    """The run's own settings where nothing else was asked for.
-
-    An epoch shows as many images as the baseline's turns have on average, whatever a recipe adds.
-    """
-    card = run.bundle.card
-    validation = float(run.settings.get("reading", {}).get("validation_share", 0.2))
-    seed = int(run.settings.get("seed", 0))
-    shown = [
-        len(in_turn(run.manifest, names, seed=seed, validation_share=validation).rows("train"))
-        for names in turns.plain
-    ]
-    return TrialBudget(
-        arch=card.arch,
-        weights=settings.weights or run.weights,
-        epochs=settings.epochs or int(_of_training(run, "epochs")),
-        images_per_epoch=round(float(np.mean(shown))),
-        batch_size=settings.batch_size or int(_of_training(run, "batch_size")),
-        learning_rate=_of_training(run, "learning_rate"),
-        schedule=card.training.get("schedule", "constant"),
-        warm_up=int(card.training.get("warm_up", 0)),
-        image_size=settings.image_size or card.input_size,
-        roi=settings.roi or run.roi,
-        scenes=None if settings.scenes is None else str(settings.scenes),
-        mirrored=settings.mirrored,
-        strength=settings.strength,
-        references=settings.references,
-        explain=settings.explain,
-        split_seed=seed,
-        validation_share=validation,
-        device=settings.device,
-    )
-
-
-def _of_training(run: TrainedRun, name: str) -> float:
-    """A number that the model was trained with; a bundle that was made by hand may not say it."""
-    card, value = run.path / "model" / "card.json", run.bundle.card.training.get(name)
-    if not is_number(value) or value <= 0:
-        raise RunError(
-            f"{card} does not say with which {name} the model was trained ({value!r:.60}), so "
-            "remedies cannot be tried with the same: make the run with shapsight train"
-        )
-    return float(value)
-
-
-def _folder(out: str | os.PathLike[str]) -> Path:
-    folder = Path(out)
+def _made(folder: Path) -> Path:
     if folder.is_file():
         raise RunError(f"{folder} is a file; --out needs a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "cells").is_dir():
@@ -168,24 +197,85 @@ def _folder(out: str | os.PathLike[str]) -> Path:
 
 
 def _run(
-    trials: Sequence[Trial], budget: TrialBudget, material: Material, folder: Path, narrator: Narrator
-) -> pd.DataFrame:
+    trials: Sequence[Trial],
+    budget: TrialBudget,
+    material: Material,
+    folder: Path,
+    trainer: Trainer,
+    narrator: Narrator,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What every training was judged to be, and those that came to nothing."""
     paths = [trial.path(folder / "cells", budget, material.manifest) for trial in trials]
     before = [kept_trial(path) for path in paths]
     left = sum(table is None for table in before)
     if left < len(trials):
         there = f"{len(trials) - left} of {len(trials)} trainings are done already"
         narrator.say(f"{there}; going on with the others")
+    own = None if trainer.function is None else partial(trainer.train, budget=budget)
     judged: list[pd.DataFrame] = []
+    failed: list[tuple[Any, ...]] = []
     trained = 0
     with narrator.step(f"Training {left} of {len(trials)} models") as report:
         for trial, path, done in zip(trials, paths, before, strict=True):
             table = done
             if table is None:
-                table = run_trial(trial, budget, material, progress=portion_of(report, trained, left))
-                save_trial(table, path)
+                more = {} if own is None else {"train": own}
+                try:
+                    table = run_trial(
+                        trial, budget, material, progress=portion_of(report, trained, left), **more
+                    )
+                except Exception as error:
+                    # Without a single result a mistake in a training of ours is in what was asked, not in the trial.
+                    if own is None and not (judged and isinstance(error, ShapsightError)):
+                        raise
+                    failed.append(_failure(trial, error, narrator))
+                else:
+                    save_trial(table, path)
                 trained += 1
                 report(trained, left)
                 gc.collect()  # a trained network and its optimiser hang in a ring of references, 0.1 GB for a ResNet-18
-            judged.append(table)
-    return pd.concat(judged, ignore_index=True)
+            if table is not None:
+                judged.append(table)
+    found = pd.DataFrame(failed, columns=list(FAILED))
+    if not judged:
+        raise ModelError(f"every training failed; the first: {found['reason'].iloc[0]}")
+    return pd.concat(judged, ignore_index=True), found
+
+
+def _failure(trial: Trial, error: Exception, narrator: Narrator) -> tuple[Any, ...]:
+    kind = "" if isinstance(error, ShapsightError) else f"{type(error).__name__}: "
+    reason = f"{kind}{error}"
+    on = ", ".join(trial.trained_on)
+    narrator.note(f"{trial.recipe} trained on {on}, seed {trial.seed}, failed: {reason}")
+    return trial.recipe, on, trial.seed, reason
+
+
+def comparable(judged: pd.DataFrame, failed: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The results that recipes can be compared by, which are of the same seeds, and what is left out for that.
+
+    A recipe that failed in every seed is left out, then every seed in which another one failed. Raises `ModelError`
+    where no seed of the baseline is left.
+    """
+    if failed.empty:
+        return judged, ()
+    seeds = {*judged["seed"], *failed["seed"]}
+    lost = {str(recipe): set(rows["seed"]) for recipe, rows in failed.groupby("recipe")}
+    without = [recipe for recipe, gone in lost.items() if gone == seeds]
+    for recipe in sorted(lost, key=lambda name: (name == BASELINE, -len(lost[name]))):
+        if seeds - set().union(*(gone for name, gone in lost.items() if name not in without)):
+            break
+        without = list(dict.fromkeys((*without, recipe)))
+    gone = set().union(*(gone for name, gone in lost.items() if name not in without))
+    if BASELINE in without:
+        first = failed[failed["recipe"] == BASELINE]["reason"].iloc[0]
+        raise ModelError(
+            f"the baseline failed in every seed, so nothing can be compared with it; the first: {first}"
+        )
+    said = [f"{recipe} is not ranked: it failed in seed {_listed(lost[recipe])}." for recipe in without]
+    if gone:
+        said.append(f"Seed {_listed(gone)} is left out of the ranking, since a training failed in it.")
+    return judged[~judged["recipe"].isin(without) & ~judged["seed"].isin(gone)], tuple(said)
+
+
+def _listed(seeds: Any) -> str:
+    return ", ".join(map(str, sorted(seeds)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.turns import in_turn
 from shapsight.data.written_files import written
 from shapsight.diagnosis.prediction_errors import error_per_image, predict_table
+from shapsight.errors import ExplainerError
 from shapsight.models.build import BuiltModel, build_model
 from shapsight.models.bundle import Bundle
 from shapsight.models.plan import Schedule, TrainingPlan
@@ -81,9 +83,14 @@ class Trial:
 
 
 def run_trial(
-    trial: Trial, budget: TrialBudget, material: Material, *, progress: Report | bool = False
+    trial: Trial,
+    budget: TrialBudget,
+    material: Material,
+    *,
+    train: Callable[[Trial, Material], Bundle] | None = None,
+    progress: Report | bool = False,
 ) -> pd.DataFrame:
-    """Train, and judge every image of the environments that were not trained on: a row each.
+    """Train, or let `train` do it, and judge every image of the environments that were not trained on: a row each.
 
     Columns: `recipe, trained_on, seed, environment, path`, the predictions, `error` (the squared error, mean over
     targets on their scales; for classes 1 where the label is wrong), `is_right_side` (does the first target have the
@@ -92,12 +99,17 @@ def run_trial(
     """
     seed, share = budget.split_seed, budget.validation_share
     manifest = in_turn(material.manifest, trial.trained_on, seed=seed, validation_share=share)
-    built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=trial.seed)
+    material, best_epoch = replace(material, manifest=manifest), 0
     started = time.perf_counter()
-    result = _fitted(built, trial, budget, replace(material, manifest=manifest), progress)
+    if train is None:
+        built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=trial.seed)
+        result = _fitted(built, trial, budget, material, progress)
+        bundle, best_epoch = result.bundle, result.best_epoch
+    else:
+        bundle = train(trial, material)
+        material = material.seen_by(bundle)
     seconds = time.perf_counter() - started
-    bundle = result.bundle
-    if material.masks is not None:
+    if material.masks is not None and (train is None or not len(bundle.references)):
         bundle, _ = with_chosen_references(bundle, manifest, material.images, budget.references, seed=seed)
     predictions = predict_table(bundle, manifest, material.images)
     unseen = manifest.rows("unseen")
@@ -109,7 +121,7 @@ def run_trial(
         is_right_side=task_of(manifest).right_side(predictions, manifest),
         scene_share=_scene_shares(bundle, manifest, unseen, budget, material),
         seconds=seconds,
-        best_epoch=result.best_epoch,
+        best_epoch=best_epoch,
     )
     return judged.iloc[unseen].drop(columns=["split", "width", "height"]).reset_index(drop=True)
 
@@ -180,9 +192,16 @@ def _scene_shares(
     rows = np.intersect1d(to_explain(manifest, budget.explain, budget.split_seed), unseen)
     if material.masks is None or not len(rows):
         return shares
-    explainer = DeepShap(bundle.model, bundle.prepared_references(), output_names=bundle.card.output_names)
     at = torch.from_numpy(rows)
-    explanation = explainer(bundle.prepare(material.images[at]), task_of(manifest).FIRST_OUTPUT)
+    try:
+        explainer = DeepShap(
+            bundle.model, bundle.prepared_references(), output_names=bundle.card.output_names
+        )
+        explanation = explainer(bundle.prepare(material.images[at]), task_of(manifest).FIRST_OUTPUT)
+    except ExplainerError:
+        if not bundle.is_borrowed:
+            raise
+        return shares  # a user's model that DeepSHAP cannot go through
     sizes = explanation.parts(material.masks[at].long()).values[:, 0].double().abs().cpu().numpy()
     total = sizes.sum(1)
     shares[rows] = np.where(total > 0, sizes[:, 0] / np.where(total > 0, total, 1), np.nan)

@@ -51,6 +51,13 @@ def caveat(cured: Cured) -> str:
     )
 
 
+def failures(cured: Cured) -> list[str]:
+    """The trainings that came to nothing, and what is left out of the ranking for that."""
+    rows = cured.failed.to_dict("records")
+    each = [f"{row['recipe']} on {row['trained_on']}, seed {row['seed']}: {row['reason']}" for row in rows]
+    return [*each, *cured.left_out]
+
+
 def ranking_intro(cured: Cured) -> str:
     """What the columns of the ranking mean."""
     manifest = cured.material.manifest
@@ -72,6 +79,7 @@ def summary(cured: Cured, folder: Path, seconds: float) -> list[str]:
     ]
     said = {
         "Answer": [f"{recommended(cured)} {cured.recommendation.reason}", caveat(cured)],
+        "Failed": failures(cured),
         "Table": f"{folder / 'ranking.csv'}, every judged image in {folder / 'judged.csv'}",
         "Report": f"{folder / 'report.html'}   ({duration(seconds)})",
     }

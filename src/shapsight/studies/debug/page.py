@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from shapsight.report.page import Page
+from shapsight.studies.debug.words import answer
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import (
     contribution_sections,
-    contribution_words,
     settings_table,
     training_sections,
 )
@@ -20,7 +20,7 @@ def debug_page(outcome: Outcome, checks: pd.DataFrame, *, command: str, seconds:
     task = task_of(outcome.manifest)
     return Page(
         title=task.title(outcome.manifest),
-        answer=[task.answer(outcome), *contribution_words(outcome)],
+        answer=answer(outcome),
         key_figures=task.key_figures(outcome),
         sections=[
             *task.error_sections([outcome]),

@@ -3,57 +3,60 @@
 from __future__ import annotations
 
 import os
-import time
+from typing import Any
 
 from shapsight.models.devices import chosen_device
 from shapsight.studies.debug.page import debug_page
-from shapsight.studies.debug.words import summary
+from shapsight.studies.debug.words import answer, summary
 from shapsight.studies.shared.analysis import analyse, check, train
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
-from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import save_outcome
-from shapsight.studies.shared.reading import read
+from shapsight.studies.shared.reading import dataset_of, source_of
+from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import NOT_OF_DEBUG, TrainingSettings
 
 
+@study(TrainingSettings, without=NOT_OF_DEBUG)
 def debug(
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    settings: TrainingSettings,
+    asked: Asked[TrainingSettings],
+    data: Any,
+    out: str | os.PathLike[str] | None = None,
     *,
-    narrator: Narrator,
-    command: str = "shapsight debug",
     overwrite: bool = False,
-) -> list[str]:
-    """Train on some environments, test on all, explain, and write a report; gives a summary of some ten lines.
+) -> Run:
+    """Train on some environments, test on all, explain, and write a report.
 
-        debug("data", "runs/lockers", TrainingSettings(train_on="lockers", roi="below:112"), narrator=Narrator())
+        run = shapsight.debug("data", "runs/lockers", train_on=["lockers"], roi="below:112")
+        run.bundle, run.errors, run.report("lockers.html")
 
-    Raises a `ShapsightError` for data, weights or settings that cannot be used, before anything is written.
-    Raises `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
+    `data` is a manifest of `read_dataset` or whatever that reads; without `out` everything goes into a temporary folder
+    that goes with what is returned. Raises a `ShapsightError` for data, weights or settings that cannot be used, before
+    anything is written, and `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
     """
-    started = time.monotonic()
+    settings, narrator = asked.settings, asked.narrator
     chosen_device(settings.device)  # a wrong one is said before any work is done
-    card = {"data": os.fspath(data), **settings.as_dict()}
-    run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite)
+    place, card = Place.of(out), {"data": source_of(data), **settings.as_dict()}
+    folder = RunFolder.start(place.path, command=asked.command, settings=card, overwrite=overwrite)
     try:
         roi = roi_of(settings.roi)  # a wrong one is said before any work is done
-        manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
-        roi = roi or roi_of(manifest.roi)
+        manifest = dataset_of(data, settings, narrator)
         chosen = completed(settings, manifest)
-        manifest.save(run.path)
+        manifest.save(folder.path)
+        roi = roi_of(roi, manifest.roi)
         material = Material.decoded(manifest, chosen.image_size, narrator, roi=roi)
-        checks = check(material, run, narrator, seed=settings.seed)
-        training = train(chosen, material, narrator, save_to=run.folder("model"))
+        checks = check(material, folder, narrator, seed=settings.seed)
+        training = train(chosen, material, narrator, save_to=folder.folder("model"))
         name = f"trained on {', '.join(manifest.train_on)}"
         outcome = analyse(name, chosen, training, material, narrator)
-        save_outcome(outcome, run)
-        page = debug_page(outcome, checks, command=command, seconds=time.monotonic() - started)
-        write_page(page, run)
-        return summary(outcome, run.finish("done"), time.monotonic() - started)
+        save_outcome(outcome, folder)
+        write_page(debug_page(outcome, checks, command=asked.command, seconds=asked.seconds), folder)
+        lines = summary(outcome, folder.finish("done"), asked.seconds)
     except BaseException as error:
-        run.keep_or_discard(error, narrator)
+        folder.keep_or_discard(error, narrator)
         raise
+    return open_run(place, lines=tuple(lines), answer=tuple(answer(outcome)))

@@ -11,6 +11,11 @@ from shapsight.studies.shared.words import data_sentence, gap_sentence, labelled
 from shapsight.studies.tasks.task import task_of
 
 
+def answer(outcome: Outcome) -> list[str]:
+    """How large the error is, and what scene and region contribute."""
+    return [task_of(outcome.manifest).answer(outcome), *contribution_words(outcome)]
+
+
 def summary(outcome: Outcome, run: Path, seconds: float) -> list[str]:
     """What one model's run came to."""
     task = task_of(outcome.manifest)
@@ -19,7 +24,7 @@ def summary(outcome: Outcome, run: Path, seconds: float) -> list[str]:
         *task.measured_lines([outcome]),
         *labelled(
             {
-                "Answer": [task.answer(outcome), *contribution_words(outcome)],
+                "Answer": answer(outcome),
                 "Explained": gap_sentence(outcome.explanation),
                 "Left out": skipped_sentence(outcome.manifest),
                 "Report": f"{run / 'report.html'}   ({duration(seconds)})",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import replace
 
 from shapsight.data.readers import read_dataset
@@ -13,10 +12,12 @@ from shapsight.studies.demo.page import demo_page
 from shapsight.studies.demo.settings import DemoSettings
 from shapsight.studies.demo.words import summary
 from shapsight.studies.shared.analysis import analyse, on_held_out, train
+from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import Outcome, save_outcome
+from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
@@ -26,40 +27,42 @@ FULL = replace(QUICK, image_size=224, epochs=30, explain=8)
 IMAGES_PER_ROOM = 200
 
 
+@study(DemoSettings)
 def demo(
-    out: str | os.PathLike[str],
-    settings: DemoSettings | None = None,
+    asked: Asked[DemoSettings],
+    out: str | os.PathLike[str] = "runs/demo",
     *,
-    narrator: Narrator,
-    command: str = "shapsight demo",
     overwrite: bool = False,
-) -> list[str]:
-    """Train in one rendered room, test in all, explain; then train in all rooms and compare; gives a summary.
+) -> Run:
+    """The whole story on a rendered world: trained in one room, failing in the next, cured by more rooms.
 
-        demo("runs/demo", narrator=Narrator())
+        run = shapsight.demo("runs/demo")
+        run.bundle, run.errors, run.report()
 
-    Both models take the same number of training steps and are tested on the same images, which neither has seen.
+    Both models take the same number of training steps and are tested on the same images, which neither has seen; the
+    run that is given back is that of the first, the other's files end on `_all_rooms`.
     """
-    started = time.monotonic()
-    wanted = DemoSettings() if settings is None else settings
+    wanted, narrator = asked.settings, asked.narrator
     chosen_device(wanted.device)  # a wrong one is said before any work is done
     how = replace(FULL if wanted.full else QUICK, train_on=ROOMS[0], seed=wanted.seed, device=wanted.device)
-    run = RunFolder.start(out, command=command, settings=how.as_dict(), overwrite=overwrite)
+    run = RunFolder.start(out, command=asked.command, settings=how.as_dict(), overwrite=overwrite)
     try:
         with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
             world, size = run.path / "world", how.image_size
             assert size is not None
             write_world(world, images_per_room=IMAGES_PER_ROOM, size=size, seed=how.seed, progress=report)
         outcomes = _both_models(replace(how, roi=os.fspath(world / "roi")), run, narrator)
-        write_page(demo_page(*outcomes, command=command, seconds=time.monotonic() - started), run)
+        page = demo_page(*outcomes, command=asked.command, seconds=asked.seconds)
+        write_page(page, run)
         # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
         run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
         target = run.finish("done")
         replace(outcomes[0].manifest, root=target / "world" / "images").save(target)
-        return summary(*outcomes, target, time.monotonic() - started)
     except BaseException as error:
         run.keep_or_discard(error, narrator)
         raise
+    lines = summary(*outcomes, target, asked.seconds)
+    return open_run(target, lines=tuple(lines), answer=tuple(page.answer))
 
 
 def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +16,17 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
-from shapsight.data.roi import read_roi
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.settings import NO_ROI, DiagnoseSettings
+from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts
-from shapsight.studies.evaluate.study import manifest_for
-from shapsight.studies.shared.material import region_masks
+from shapsight.studies.shared.material import region_masks, roi_of
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.references import with_references
 from shapsight.studies.shared.sampling import choose_held_out
-from shapsight.studies.shared.trained_run import TrainedRun
+from shapsight.studies.shared.subject import Subject, scale_warnings
 from shapsight.studies.shared.words import count
 from shapsight.studies.tasks.task import task_of
 
@@ -40,7 +38,7 @@ class Examined:
     """A model judged on a dataset, and the rows of it that are looked at closely.
 
     Attributes
-        run: its folder.
+        subject: the model and the dataset.
         case: those rows, with an explanation of no output: not every part needs one.
         errors: of all images, in each environment and split.
         roi: where the masks are from.
@@ -48,7 +46,7 @@ class Examined:
         notes: what a reader should know.
     """
 
-    run: Path
+    subject: Subject
     case: Case
     errors: pd.DataFrame
     roi: str | None
@@ -56,25 +54,26 @@ class Examined:
     notes: tuple[str, ...]
 
 
-def examine(
-    run: TrainedRun, data: str | os.PathLike[str] | None, settings: DiagnoseSettings, narrator: Narrator
-) -> Examined:
-    """Judge a run's model on its own dataset or another one, and choose the images to look at.
+def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) -> Examined:
+    """Judge a model on a dataset, and choose the images to look at.
 
-    Raises a `ShapsightError` for data that do not fit the model, unknown targets, and a region of interest that cannot
-    be read or has another size than its image.
+    Raises a `ShapsightError` for unknown targets, and a region of interest that cannot be read or has another size than
+    its image.
     """
-    bundle, framing = run.bundle, run.bundle.seen
-    targets = _targets(bundle, settings.outputs)
-    manifest = manifest_for(run.path, data, bundle.card, settings.reading, narrator, settings.seed)
+    manifest, framing = subject.manifest, subject.bundle.seen
+    targets = _targets(subject.bundle, settings.outputs)
     with narrator.step(f"Decoding {count(len(manifest), 'image')}") as report:
-        images = bundle.load(manifest, progress=report)
+        images = subject.bundle.load(manifest, progress=report)
+    subject = with_references(subject, images, narrator, seed=settings.seed)
+    bundle = subject.bundle
     with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
         predictions = predict_table(bundle, manifest, images)
         errors = task_of(manifest).measure(predictions, manifest, seed=settings.seed)
     rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
-    roi = None if settings.roi == NO_ROI else settings.roi or run.roi
-    masks = None if roi is None else region_masks(read_roi(roi), rows, framing)
+    region = roi_of(settings.roi, *subject.rois)
+    masks = None if region is None else region_masks(region, rows, framing)
+    roi = None if region is None else region.spec
+    scales = scale_warnings(predictions, manifest)
     more = [*_one_environment(manifest), *_constant(predictions, bundle), *_regions(masks, roi)]
     for sentence in (*notes, *more):
         narrator.note(sentence)
@@ -91,7 +90,7 @@ def examine(
         seed=settings.seed,
     )
     facts = error_facts(errors, predictions, manifest)
-    return Examined(run.path, case, errors, roi, facts, (*notes, *more))
+    return Examined(subject, case, errors, roi, facts, (*subject.notes, *notes, *more, *scales))
 
 
 def _of_nothing(bundle: Bundle, images: UInt8[Tensor, "images 3 size size"]) -> Explanation:

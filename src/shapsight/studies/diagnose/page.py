@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from shapsight.studies.diagnose.parts import PARTS
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.judge import Verdict
+from shapsight.studies.shared.asked import written
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.words import count
 from shapsight.studies.tasks.classification import ACCURACY
@@ -66,8 +67,11 @@ def summarise_diagnosis(diagnosed: Diagnosed, folder: Path, seconds: float) -> l
         lines.append(f"{'Try' if not number else '':<11}{said}")
     recipes = ",".join(advice.recipe for advice in verdict.advice if advice.recipe)
     if recipes:
-        roi = "" if examined.roi is None else f" --roi {examined.roi}"
-        lines.append(f"Next       shapsight cure {examined.run} --try {recipes}{roi}")
+        roi, run = "" if examined.roi is None else f" --roi {examined.roi}", examined.subject.folder
+        of_own = (
+            "the model is your own: shapsight.cure(train, photos, recipes=[...]) takes your training function"
+        )
+        lines.append(f"Next       {of_own if run is None else f'shapsight cure {run} --try {recipes}{roi}'}")
     return [
         *lines,
         f"Looked at  {count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
@@ -175,9 +179,10 @@ def _left_out_section(diagnosed: Diagnosed) -> Section:
 def _settings(diagnosed: Diagnosed, command: str, seconds: float) -> Mapping[str, str]:
     case, card = diagnosed.examined.case, diagnosed.examined.case.bundle.card
     given = {
-        name: str(value) for name, value in asdict(diagnosed.settings).items() if value not in (None, ())
+        name: str(value)
+        for name, value in written(diagnosed.settings).items()
+        if value not in (None, ()) and name != "reading"
     }
-    given.pop("reading", None)
     took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.found.items())
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     return {

@@ -8,8 +8,6 @@ from typing import Annotated
 from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import Device, Option, RoiSpec, Seed
 
-NO_ROI = "none"
-
 
 @dataclass(frozen=True)
 class DiagnoseSettings:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from shapsight.data.written_files import write_text
 from shapsight.errors import RunError
@@ -16,66 +18,133 @@ from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
 from shapsight.studies.diagnose.examined import examine
+from shapsight.studies.diagnose.findings import Findings
 from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
-from shapsight.studies.diagnose.verdict.judge import judge
-from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.diagnose.verdict.judge import Verdict, judge
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
-from shapsight.studies.shared.trained_run import open_run
+from shapsight.studies.shared.subject import on_device, subject_of
 
-__all__ = ["DiagnoseSettings", "diagnose"]
+__all__ = ["DiagnoseSettings", "Diagnosis", "diagnose"]
 COMMAND = "diagnose"
 
 
+@dataclass(frozen=True, eq=False)
+class Diagnosis(Found):
+    """What a diagnosis came to: `.verdict`, `.facts`, `.tables`, `.figures`, `.parts`, `.report("why.html")`.
+
+    found.verdict.level                     # "ok", "suspicious", "shortcut" or "unknown"
+    found.facts.why.scene_share             # Estimate(value, low, high)
+    found.tables["why.variants"]            # a DataFrame
+    found.figures["look.heatmaps"]          # a PNG file
+    """
+
+    place: Place
+    diagnosed: Diagnosed
+    lines: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The level, the sentences, why, and what to try."""
+        return self.diagnosed.verdict
+
+    @property
+    def facts(self) -> DiagnosisFacts:
+        """All numbers that the verdict reads: of the errors, and of each part."""
+        return self.diagnosed.facts
+
+    @property
+    def parts(self) -> Mapping[str, Findings[Path]]:
+        """What each part found: `look`, `why`, `strategies`, `trust`."""
+        return self.diagnosed.found
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`errors`, `images` (those that were looked at), and the parts' tables as "PART.TABLE"."""
+        examined = self.diagnosed.examined
+        of_parts = {
+            f"{part}.{name}": t for part, found in self.parts.items() for name, t in found.tables.items()
+        }
+        return {"errors": examined.errors, "images": examined.case.rows, **of_parts}
+
+    @property
+    def figures(self) -> Mapping[str, Path]:
+        """The parts' PNG files, as "PART.NAME"."""
+        return {
+            f"{part}.{path.stem.partition('_')[2]}": path
+            for part, found in self.parts.items()
+            for path in found.figures.values()
+        }
+
+    @property
+    def headline(self) -> str:
+        """The level and what it means."""
+        return f"{self.verdict.level}: {self.verdict.headline}"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The verdict's."""
+        return tuple(self.verdict.sentences)
+
+
+@study(DiagnoseSettings)
 def diagnose(
-    run: str | os.PathLike[str],
-    data: str | os.PathLike[str] | None = None,
-    settings: DiagnoseSettings | None = None,
+    asked: Asked[DiagnoseSettings],
+    model: Any,
+    data: Any = None,
     out: str | os.PathLike[str] | None = None,
     *,
-    narrator: Narrator,
-    command: str = "shapsight diagnose",
     overwrite: bool = False,
-) -> list[str]:
-    """Look at a trained model from all sides, and judge it; gives a summary.
+) -> Diagnosis:
+    """Look at a trained model from all sides, and judge it.
 
-        diagnose("runs/lockers", narrator=Narrator())
-        diagnose("runs/lockers", "new_photos", DiagnoseSettings(images=300, only=("why",)), narrator=Narrator())
+        found = shapsight.diagnose(bundle, photos, roi="below:112")                    # a model of your own
+        found = shapsight.diagnose("runs/lockers")                                     # a run on its own dataset
+        found = shapsight.diagnose("runs/lockers", "new_photos", images=300, only=["why"])
+        found.verdict.level; found.facts; found.report("why.html")
 
-    Everything goes into `out`, by default `RUN/diagnosis`: explanations in pieces, a folder for each part, verdict.json
-    and report.html. What is there already and still fits is not made again, so that a second call goes on where the
-    first stopped. Raises a `ShapsightError` for what a user can mend, such as explanations of another model.
+    `model` is a `Bundle`, a run or its folder, or "module:name" of a function that makes a bundle; `data` a manifest of
+    `read_dataset` or whatever that reads. The region of interest is `roi`, else that of the data, else the run's.
+
+    Everything goes into `out`, by default RUN/diagnosis, and of a bundle a temporary folder that goes with what is
+    returned: explanations in pieces, a folder for each part, verdict.json and report.html. What is there already and
+    still fits is not made again, so that a second call goes on where the first stopped. Raises a `ShapsightError` for
+    what a user can mend, such as explanations of another model.
     """
-    started = time.monotonic()
-    settings = DiagnoseSettings() if settings is None else settings
+    settings, narrator = asked.settings, asked.narrator
     parts = wanted_parts(settings.only)
-    trained = open_run(run)
-    trained.bundle.model.to(chosen_device(settings.device))
-    folder = Path(out) if out is not None else trained.path / "diagnosis"
+    chosen_device(settings.device)  # a wrong one is said before any work is done
+    subject = subject_of(model, data, settings.reading, narrator, seed=settings.seed)
+    place = Place.of(out, subject.folder, "diagnosis")
+    folder = place.path
     _check(folder)
-    examined = examine(trained, data, settings, narrator)
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    card = {"command": command, "settings": asdict(settings), "status": "running"}
-    place = RunFolder(folder, folder, {"job": COMMAND, **card, "versions": library_versions()})
-    place.write_card()
-    save_table(examined.errors, folder / "errors")
-    save_table(examined.case.rows, folder / "images")
-    found = run_parts(parts, examined, settings, folder, narrator)
+    with on_device(subject.bundle, settings.device):
+        examined = examine(subject, settings, narrator)
+        if overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        card = {"command": asked.command, "settings": asked.written, "status": "running"}
+        record = RunFolder(folder, folder, {"job": COMMAND, **card, "versions": library_versions()})
+        record.write_card()
+        save_table(examined.errors, folder / "errors")
+        save_table(examined.case.rows, folder / "images")
+        found = run_parts(parts, examined, settings, folder, narrator)
     of_parts: dict[str, Any] = {name: part.facts for name, part in found.items()}
     facts = DiagnosisFacts(examined.facts, **of_parts)
     verdict = judge(facts)
     write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")
     diagnosed = Diagnosed(examined, found, facts, verdict, settings)
-    seconds = time.monotonic() - started
-    render_page(diagnose_page(diagnosed, command=command, seconds=seconds), folder / "report.html")
-    place.card["status"] = "done"
-    place.write_card()
-    return summarise_diagnosis(diagnosed, folder, seconds)
+    render_page(
+        diagnose_page(diagnosed, command=asked.command, seconds=asked.seconds), folder / "report.html"
+    )
+    record.card["status"] = "done"
+    record.write_card()
+    return Diagnosis(place, diagnosed, tuple(summarise_diagnosis(diagnosed, folder, asked.seconds)))
 
 
 def _check(folder: Path) -> None:

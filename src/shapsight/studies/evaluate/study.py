@@ -1,113 +1,142 @@
-"""`shapsight evaluate`: the errors of a trained model, on its own dataset or on another one."""
+"""`shapsight evaluate`: the errors of a model, on its own dataset or on another one."""
 
 from __future__ import annotations
 
 import os
-import time
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shapsight.data.manifest import Manifest
-from shapsight.errors import DataError
-from shapsight.models.bundle import Bundle, load_bundle
-from shapsight.models.card import Card
+import pandas as pd
+from matplotlib.figure import Figure
+
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import Page
+from shapsight.report.page import Page, Picture
 from shapsight.studies.evaluate.settings import EvaluateSettings
 from shapsight.studies.shared.analysis import predicted
-from shapsight.studies.shared.data_options import DataOptions
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import Material
-from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import Judged, save_judged
-from shapsight.studies.shared.reading import arguments_of, read
-from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
+from shapsight.studies.shared.reading import source_of
+from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import left_out_section, made_with, write_page
+from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
 from shapsight.studies.shared.words import labelled
 from shapsight.studies.tasks.task import task_of
 
 
-def evaluate_run(
-    run: str | os.PathLike[str],
-    data: str | os.PathLike[str] | None = None,
-    settings: EvaluateSettings | None = None,
+@dataclass(frozen=True, eq=False)
+class Evaluation(Found):
+    """The errors of a model: `.table`, `.plot()`, `.predictions` (a row an image), `.report("errors.html")`."""
+
+    place: Place
+    judged: Judged
+    lines: tuple[str, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each environment, split and target: the errors with 95 % bootstrap intervals over images."""
+        return self.judged.errors
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """A row an image: its path, environment and split, the truth, and what the model says."""
+        return self.judged.predictions
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`errors` and `predictions`."""
+        return {"errors": self.table, "predictions": self.predictions}
+
+    def plot(self) -> Figure:
+        """The errors by environment, as on the page."""
+        found = _pictures(self.judged)[0].figure
+        assert isinstance(found, Figure)
+        return found
+
+    @property
+    def headline(self) -> str:
+        """What was measured."""
+        return f"{self.judged.name}: how well does it do?"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The errors, in lines."""
+        return tuple(_answer(self.judged))
+
+
+@study(EvaluateSettings)
+def evaluate(
+    asked: Asked[EvaluateSettings],
+    model: Any,
+    data: Any = None,
     out: str | os.PathLike[str] | None = None,
-    *,
-    narrator: Narrator,
-    command: str = "shapsight evaluate",
-) -> list[str]:
-    """Measure a run's model; gives lines to show, and writes tables and report.html to `out`.
+) -> Evaluation:
+    """Measure a model in every environment, with intervals.
 
-        evaluate_run("runs/lockers", narrator=Narrator())                   # its own dataset, split by split
-        evaluate_run("runs/lockers", "new_photos", narrator=Narrator())     # another one, all of it unseen
+        found = shapsight.evaluate(bundle, photos)                  # a model of your own, a dataset that was read
+        found = shapsight.evaluate("runs/lockers")                  # a run on its own dataset, split by split
+        found = shapsight.evaluate("runs/lockers", "new_photos")    # on another one, all of it unseen
+        found.table; found.plot(); found.report("errors.html")
 
-    `out` is by default the folder `evaluation` in the run. Another dataset is read as the run's own was, with
-    `settings.reading` before that. Raises a `ShapsightError` for what a user can mend.
+    `model` is a `Bundle`, a run or its folder, or "module:name" of a function that makes a bundle; `data` a manifest of
+    `read_dataset` or whatever that reads. Tables and report.html go into `out`, by default RUN/evaluation, and of a
+    bundle a temporary folder that goes with what is returned. Raises a `ShapsightError` for what a user can mend.
     """
-    started = time.monotonic()
-    settings = EvaluateSettings() if settings is None else settings
-    folder, seed = Path(run), settings.seed
-    bundle = load_bundle(folder / "model" if (folder / "model").is_dir() else folder)
-    bundle.model.to(chosen_device(settings.device))
-    manifest = manifest_for(folder, data, bundle.card, settings.reading, narrator, seed)
-    material = Material.decoded(manifest, bundle.seen, narrator)
-    judged = predicted(folder.name, bundle, material, narrator, seed=seed)
-    target = folder / "evaluation" if out is None else Path(out)
-    card = {"run": os.fspath(run), "data": os.fspath(data or manifest.root), "seed": seed}
-    place = RunFolder.start(target, command=command, settings=card, overwrite=out is None)
+    settings, narrator = asked.settings, asked.narrator
+    chosen_device(settings.device)  # a wrong one is said before any work is done
+    subject = subject_of(model, data, settings.reading, narrator, seed=settings.seed)
+    place = Place.of(out, subject.folder, "evaluation")
+    with on_device(subject.bundle, settings.device):
+        material = Material.decoded(subject.manifest, subject.bundle.seen, narrator)
+        judged = predicted(subject.name, subject.bundle, material, narrator, seed=settings.seed)
+    notes = (*subject.notes, *scale_warnings(judged.predictions, subject.manifest))
+    where = source_of(subject.manifest if data is None else data)
+    card = {"run": str(subject.folder or subject.name), "data": where, "seed": settings.seed}
+    folder = RunFolder.start(place.path, command=asked.command, settings=card, overwrite=out is None)
     try:
-        save_judged(judged, place)
-        manifest.save(place.path)
-        write_page(_page(judged, bundle, card, command, time.monotonic() - started), place)
+        save_judged(judged, folder)
+        subject.manifest.save(folder.path)
+        write_page(_page(judged, subject, notes, card, asked), folder)
     except BaseException:
-        place.discard()
+        folder.discard()
         raise
-    report = place.finish("done") / "report.html"
-    return [*task_of(manifest).measured_lines([judged]), *labelled({"Report": str(report)})]
+    report = folder.finish("done") / "report.html"
+    lines = [
+        *task_of(judged.manifest).measured_lines([judged]),
+        *labelled({"Note": notes, "Report": str(report)}),
+    ]
+    return Evaluation(place, judged, tuple(lines))
 
 
-def manifest_for(
-    folder: Path,
-    data: str | os.PathLike[str] | None,
-    card: Card,
-    options: DataOptions,
-    narrator: Narrator,
-    seed: int,
-) -> Manifest:
-    """A run's own dataset, or another one read in the same way. Raises `DataError` if it holds other outputs."""
-    if data is None:
-        manifest = Manifest.load(folder)
-    else:
-        changes = task_of(card).reading(card, arguments_of(options)["scales"])
-        changes |= {"task": card.task, "for_training": False}
-        manifest = read(data, _as_before(folder, options), narrator, seed=seed, **changes)
-    if not manifest.has_targets:
-        raise DataError(f"the images of {manifest.root} have no targets: errors cannot be measured on them")
-    if manifest.output_names != card.output_names:
-        raise DataError(
-            f"the model of {folder} predicts {', '.join(card.output_names)}, the data hold "
-            f"{', '.join(manifest.output_names)}"
-        )
-    return manifest
+def _answer(judged: Judged) -> list[str]:
+    return [
+        line.removeprefix("Accuracy").strip() for line in task_of(judged.manifest).measured_lines([judged])
+    ]
 
 
-def _as_before(folder: Path, options: DataOptions) -> DataOptions:
-    """How the run's own dataset was read, but for what is given now."""
-    before = read_card(folder)["settings"].get("reading") if (folder / CARD).is_file() else None
-    if not isinstance(before, dict):
-        return options
-    before["scale"] = tuple(before.get("scale", ()))
-    given = {name: value for name, value in asdict(options).items() if value != getattr(DataOptions(), name)}
-    known = {name: value for name, value in before.items() if hasattr(DataOptions(), name)}
-    return replace(DataOptions(**known), hold_out=None, **given)
+def _pictures(judged: Judged) -> list[Picture]:
+    return [
+        picture
+        for section in task_of(judged.manifest).error_sections([judged])
+        for picture in section.pictures
+    ]
 
 
-def _page(judged: Judged, bundle: Bundle, settings: dict[str, Any], command: str, seconds: float) -> Page:
-    task = task_of(judged.manifest)
+def _page(
+    judged: Judged,
+    subject: Subject,
+    notes: tuple[str, ...],
+    settings: dict[str, Any],
+    asked: Asked[EvaluateSettings],
+) -> Page:
+    task, card = task_of(judged.manifest), subject.bundle.card
     return Page(
         title=f"{judged.name} on {Path(settings['data']).name}: how well does it do?",
-        answer=[line.removeprefix("Accuracy").strip() for line in task.measured_lines([judged])],
+        answer=[*_answer(judged), *notes],
         key_figures=task.key_figures(judged),
         sections=[*task.error_sections([judged]), left_out_section(judged)],
-        settings=made_with({**settings, "model": bundle.card.arch}, command, seconds, bundle.card.versions),
+        settings=made_with({**settings, "model": card.arch}, asked.command, asked.seconds, card.versions),
     )

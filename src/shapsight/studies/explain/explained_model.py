@@ -25,6 +25,7 @@ from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.subject import opened
 
 # Which settings a method takes; all but DeepSHAP take the seed, too.
 OPTIONS = {
@@ -82,17 +83,19 @@ class ExplainedModel:
 
 
 def model_of(
-    paths: Sequence[Path], settings: ExplainSettings, narrator: Narrator
+    model: Any, paths: Sequence[Path], settings: ExplainSettings, narrator: Narrator
 ) -> tuple[ExplainedModel, Sequence[Path]]:
-    """The model that the settings or else the first path name, and the other paths."""
-    device = chosen_device(settings.device)
+    """The model that was given, or that the settings or else the first path name, and the other paths."""
+    chosen_device(settings.device)  # a wrong one is said before any work is done
+    if model is not None:
+        bundle = opened(model)[1]
+        return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths
     if settings.arch is None:
         if len(paths) < 2:
             raise ExplainerError(
                 "say what to explain: shapsight explain RUN IMAGE..., or --arch NAME --weights FILE IMAGE..."
             )
         bundle = load_bundle(paths[0] / "model" if (paths[0] / "model").is_dir() else paths[0])
-        bundle.model.to(device)
         return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths[1:]
     names = class_names(settings.classes)
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
@@ -102,7 +105,7 @@ def model_of(
     size = settings.image_size or built.size
     card = Card(built.arch, names, {}, size, built.mean, built.std, task="classification", class_names=names)
     nothing = torch.empty(0, 3, size, size, dtype=torch.uint8)
-    bundle = Bundle(network.to(device), card, nothing, framing=Cropped(size))
+    bundle = Bundle(network, card, nothing, framing=Cropped(size))
     return ExplainedModel(bundle, names, "probability" if settings.as_probability else "logit"), paths
 
 

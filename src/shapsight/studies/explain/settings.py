@@ -14,7 +14,7 @@ class ExplainSettings:
     """What `shapsight explain` is asked to do."""
 
     method: Annotated[str, Option("deep, gradient, partition or regions.")] = "partition"
-    outputs: Annotated[str, Option("topK, all, or names or numbers by comma.")] = "top4"
+    outputs: Annotated[str, Option("topK, all, or names or numbers by comma.", by_comma=True)] = "top4"
     masker: Annotated[
         str,
         Option(

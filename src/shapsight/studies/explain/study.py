@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +21,12 @@ from shapsight.errors import DataError, ExplainerError
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.explain.settings import ExplainSettings
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
+from shapsight.studies.shared.subject import on_device
+from shapsight.studies.shared.words import count
 
 __all__ = ["ExplainSettings", "explain_files"]
 TABLE = "explanations.csv"
@@ -29,47 +34,74 @@ SKIPPED = "skipped.csv"
 REFERENCES = 25  # of more in a folder, as many are chosen
 
 
-def explain_files(
-    paths: Sequence[Path],
-    out: Path,
-    settings: ExplainSettings,
-    *,
-    narrator: Narrator,
-    command: str = "explain",
-    overwrite: bool = False,
-) -> list[str]:
-    """Explain image files and write explanations/, figures/ and a table into `out`; returns lines to show.
+@dataclass(frozen=True, eq=False)
+class Explained(Found):
+    """Explanations of some files: `.table` (a row for each image and output), `.figures`, `.folder` with all."""
 
-    Without `settings.arch` the first path is a run or bundle. Images that cannot be read are listed in skipped.csv.
-    Raises `ShapsightError` for whatever a user can mend.
+    place: Place
+    table: pd.DataFrame
+    lines: tuple[str, ...]
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`explanations`."""
+        return {"explanations": self.table}
+
+    @property
+    def headline(self) -> str:
+        """How many."""
+        return count(self.table["image"].nunique(), "image") + " explained"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the model says of each."""
+        return self.lines
+
+
+@study(ExplainSettings)
+def explain_files(
+    asked: Asked[ExplainSettings],
+    paths: Sequence[Path],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    model: Any = None,
+    overwrite: bool = False,
+) -> Explained:
+    """Explain image files and write explanations/, figures/ and a table into `out`.
+
+    Without `model` (as `diagnose` takes it) and `arch` the first path is a run or bundle. Images that cannot be read
+    are listed in skipped.csv. Raises `ShapsightError` for whatever a user can mend.
     """
-    refuse_to_overwrite(out, overwrite)
+    settings, narrator = asked.settings, asked.narrator
+    place = Place.of(out, name="explained")
+    refuse_to_overwrite(place.path, overwrite)
     if settings.method not in METHODS:
         raise ExplainerError(f"--method {settings.method} is not one of {', '.join(METHODS)}")
     detail.check(settings.detail)
     see_through(settings.cmap, HEAT)
-    model, paths = model_of(paths, settings, narrator)
+    explained, paths = model_of(model, paths, settings, narrator)
     files = _files(paths, narrator)
-    outputs = _outputs(settings.outputs, model.names)
+    outputs = _outputs(settings.outputs, explained.names)
     pictures, skipped = _decoded(files)
     if not pictures:
         raise DataError(
             f"no image can be read ({len(files)} given); the first: {next(iter(skipped.values()))}"
         )
-    references = _references(model, settings, narrator)
-    run = RunFolder.start(out, command=command, settings=asdict(settings), overwrite=overwrite)
-    try:
-        for path, reason in skipped.items():
-            narrator.note(f"{path} is left out: {reason}")
-        table = _explain(pictures, model, outputs, references, settings, run, narrator)
-        table.to_csv(run.path / TABLE, index=False)
-        if skipped:
-            reasons = pd.DataFrame(skipped.items(), columns=["path", "reason"])
-            reasons.to_csv(run.path / SKIPPED, index=False)
-    except BaseException:
-        run.discard()
-        raise
-    return _lines(table, run.finish("done"), len(skipped))
+    with on_device(explained.bundle, settings.device):
+        references = _references(explained, settings, narrator)
+        run = RunFolder.start(place.path, command=asked.command, settings=asked.written, overwrite=overwrite)
+        try:
+            for path, reason in skipped.items():
+                narrator.note(f"{path} is left out: {reason}")
+            table = _explain(pictures, explained, outputs, references, settings, run, narrator)
+            table.to_csv(run.path / TABLE, index=False)
+            if skipped:
+                reasons = pd.DataFrame(skipped.items(), columns=["path", "reason"])
+                reasons.to_csv(run.path / SKIPPED, index=False)
+        except BaseException:
+            run.discard()
+            raise
+    return Explained(place, table, tuple(_lines(table, run.finish("done"), len(skipped))))
 
 
 def _explain(

@@ -16,7 +16,7 @@ class DataOptions:
     pattern: Annotated[
         str | None, Option("Names that hold targets, such as {speed}_{angle}_{id} or {x}_{y}_{id}.")
     ] = None
-    targets: Annotated[str | None, Option("Columns to predict, by comma.")] = None
+    targets: Annotated[str | None, Option("Columns to predict, by comma.", by_comma=True)] = None
     scale: Annotated[
         tuple[str, ...],
         Option(
@@ -25,7 +25,7 @@ class DataOptions:
         ),
     ] = ()
     label: Annotated[str | None, Option("Rule for the class: folder:1, column:NAME, name:REGEX.")] = None
-    classes: Annotated[str | None, Option("Class names in order, by comma or a file.")] = None
+    classes: Annotated[str | None, Option("Class names in order, by comma or a file.", by_comma=True)] = None
     environment: Annotated[
         str | None, Option("Rule for the environment: folder:1, column:NAME, name:REGEX.")
     ] = None
@@ -33,7 +33,7 @@ class DataOptions:
     group: Annotated[
         str | None, Option("Rule for what stays in one split: folder:2, column:NAME, block:50.")
     ] = None
-    hold_out: Annotated[str | None, Option("Environments that stay unseen, by comma.")] = None
+    hold_out: Annotated[str | None, Option("Environments that stay unseen, by comma.", by_comma=True)] = None
     validation_share: Annotated[
         float, Option("Share of the training environments to judge epochs by.", at_least=0, at_most=0.99)
     ] = 0.2

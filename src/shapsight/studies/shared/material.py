@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,11 @@ from shapsight.data.remedies.scenes import photographs
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.roi import Roi, read_roi
 from shapsight.errors import DataError
+from shapsight.models.bundle import Bundle
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.settings import TrainingSettings
+
+NO_ROI = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,17 @@ class Material:
         pasted = None if scenes is None else photographs(Path(scenes), framing.size[0])
         return cls(manifest, images, framing, roi, masks, pasted)
 
+    def seen_by(self, bundle: Bundle) -> Material:
+        """The same images and regions as another model sees them."""
+        if bundle.seen == self.framing:
+            return self
+        masks = (
+            None
+            if self.roi is None
+            else torch.from_numpy(region_masks(self.roi, self.manifest.table, bundle.seen))
+        )
+        return replace(self, images=bundle.load(self.manifest), framing=bundle.seen, masks=masks)
+
     def regions(self, rows: pd.DataFrame) -> Bool[ndarray, "rows size size"] | None:
         """The regions of interest of some rows of the manifest's table."""
         return None if self.roi is None else region_masks(self.roi, rows, self.framing)
@@ -81,9 +96,10 @@ class Material:
         return Treatment(recipe, self.masks, self.scenes)
 
 
-def roi_of(spec: str | Roi | None) -> Roi | None:
-    """The region of interest that settings name, or that a manifest was read with, if there is one."""
-    return None if spec is None else read_roi(spec)
+def roi_of(*given: Any) -> Roi | None:
+    """The first region of interest that is given: a text, a function of a row or a `Roi`; "none" is none."""
+    spec = next((each for each in given if each is not None), NO_ROI)
+    return None if spec == NO_ROI else read_roi(spec)
 
 
 def region_masks(roi: Roi, rows: pd.DataFrame, size: int | Framing) -> Bool[ndarray, "images size size"]:

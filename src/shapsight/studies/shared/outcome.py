@@ -119,7 +119,8 @@ def save_judged(judged: Judged, run: RunFolder, suffix: str = "") -> None:
 
 def save_outcome(outcome: Outcome, run: RunFolder, suffix: str = "") -> None:
     """Write a model, its predictions, errors and explanations into a run folder, each file complete or not at all."""
-    outcome.training.bundle.save(run.folder(f"model{suffix}"))
+    if not outcome.training.bundle.is_borrowed:
+        outcome.training.bundle.save(run.folder(f"model{suffix}"))
     save_judged(outcome, run, suffix)
     tables = {} if outcome.contributions is None else outcome.contributions.tables
     if outcome.relevance is not None:

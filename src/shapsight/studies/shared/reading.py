@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from shapsight.data.given_files import is_file, read_text
 from shapsight.data.manifest import Manifest
 from shapsight.data.readers import Task, read_dataset
+from shapsight.data.turns import in_turn
 from shapsight.errors import DataError
 from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.narrator import Narrator
@@ -17,7 +19,7 @@ TASKS = ("regression", "classification")
 
 
 def read(
-    data: str | os.PathLike[str],
+    data: Any,
     options: DataOptions,
     narrator: Narrator,
     *,
@@ -26,13 +28,57 @@ def read(
     **changes: Any,
 ) -> Manifest:
     """Read a dataset and tell what a user should know about it; `changes` go before the options."""
-    with narrator.step(f"Reading {Path(data).name}") as report:
+    with narrator.step(f"Reading {Path(source_of(data)).name}") as report:
         wanted = "all" if train_on == "all" else _by_comma(train_on)
         arguments = arguments_of(options) | changes
         manifest = read_dataset(data, train_on=wanted, seed=seed, progress=report, **arguments)
     for sentence in manifest.notes:
         narrator.note(sentence)
     return manifest
+
+
+class Reading(Protocol):
+    """Settings that say how a dataset is read to be trained on."""
+
+    @property
+    def train_on(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def reading(self) -> DataOptions: ...
+
+
+def dataset_of(data: Any, settings: Reading, narrator: Narrator) -> Manifest:
+    """The dataset that is trained on: read, or one that was read before, where `train_on` may name other environments.
+
+    Raises `DataError` for options of reading beside a manifest.
+    """
+    train_on, seed = settings.train_on, settings.seed
+    if not isinstance(data, Manifest):
+        return read(data, settings.reading, narrator, train_on=train_on, seed=seed)
+    refuse_options(settings.reading, "the data were read already", allowed=("validation_share",))
+    if train_on == "all":
+        return data
+    share = settings.reading.validation_share
+    return in_turn(data, _by_comma(train_on), seed=seed, validation_share=share)
+
+
+def refuse_options(options: DataOptions, why: str, allowed: Sequence[str] = ()) -> None:
+    """Raise `DataError` where anything is said of how a dataset is read that is not read here."""
+    usual = DataOptions()
+    given = [name for name, value in vars(options).items() if value != getattr(usual, name)]
+    if wrong := [name for name in given if name not in allowed]:
+        raise DataError(
+            f"{', '.join(wrong)} cannot be given here, since {why}: give {'it' if len(wrong) == 1 else 'them'} to "
+            "read_dataset, or give the folder or table itself as data"
+        )
+
+
+def source_of(data: Any) -> str:
+    """Where a dataset is from, for run.json."""
+    if isinstance(data, Manifest):
+        return str(data.root)
+    return os.fspath(data) if isinstance(data, str | os.PathLike) else type(data).__name__
 
 
 def arguments_of(options: DataOptions) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
+from shapsight.studies.shared.asked import settings_of
 from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import (
     REMEDY_NAMES,
@@ -15,6 +16,7 @@ from shapsight.studies.shared.option import (
     Seed,
     TrainOn,
     Weights,
+    roi_text,
 )
 
 AUTO = "auto"
@@ -24,6 +26,10 @@ LEFT_OPEN = {
     "learning_rate": 0.0,
     "image_size": 0,
 }  # what run.json says of None
+
+# Settings of a training that one of the two commands has no option for.
+NOT_OF_DEBUG = ("logger", "trainer", "watch_every")
+NOT_OF_TRAIN = ("explain",)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ class TrainingSettings:
     remedies: Annotated[
         str | None,
         Option(
-            f"A recipe in place of the jitter, by comma: {', '.join(REMEDY_NAMES[1:])}; shapsight cure finds out which."
+            f"A recipe in place of the jitter, by comma: {', '.join(REMEDY_NAMES[1:])}; "
+            "shapsight cure finds out which.",
+            by_comma=True,
         ),
     ] = None
     scenes: Scenes = None
@@ -111,4 +119,15 @@ class TrainingSettings:
     def as_dict(self) -> dict[str, Any]:
         """For run.json."""
         left_open = {name: said for name, said in LEFT_OPEN.items() if getattr(self, name) is None}
-        return asdict(self) | left_open | {"trainer": self.trainer.as_arguments()}
+        plain = replace(self, roi=roi_text(self.roi))
+        return asdict(plain) | left_open | {"trainer": self.trainer.as_arguments()}
+
+
+def training(**options: Any) -> TrainingSettings:
+    """A plan of a training, for `shapsight.cure` and `shapsight.train(..., settings=plan)`.
+
+        plan = shapsight.training(arch="resnet18", epochs=5)
+
+    The options are those of `shapsight.train`. Raises `SettingError` for one that there is not.
+    """
+    return settings_of(TrainingSettings, options, of="training")

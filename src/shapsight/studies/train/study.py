@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import part_of
 from shapsight.errors import DataError, RunError
 from shapsight.models.devices import chosen_device
-from shapsight.studies.shared.analysis import check, judge, train
+from shapsight.studies.shared import analysis
+from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import save_judged
-from shapsight.studies.shared.reading import read
+from shapsight.studies.shared.reading import dataset_of, source_of
+from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import NOT_OF_TRAIN, TrainingSettings
+from shapsight.studies.tasks.task import task_of
 from shapsight.studies.train.page import train_page
 from shapsight.studies.train.words import summary
 
@@ -29,74 +31,81 @@ if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
 
-def train_run(
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    settings: TrainingSettings,
+@study(TrainingSettings, without=NOT_OF_TRAIN)
+def train(
+    asked: Asked[TrainingSettings],
+    data: Any,
+    out: str | os.PathLike[str] | None = None,
     *,
-    narrator: Narrator,
-    command: str = "shapsight train",
-    overwrite: bool = False,
     resume: bool = False,
-) -> list[str]:
-    """Train on a dataset and measure the model in every environment; gives a summary of some lines.
+    overwrite: bool = False,
+) -> Run:
+    """Train a model on a dataset and measure it in every environment.
 
-        train_run("data", "runs/lockers", TrainingSettings(train_on="lockers"), narrator=Narrator())
+        run = shapsight.train(photos, train_on=["room_1"], arch="resnet18", epochs=5)
+        run = shapsight.train("photos", "runs/lockers", train_on="lockers")
+        run.bundle, run.errors, run.report("training.html")
 
-    With `resume` a training that was killed or interrupted goes on from its last whole epoch. Raises a
-    `ShapsightError` for what a user can mend, and `KeyboardInterrupt` after Ctrl-C, once what was reached is saved.
+    `data` is a manifest of `read_dataset` or whatever that reads. Everything goes into `out`, without it into a
+    temporary folder that goes with what is returned. With `resume` a training that was killed or interrupted goes on
+    from its last whole epoch. Raises a `ShapsightError` for what a user can mend, and `KeyboardInterrupt` after Ctrl-C,
+    once what was reached is saved.
     """
+    settings, narrator = asked.settings, asked.narrator
+    place = Place.of(out)
     if _is_helper():
-        return _help(data, Path(out), settings)
-    started = time.monotonic()
+        return _help(data, place, settings)
     chosen_device(settings.device)  # a wrong one is said before any work is done
-    _check_watching(settings)
-    card = {"data": os.fspath(data), **settings.as_dict()}
-    run = RunFolder.start(out, command=command, settings=card, overwrite=overwrite, resume=resume)
+    _check_watching(settings, data)
+    card = {"data": source_of(data), **settings.as_dict()}
+    folder = RunFolder.start(
+        place.path, command=asked.command, settings=card, overwrite=overwrite, resume=resume
+    )
     try:
         settings, material = _material(data, settings, narrator)
-        _same_data(run, material.manifest)
-        material.manifest.save(run.path)
-        checks = check(material, run, narrator, seed=settings.seed)
-        checkpoints = run.path / CHECKPOINTS
-        training = train(
+        _same_data(folder, material.manifest)
+        material.manifest.save(folder.path)
+        checks = analysis.check(material, folder, narrator, seed=settings.seed)
+        checkpoints = folder.path / CHECKPOINTS
+        training = analysis.train(
             settings,
             material,
             narrator,
-            save_to=run.folder("model"),
+            save_to=folder.folder("model"),
             checkpoints=checkpoints,
             watching=_watching(settings, material),
         )
         name = f"trained on {', '.join(material.manifest.train_on)}"
-        trained = judge(name, settings, training, material, narrator)
-        save_judged(trained, run)
-        training.history.to_csv(run.path / "history.csv", index=False)
-        write_page(train_page(trained, checks, command=command, seconds=time.monotonic() - started), run)
+        trained = analysis.judge(name, settings, training, material, narrator)
+        save_judged(trained, folder)
+        training.history.to_csv(folder.path / "history.csv", index=False)
+        write_page(train_page(trained, checks, command=asked.command, seconds=asked.seconds), folder)
         shutil.rmtree(checkpoints, ignore_errors=True)
-        return summary(trained, run.finish("done"), time.monotonic() - started)
+        lines = summary(trained, folder.finish("done"), asked.seconds)
     except BaseException as error:
-        _stop(run, error, narrator, was_resumed=resume)
+        _stop(folder, error, narrator, was_resumed=resume)
         raise
+    return open_run(place, lines=tuple(lines), answer=(task_of(trained.manifest).answer(trained),))
 
 
 def _material(
-    data: str | os.PathLike[str], settings: TrainingSettings, narrator: Narrator
+    data: Any, settings: TrainingSettings, narrator: Narrator
 ) -> tuple[CompletedSettings, Material]:
     """The settings with nothing left open, and the data; regions of interest only where a remedy may need them."""
-    manifest = read(data, settings.reading, narrator, train_on=settings.train_on, seed=settings.seed)
+    manifest = dataset_of(data, settings, narrator)
     chosen = completed(settings, manifest)
     has_remedies = settings.remedies is not None
-    needs_roi = has_remedies or settings.watch_every is not None
-    roi = settings.roi or manifest.roi if needs_roi else None
+    roi = roi_of(settings.roi, manifest.roi) if has_remedies or settings.watch_every is not None else None
     scenes = settings.scenes if has_remedies else None
-    return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi_of(roi), scenes=scenes)
+    return chosen, Material.decoded(manifest, chosen.image_size, narrator, roi=roi, scenes=scenes)
 
 
-def _check_watching(settings: TrainingSettings) -> None:
+def _check_watching(settings: TrainingSettings, data: Any) -> None:
     """Raise `DataError` where a training is to be watched without what that needs."""
+    roi = settings.roi or getattr(data, "roi", None)
     needed = {
         "a log to write into": ("--logger csv", settings.logger),
-        "to know the region of interest": ("--roi, such as --roi below:112", settings.roi),
+        "to know the region of interest": ("--roi, such as --roi below:112", roi),
     }
     for need, (how, given) in needed.items():
         if settings.watch_every is not None and given is None:
@@ -125,12 +134,12 @@ def _is_helper() -> bool:
     return any(int(os.environ.get(name, "0")) > 0 for name in ("LOCAL_RANK", "NODE_RANK"))
 
 
-def _help(data: str | os.PathLike[str], out: Path, settings: TrainingSettings) -> list[str]:
+def _help(data: Any, place: Place, settings: TrainingSettings) -> Run:
     """Take part in the training, and leave all writing to the first process."""
     quiet = Narrator(quiet=True)
     settings, material = _material(data, settings, quiet)
-    train(settings, material, quiet, checkpoints=part_of(out) / CHECKPOINTS)
-    return []
+    training = analysis.train(settings, material, quiet, checkpoints=part_of(place.path) / CHECKPOINTS)
+    return Run(place, training.bundle, material.manifest, settings.as_dict())
 
 
 def _same_data(run: RunFolder, manifest: Manifest) -> None:
