@@ -84,7 +84,8 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
 def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
     """The name of a model, the model, where it lies, and its run; see `subject_of`."""
     if isinstance(model, Bundle):
-        return model.card.arch or type(model.model).__name__, model, None, None
+        kind = type(model.model).__name__ if model.has_gradients else "the function"
+        return model.card.arch or kind, model, None, None
     if isinstance(model, Run):
         return model.folder.name, model.bundle, model.folder, model
     if not isinstance(model, str | os.PathLike):
@@ -253,7 +254,7 @@ def scale_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
                 f"model says {_range(found)}. Give Bundle.wrap(..., scales=) or read the data in the model's unit."
             )
     for sentence in said:
-        warnings.warn(sentence, UserWarning, stacklevel=3)
+        warnings.warn(sentence, UserWarning, stacklevel=4)
     return tuple(said)
 
 
