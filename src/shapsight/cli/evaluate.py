@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Model, OtherData, Run, command, subject
+from shapsight.cli.command import Model, OtherData, Overwrite, Run, command, subject
 from shapsight.cli.screen import told
 from shapsight.studies.evaluate.settings import EvaluateSettings
 
@@ -27,10 +27,11 @@ def evaluate(
         typer.Option("--out", "-o", help="Folder for all; by default RUN/evaluation, or runs/evaluation."),
     ] = None,
     *,
+    overwrite: Overwrite = False,
     settings: EvaluateSettings,
 ) -> Sequence[str]:
     """Measure a model: MSE, MAE, R² and right side, or accuracy, F1 and calibration, per environment."""
     from shapsight.studies.evaluate import study
 
     what = subject(run, data, model, "--model", out, "evaluation")
-    return study.evaluate(*what, settings=settings, **told()).lines
+    return study.evaluate(*what, settings=settings, overwrite=overwrite or out is None, **told()).lines

@@ -61,6 +61,8 @@ def evaluate(
     model: Any,
     data: Any = None,
     out: str | os.PathLike[str] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Evaluation:
     """Measure a model in every environment, with intervals.
 
@@ -70,8 +72,9 @@ def evaluate(
         found.table; found.plot(); found.report("errors.html")
 
     `model` is a `Bundle`, a run or its folder, or "module:name" of a function that makes a bundle; `data` a manifest of
-    `read_dataset` or whatever that reads. Tables and report.html go into `out`, by default RUN/evaluation, and of a
-    bundle a temporary folder that goes with what is returned. Raises a `ShapsightError` for what a user can mend.
+    `read_dataset` or whatever that reads. Tables and report.html go into `out`, by default RUN/evaluation, where they
+    replace earlier ones, and of a bundle a temporary folder that goes with what is returned. Raises a `ShapsightError`
+    for what a user can mend.
     """
     settings, narrator = asked.settings, asked.narrator
     chosen_device(settings.device)  # a wrong one is said before any work is done
@@ -83,7 +86,9 @@ def evaluate(
     notes = (*subject.notes, *scale_warnings(judged.predictions, subject.manifest))
     where = source_of(subject.manifest if data is None else data)
     card = {"run": str(subject.folder or subject.name), "data": where, "seed": settings.seed}
-    folder = RunFolder.start(place.path, command=asked.command, settings=card, overwrite=out is None)
+    folder = RunFolder.start(
+        place.path, command=asked.command, settings=card, overwrite=overwrite or out is None
+    )
     try:
         save_judged(judged, folder)
         subject.manifest.save(folder.path)
