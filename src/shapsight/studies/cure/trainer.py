@@ -157,9 +157,11 @@ def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator
         is_path and not callable(train) and not isinstance(train, TrainingSettings)
     ):
         run = train if isinstance(train, Run) else open_run(train)
-        subject = subject_of(run, data, settings.reading, narrator)
-        roi = roi_of(settings.roi, *subject.rois)
-        return Trainer(subject.manifest, _plan_of(run), roi, folder=run.folder)
+        plan, manifest, rois = _plan_of(run), run.manifest, (run.settings.get("roi"), run.manifest.roi)
+        if data is not None:
+            subject = subject_of(run, data, settings.reading, narrator)
+            manifest, rois = subject.manifest, subject.rois
+        return Trainer(manifest, plan, roi_of(settings.roi, *rois), folder=run.folder)
     if isinstance(train, Bundle | nn.Module) or not (callable(train) or isinstance(train, TrainingSettings)):
         raise ModelError(
             f"cure trains again, which a {type(train).__name__} does not say how: give a run, shapsight.training("
