@@ -38,13 +38,11 @@ from shapsight.studies.shared.subject import Subject, on_device, scale_warnings,
 OF_EACH = ("errors", "predictions")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Comparison(Found):
     """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`."""
 
-    place: Place
     compared: Compared
-    lines: tuple[str, ...]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -67,16 +65,6 @@ class Comparison(Found):
         both = {"first": self.first, "second": self.second}
         named = {f"{kind}_{end}": getattr(each, kind) for end, each in both.items() for kind in OF_EACH}
         return {"change": self.table, **named}
-
-    @property
-    def headline(self) -> str:
-        """Which models."""
-        return f"{self.first.name} and {self.second.name} on the same images"
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """How the error changes, and what the scene contributes in both."""
-        return tuple(sentences(self.compared))
 
 
 @study(CompareSettings)
@@ -136,7 +124,13 @@ def compare(
     except BaseException:
         folder.discard()
         raise
-    return Comparison(place, compared, tuple(summary(compared, folder.finish("done"), asked.seconds)))
+    return Comparison(
+        place=place,
+        compared=compared,
+        lines=tuple(summary(compared, folder.finish("done"), asked.seconds)),
+        headline=f"{both[0].name} and {both[1].name} on the same images",
+        sentences=tuple(sentences(compared)),
+    )
 
 
 def held_out_of_both(first: Subject, second: Subject) -> tuple[pd.Series[bool], list[str]]:

@@ -37,13 +37,11 @@ EVERY = "all"
 FAILED = ("recipe", "trained_on", "seed", "reason")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Cure(Found):
     """What a cure came to: `.table` (recipes, the lowest error first), `.recommendation`, `.failed`, `.report()`."""
 
-    place: Place
     cured: Cured
-    lines: tuple[str, ...]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -64,16 +62,6 @@ class Cure(Found):
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """`ranking`, `judged` (a row for every image that a training had not seen) and `failed`."""
         return {"ranking": self.table, "judged": self.cured.judged, "failed": self.failed}
-
-    @property
-    def headline(self) -> str:
-        """Which recipe to take, if any."""
-        return recommended(self.cured)
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """Why."""
-        return (self.recommendation.reason,)
 
 
 @study(CureSettings)
@@ -144,7 +132,13 @@ def cure(
     record = RunFolder(folder, folder, card)
     record.write_card()
     write_page(cure_page(cured, command=asked.command, seconds=asked.seconds), record)
-    return Cure(place, cured, tuple(summary(cured, folder, asked.seconds)))
+    return Cure(
+        place=place,
+        cured=cured,
+        lines=tuple(summary(cured, folder, asked.seconds)),
+        headline=recommended(cured),
+        sentences=(cured.recommendation.reason,),
+    )
 
 
 def _wanted(settings: CureSettings, trainer: Trainer, narrator: Narrator) -> Sequence[str]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
 
-from shapsight.attribution.deep import DeepShap
+from shapsight.attribution.explain import attributions
 from shapsight.data.given_files import read_parquet
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import read_recipe
@@ -194,14 +194,11 @@ def _scene_shares(
         return shares
     at = torch.from_numpy(rows)
     try:
-        explainer = DeepShap(
-            bundle.model, bundle.prepared_references(), output_names=bundle.card.output_names
-        )
-        explanation = explainer(bundle.prepare(material.images[at]), task_of(manifest).FIRST_OUTPUT)
+        explanation = attributions(bundle, material.images[at], task_of(manifest).FIRST_OUTPUT)
     except ExplainerError:
         if not bundle.is_borrowed:
             raise
-        return shares  # a user's model that DeepSHAP cannot go through
+        return shares  # a user's model that DeepSHAP has no rule for
     sizes = explanation.parts(material.masks[at].long()).values[:, 0].double().abs().cpu().numpy()
     total = sizes.sum(1)
     shares[rows] = np.where(total > 0, sizes[:, 0] / np.where(total > 0, total, 1), np.nan)

@@ -34,7 +34,7 @@ __all__ = ["DiagnoseSettings", "Diagnosis", "diagnose"]
 COMMAND = "diagnose"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Diagnosis(Found):
     """What a diagnosis came to: `.verdict`, `.facts`, `.tables`, `.figures`, `.parts`, `.report("why.html")`.
 
@@ -44,9 +44,7 @@ class Diagnosis(Found):
     found.figures["look.heatmaps"]          # a PNG file
     """
 
-    place: Place
     diagnosed: Diagnosed
-    lines: tuple[str, ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -80,16 +78,6 @@ class Diagnosis(Found):
             for part, found in self.parts.items()
             for path in found.figures.values()
         }
-
-    @property
-    def headline(self) -> str:
-        """The level and what it means."""
-        return f"{self.verdict.level}: {self.verdict.headline}"
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The verdict's."""
-        return tuple(self.verdict.sentences)
 
 
 @study(DiagnoseSettings)
@@ -144,7 +132,13 @@ def diagnose(
     )
     record.card["status"] = "done"
     record.write_card()
-    return Diagnosis(place, diagnosed, tuple(summarise_diagnosis(diagnosed, folder, asked.seconds)))
+    return Diagnosis(
+        place=place,
+        diagnosed=diagnosed,
+        lines=tuple(summarise_diagnosis(diagnosed, folder, asked.seconds)),
+        headline=f"{verdict.level}: {verdict.headline}",
+        sentences=tuple(verdict.sentences),
+    )
 
 
 def _check(folder: Path) -> None:

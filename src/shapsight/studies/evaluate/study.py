@@ -27,13 +27,11 @@ from shapsight.studies.shared.words import labelled
 from shapsight.studies.tasks.task import task_of
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Evaluation(Found):
     """The errors of a model: `.table`, `.plot()`, `.predictions` (a row an image), `.report("errors.html")`."""
 
-    place: Place
     judged: Judged
-    lines: tuple[str, ...]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -55,16 +53,6 @@ class Evaluation(Found):
         found = _pictures(self.judged)[0].figure
         assert isinstance(found, Figure)
         return found
-
-    @property
-    def headline(self) -> str:
-        """What was measured."""
-        return f"{self.judged.name}: how well does it do?"
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The errors, in lines."""
-        return tuple(_answer(self.judged))
 
 
 @study(EvaluateSettings)
@@ -108,13 +96,15 @@ def evaluate(
         *task_of(judged.manifest).measured_lines([judged]),
         *labelled({"Note": notes, "Report": str(report)}),
     ]
-    return Evaluation(place, judged, tuple(lines))
+    headline = f"{judged.name}: how well does it do?"
+    return Evaluation(
+        place=place, judged=judged, lines=tuple(lines), headline=headline, sentences=tuple(_answer(judged))
+    )
 
 
 def _answer(judged: Judged) -> list[str]:
-    return [
-        line.removeprefix("Accuracy").strip() for line in task_of(judged.manifest).measured_lines([judged])
-    ]
+    lines = task_of(judged.manifest).measured_lines([judged])
+    return [f"{' '.join(line.removeprefix('Accuracy').split())}." for line in lines]
 
 
 def _pictures(judged: Judged) -> list[Picture]:

@@ -34,28 +34,16 @@ SKIPPED = "skipped.csv"
 REFERENCES = 25  # of more in a folder, as many are chosen
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Explained(Found):
     """Explanations of some files: `.table` (a row for each image and output), `.figures`, `.folder` with all."""
 
-    place: Place
     table: pd.DataFrame
-    lines: tuple[str, ...]
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """`explanations`."""
         return {"explanations": self.table}
-
-    @property
-    def headline(self) -> str:
-        """How many."""
-        return count(self.table["image"].nunique(), "image") + " explained"
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """What the model says of each."""
-        return self.lines
 
 
 @study(ExplainSettings)
@@ -101,7 +89,9 @@ def explain_files(
         except BaseException:
             run.discard()
             raise
-    return Explained(place, table, tuple(_lines(table, run.finish("done"), len(skipped))))
+    lines = tuple(_lines(table, run.finish("done"), len(skipped)))
+    headline = count(table["image"].nunique(), "image") + " explained"
+    return Explained(place=place, table=table, lines=lines, headline=headline, sentences=lines)
 
 
 def _explain(

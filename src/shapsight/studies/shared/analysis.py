@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from shapsight.attribution.deep import DeepShap
+from shapsight.attribution.explain import attributions
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.checks import check_dataset
@@ -170,16 +170,14 @@ def _with_regions(outcome: Outcome, material: Material, narrator: Narrator) -> O
 
 
 def explain_rows(bundle: Bundle, rows: pd.DataFrame, material: Material, narrator: Narrator) -> Explanation:
-    """DeepSHAP of some rows of the manifest's table, against the bundle's references.
+    """DeepSHAP of some rows of the manifest's table, against the bundle's references; PartitionSHAP of a function.
 
     All outputs are explained, of more than 16 classes the four likeliest of each image.
     """
-    references = bundle.prepared_references()
-    pixels = material.images[rows.index.tolist()]
-    explainer = DeepShap(bundle.model, references, output_names=bundle.card.output_names)
     outputs = TopK(4) if len(bundle.card.output_names) > MOST_CLASSES else None
-    with narrator.step(f"Explaining {len(rows)} images against {len(references)} references") as report:
-        return explainer(bundle.prepare(pixels), outputs, progress=report, show=pixels.float() / 255)
+    against = f" against {len(bundle.references)} references" if bundle.has_gradients else ""
+    with narrator.step(f"Explaining {len(rows)} images{against}") as report:
+        return attributions(bundle, material.images[rows.index.tolist()], outputs, progress=report)
 
 
 def on_held_out(outcome: Outcome, held_out: pd.Series[bool]) -> Outcome:

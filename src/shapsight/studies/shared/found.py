@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Self
@@ -43,32 +44,25 @@ class Place:
         return place
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Found:
-    """The base of what studies give back; those are frozen dataclasses.
+    """The base of what studies give back.
 
     Attributes
         place: where its files are.
         lines: what the command line shows.
-        headline, sentences: the answer, shown in notebooks with the first of `figures`.
+        headline, sentences: the answer in a few words, and the answer; shown in notebooks with the first of `figures`.
     """
 
     place: Place
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+    headline: str = ""
+    sentences: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Where its files are; one that no `out` was given for goes together with this object."""
         return self.place.path
-
-    @property
-    def headline(self) -> str:
-        """The answer in a few words."""
-        raise NotImplementedError
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The answer."""
-        raise NotImplementedError
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:

@@ -18,7 +18,7 @@ from shapsight.studies.shared.run_folder import CARD, read_card
 from shapsight.studies.shared.words import data_sentence
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Run(Found):
     """A folder that holds a trained model and its dataset; what `train`, `debug`, `demo` and `open` give.
 
@@ -28,15 +28,11 @@ class Run(Found):
 
     Attributes
         settings: what it was made with, as in run.json.
-        answer: sentences of its page; empty for a run that was opened.
     """
 
-    place: Place
     bundle: Bundle
     manifest: Manifest
     settings: Mapping[str, Any]
-    lines: tuple[str, ...] = ()
-    answer: tuple[str, ...] = ()
 
     @property
     def errors(self) -> pd.DataFrame:
@@ -52,16 +48,6 @@ class Run(Found):
             for name, path in found.items()
             if name in ("errors", "predictions", "history", "checks")
         }
-
-    @property
-    def headline(self) -> str:
-        """What it is."""
-        return f"{self.folder.name}: {self.bundle.card.arch} trained on {', '.join(self.manifest.train_on)}"
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """Its answer, or what it was made of."""
-        return self.answer or (data_sentence(self.manifest),)
 
     @property
     def weights(self) -> str:
@@ -91,4 +77,13 @@ def open_run(
     if not (path / "model" / "card.json").is_file():
         raise RunError(f"{path} holds no trained model (model/card.json): did its training end?")
     settings = read_card(path)["settings"]
-    return Run(place, load_bundle(path / "model"), Manifest.load(path), settings, lines, answer)
+    bundle, manifest = load_bundle(path / "model"), Manifest.load(path)
+    return Run(
+        place=place,
+        bundle=bundle,
+        manifest=manifest,
+        settings=settings,
+        lines=lines,
+        headline=f"{path.name}: {bundle.card.arch} trained on {', '.join(manifest.train_on)}",
+        sentences=answer or (data_sentence(manifest),),
+    )

@@ -139,7 +139,8 @@ def _help(data: Any, place: Place, settings: TrainingSettings) -> Run:
     quiet = Narrator(quiet=True)
     settings, material = _material(data, settings, quiet)
     training = analysis.train(settings, material, quiet, checkpoints=part_of(place.path) / CHECKPOINTS)
-    return Run(place, training.bundle, material.manifest, settings.as_dict())
+    how = settings.as_dict()
+    return Run(place=place, bundle=training.bundle, manifest=material.manifest, settings=how)
 
 
 def _same_data(run: RunFolder, manifest: Manifest) -> None:
