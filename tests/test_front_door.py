@@ -170,6 +170,20 @@ def test_models_of_ones_own_are_compared_on_what_the_data_hold_out(photos, tmp_p
     assert not list(found.folder.glob("model*"))
 
 
+def test_a_function_that_can_only_be_asked_is_compared_and_diagnosed_by_asking_it(photos):
+    def brightness(batch):
+        return np.stack([batch[:, 16:].mean((1, 2, 3)), batch[:, :16].mean((1, 2, 3))], 1) / 127.5 - 1
+
+    bundle = Bundle.wrap(brightness, outputs=["x", "y"], size=SIZE)
+    found = ss.compare(bundle, bundle, photos, roi="below:16", explain=1, progress=False)
+    assert (found.first.name, found.second.name) == ("first", "second")
+    assert found.second.explanation.method.startswith("PartitionSHAP")
+    share = found.first.shares("x")
+    assert share == pytest.approx(dict.fromkeys(share, 0.0), abs=1e-6)  # x is of the region alone
+    told = ss.diagnose(bundle, photos, roi="below:16", images=8, only=["why"], outputs=["y"], progress=False)
+    assert told.facts.why.scene_share.value == pytest.approx(1, abs=1e-6)  # and y of the scene
+
+
 def test_a_cure_of_ones_own_training_ranks_what_it_returns_and_lists_what_failed(photos):
     called = []
 

@@ -15,7 +15,7 @@ class CompareSettings:
     roi: RoiSpec = None
     explain: Annotated[int, Option("Images explained in each environment.", at_least=1)] = 6
     names: Annotated[
-        tuple[str, ...], Option("What the two are called, by comma; by default their folders.")
+        tuple[str, ...], Option("What the two are called, by comma; by default as their folders.")
     ] = ()
     seed: Seed = 0
     device: Device = "auto"

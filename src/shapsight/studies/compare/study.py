@@ -199,9 +199,7 @@ def _analysed(
 
 def _names(subjects: Sequence[Subject]) -> tuple[str, ...]:
     names = [Path(each.folder).resolve().name if each.folder else each.name for each in subjects]
-    if names[0] != names[1]:
-        return tuple(names)
-    return tuple(str(each.folder or place) for each, place in zip(subjects, ("first", "second"), strict=True))
+    return tuple(names) if names[0] != names[1] else ("first", "second")
 
 
 def _result(bundle: Bundle) -> TrainingResult:

@@ -253,7 +253,7 @@ def scale_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
                 f"model says {_range(found)}. Give Bundle.wrap(..., scales=) or read the data in the model's unit."
             )
     for sentence in said:
-        warnings.warn(sentence, UserWarning, stacklevel=3)
+        warnings.warn(sentence, UserWarning, stacklevel=4)
     return tuple(said)
 
 

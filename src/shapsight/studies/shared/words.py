@@ -42,9 +42,10 @@ def gap_sentence(explanation: Explanation) -> str:
     gap = explanation.completeness_gap.abs()
     change = (explanation.predictions - explanation.base_values).abs()
     size = explanation.values.abs().sum((2, 3, 4))
-    references = count(int(explanation.settings["references"]), "reference") + _chosen_from(explanation)
+    used = explanation.settings.get("references")
+    against = "" if used is None else f" against {count(int(used), 'reference')}{_chosen_from(explanation)}"
     return (
-        f"{count(len(explanation), 'image')} explained with {explanation.method} against {references}; the sums miss "
+        f"{count(len(explanation), 'image')} explained with {explanation.method}{against}; the sums miss "
         f"prediction - base value by at most {gap.max().item():.1e} of differences up to {change.max().item():.2g} "
         f"({(gap / size.clamp_min(1e-30)).max().item():.1e} of the absolute attribution)"
     )
