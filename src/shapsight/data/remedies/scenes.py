@@ -231,7 +231,9 @@ def fill(image: Pixels, scene: Region, kind: str) -> Pixels:
         return image[:, scene].float().mean(1).round().to(torch.uint8)[:, None, None].expand_as(image)
     sigma = image.shape[-1] * BLUR
     kernel = min(2 * round(2 * sigma) + 1, 2 * min(image.shape[1:]) - 1)
-    across = v2f.gaussian_blur(image.float(), [kernel, 1], [sigma, sigma])  # a Gaussian of two dimensions is two of one
+    across = v2f.gaussian_blur(
+        image.float(), [kernel, 1], [sigma, sigma]
+    )  # a Gaussian of two dimensions is two of one
     return torch.as_tensor(v2f.gaussian_blur(across, [1, kernel], [sigma, sigma]).round().to(torch.uint8))
 
 
