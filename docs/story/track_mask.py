@@ -20,20 +20,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-SHEET = (
-    (0.3, 0.36),
-    (0.7, 0.36),
-    (1, 0.72),
-    (1, 1),
-    (0, 1),
-    (0, 0.72),
-)  # sheet in every picture: widths, heights
+# Corners, in widths and heights, of what is sheet in every picture.
+SHEET = ((0.3, 0.36), (0.7, 0.36), (1, 0.72), (1, 1), (0, 1), (0, 0.72))
 ABOVE = 0.04  # the rows at the top that never show the sheet
 FLAT_SHARE = 0.3  # of an outline may lie on no edge
 GOOD_ENOUGH = 0.7  # the smallest outline on edges so steep, as a share of the steepest
-DARKNESS = np.linspace(
-    0.08, 0.42, 18
-)  # how much darker the floor may be at least: of the logarithm of the light
+# How much darker than the sheet the floor may begin to be: of the logarithm of the light.
+DARKNESS = np.linspace(0.08, 0.42, 18)
 SPECK, NOTCH = 9, 21  # what is thinner, in pixels of 224, is no part of the outline, and no gap in it
 
 
@@ -79,13 +72,10 @@ def _evenly_lit(photograph: np.ndarray) -> np.ndarray:
         fitted = powers @ np.linalg.lstsq(powers[is_used], logs[is_used], rcond=None)[0]
         is_used = sheet & (np.abs(logs - fitted).max(axis=-1) < 0.15)
     blue, green, red = np.moveaxis(logs - fitted, -1, 0)
-    is_tape = ((green - blue > 0.12) & (red - green > 0.12)).astype(
-        np.uint8
-    )  # orange; a crimson carpet is not
-    wide = cv2.morphologyEx(is_tape, cv2.MORPH_OPEN, _disc(9, height))
-    is_tape[: round(0.3 * height)] &= (
-        1 - cv2.dilate(wide, _disc(15, height))[: round(0.3 * height)]
-    )  # wood, far away
+    # Orange: a crimson carpet is not. What is orange, wide and far away is wood.
+    is_tape = ((green - blue > 0.12) & (red - green > 0.12)).astype(np.uint8)
+    wide, far = cv2.morphologyEx(is_tape, cv2.MORPH_OPEN, _disc(9, height)), round(0.3 * height)
+    is_tape[:far] &= 1 - cv2.dilate(wide, _disc(15, height))[:far]
     return np.where(cv2.dilate(is_tape, _disc(5, height)), 0, (blue + green + red) / 3)
 
 
