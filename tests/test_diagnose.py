@@ -240,6 +240,6 @@ def test_on_another_dataset_nothing_is_said_of_where_the_model_was_trained(run, 
     assert "Trained on" not in result.stdout
     assert "It saw 0" not in result.stdout
     first = json.loads((tmp_path / "out" / "verdict.json").read_text())["evidence"][0]
-    assert first["sentence"].startswith("On another dataset than its own, the model has MSE")
+    assert first["sentence"].startswith("On these data, which count as unseen, the model has MSE")
     assert "blue" in first["sentence"]
     assert first["facts"]["errors.worst_error"] > 0

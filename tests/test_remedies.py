@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.ndimage import gaussian_filter, uniform_filter
 from scipy.stats import kstest
 from torchvision import tv_tensors
 
@@ -17,7 +18,7 @@ from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.data.remedies import REMEDIES, Flip, Scenes, read_recipe
 from shapsight.data.remedies.batches import Draws, RecipeSamples, balance_weights
 from shapsight.data.remedies.sample import Places, sample_of, targets_of
-from shapsight.data.remedies.scenes import EraseScene, MixScenes, SwapScene, feathered, filled_in
+from shapsight.data.remedies.scenes import EraseScene, MixScenes, SwapScene, feathered, fill, filled_in
 from shapsight.data.remedies.treatment import Treatment
 from shapsight.data.rooms.camera import Camera
 from shapsight.data.rooms.drive import LOOK_AHEAD, Pose, camera_at, drive, target
@@ -229,6 +230,15 @@ def test_mixed_scenes_are_a_rectangle_of_another_scene_whose_area_is_uniform():
 
 def test_help_names_every_remedy():
     assert tuple(REMEDIES) == REMEDY_NAMES
+
+
+def test_a_scene_is_blurred_as_by_a_gaussian_of_two_dimensions_and_feathered_as_by_a_square():
+    image = torch.randint(256, (3, 40, 56), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    roi = torch.rand(40, 56, generator=torch.Generator().manual_seed(1)) < 0.1
+    exact = gaussian_filter(image.double().numpy(), (0, 4, 4), mode="mirror", radius=(0, 8, 8))
+    assert np.abs(fill(image, ~roi, "blur").numpy() - exact).max() < 0.51
+    near = uniform_filter(roi.double().numpy(), 7, mode="nearest")
+    assert feathered(roi, 3).numpy() == pytest.approx(np.where(roi, 1, np.minimum(2 * near, 1)), abs=1e-6)
 
 
 @given(REGIONS)

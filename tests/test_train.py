@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from discs import write_discs
@@ -143,16 +144,30 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(manifest, 
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_colour_jitter_changes_training_images_and_never_validation_images(manifest, images, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "shapsight.models.train.ColorJitter", lambda: lambda image: seen.append(image) or image
-    )
-    fit(tiny(), manifest, images, TrainingPlan(epochs=2))
-    assert len(seen) == 2 * len(manifest.rows("train"))
-    seen.clear()
-    fit(tiny(), manifest, images, TrainingPlan(epochs=1, color_jitter=False))
-    assert not seen
+class Seen(Callback):
+    """The pictures that a training shows its network."""
+
+    def __init__(self):
+        self.training, self.validation = [], []
+
+    def on_train_batch_start(self, trainer, module, batch, number):
+        self.training += [picture.numpy().tobytes() for picture in batch[0]]
+
+    def on_validation_batch_start(self, trainer, module, batch, number):
+        self.validation += [picture.numpy().tobytes() for picture in batch[0]]
+
+
+def test_colour_jitter_changes_training_images_and_never_validation_images(manifest, images):
+    originals = {picture.numpy().tobytes() for picture in images}
+    count = len(manifest.rows("train"))
+    jittered, plain = Seen(), Seen()
+    fit(tiny(), manifest, images, TrainingPlan(epochs=2), watching=[jittered])
+    fit(tiny(), manifest, images, TrainingPlan(epochs=2, color_jitter=False), watching=[plain])
+    assert len(jittered.training) == len(plain.training) == 2 * count
+    assert len(set(jittered.training)) > 1.9 * count
+    assert not originals & set(jittered.training)
+    assert set(plain.training) <= originals
+    assert set(jittered.validation) == set(plain.validation) <= originals
 
 
 def test_training_leaves_the_model_the_generator_and_the_folder_as_they_were(

@@ -26,6 +26,7 @@ from shapsight.diagnosis.classes import evaluate_classes
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import build_model
+from shapsight.models.loop import Regression
 from shapsight.models.order import EpochDraws, EpochOrder
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import _weights, fit
@@ -332,25 +333,28 @@ def test_processes_that_train_together_share_the_images_out(monkeypatch, process
 def test_a_draw_is_the_same_picture_whatever_the_batches_the_workers_and_the_generator(discs, workers):
     manifest, images = loaded(discs, train_on="red")
     rows = manifest.rows("train")
-    batches = ImageBatches(images, manifest.target_values(), rows, ColorJitter(), seed=3)
+    batches = ImageBatches(images, manifest.target_values(), rows, ColorJitter().drawn, seed=3)
     order = EpochDraws(len(rows), 3)
     order.set_epoch(2)
-    expected = [batches[draw] for draw in order]
+    expected = [changed(batches[draw]) for draw in order]
     torch.rand(5)
     state = torch.random.get_rng_state()
     loader = DataLoader(
         batches, 5, sampler=order, collate_fn=whole_batch, num_workers=workers, generator=torch.Generator()
     )
-    drawn = list(loader)
-    assert torch.equal(
-        torch.cat([pictures for pictures, _ in drawn]), torch.stack([picture for picture, _ in expected])
-    )
-    assert torch.equal(
-        torch.cat([targets for _, targets in drawn]), torch.stack([target for _, target in expected])
-    )
+    drawn = [changed(batch) for batch in loader]
+    for part in (0, 1):
+        assert torch.equal(
+            torch.cat([each[part] for each in drawn]), torch.cat([each[part] for each in expected])
+        )
     assert torch.equal(torch.random.get_rng_state(), state)
     order.set_epoch(1)
-    assert not torch.equal(batches[next(iter(order))][0], expected[0][0])
+    assert not torch.equal(changed(batches[next(iter(order))])[0], expected[0][0])
+
+
+def changed(batch):
+    """A batch as training sees it."""
+    return Regression(torch.nn.Identity(), 1e-3, (), ()).on_after_batch_transfer(batch, 0)
 
 
 def test_lightnings_own_flags_reach_its_trainer(discs, tmp_path):

@@ -285,3 +285,21 @@ def test_the_egret_is_known_from_its_file_in_its_own_size(shared):
     assert found.names() == [["American egret"]]
     assert found.values.shape[3:] == (500, 500)
     assert found.settings["seen"][0] > 0  # the transform crops
+
+
+def test_every_explainer_takes_a_bundle_and_images_of_any_kind(photographs):
+    bundle = ss.Bundle.wrap(small(), T48, outputs=["x", "y"], references=photographs)
+    seen = bundle.pictures(photographs[:2])
+    by_hand = {
+        ss.DeepShap: ss.DeepShap(bundle.model, bundle.prepared_references())(bundle.prepare(seen)),
+        ss.GradientShap: ss.GradientShap(bundle.model, bundle.prepared_references())(bundle.prepare(seen)),
+        ss.PartitionShap: ss.PartitionShap(bundle.on_pictures, "mean", max_evals=30)(seen),
+        ss.RegionShap: ss.RegionShap(bundle.on_pictures, "mean", "grid(2,2)")(seen),
+    }
+    arguments = {ss.PartitionShap: ("mean",), ss.RegionShap: ("mean", "grid(2,2)")}
+    for kind, expected in by_hand.items():
+        options = {"max_evals": 30} if kind is ss.PartitionShap else {}
+        found = kind(bundle, *arguments.get(kind, ()), **options)(photographs[:2])
+        torch.testing.assert_close(found.values, expected.values)
+        assert found.output_names == ("x", "y")
+        assert torch.equal(found.images, seen.float() / 255)

@@ -120,22 +120,9 @@ def _of_bundle(
     seen = bundle.is_seen(images)
     originals = [] if seen else as_pictures(images)
     pictures = images if seen else bundle.see(originals)
-    if options["output_names"] is None:
-        options["output_names"] = bundle.card.output_names
     references, masker, regions = (options.pop(name) for name in ("references", "masker", "regions"))
-    show = pictures.float() / 255
-    if method in COMPARING:
-        if not bundle.has_gradients:
-            raise ExplainerError(
-                f"method={method!r} looks inside a model, and this one is a function that can only be asked: use "
-                "'partition' or 'regions'"
-            )
-        references = _prepared(bundle, references)
-        explainer = _explainer(method, bundle.model, references, masker, regions, options)
-        found: Explanation = explainer(bundle.prepare(pictures), outputs, progress=progress, show=show)
-    else:
-        explainer = _explainer(method, bundle.on_pictures, None, masker, regions, options)
-        found = explainer(pictures, outputs, progress=progress, show=show)
+    explainer = _explainer(method, bundle, references, masker, regions, options)
+    found: Explanation = explainer(pictures, outputs, progress=progress)
     if seen or on_image is False:
         return found
     return _laid(found, originals, bundle, is_asked_for=on_image is True)
@@ -164,17 +151,6 @@ def _laid(found: Explanation, originals: Sequence[Any], bundle: Bundle, *, is_as
     return Explanation.concatenate([laid_on_image(found[n], frame, image) for n, image in enumerate(tensors)])
 
 
-def _prepared(bundle: Bundle, references: Any) -> ChosenReferences | Tensor:
-    """References as the model takes them; those given as pictures are prepared like the images."""
-    if references is None:
-        return bundle.prepared_references()
-    if isinstance(references, ChosenReferences) or (
-        isinstance(references, Tensor) and references.is_floating_point()
-    ):
-        return references
-    return bundle.prepare(bundle.pictures(references).to(bundle.device))
-
-
 def _has_gradients(model: Any) -> bool:
     if isinstance(model, Bundle):
         return model.has_gradients
@@ -189,16 +165,17 @@ def _explainer(
     regions: Any,
     options: dict[str, Any],
 ) -> Any:
-    if method in COMPARING and references is None:
+    if method in COMPARING and references is None and not isinstance(model, Bundle):
         raise ExplainerError(
             f"method={method!r} compares with references: pass references=, images that stand for 'feature absent', "
             "prepared like the images; 20 to 100 of the training images are usual"
         )
+    given = references if isinstance(model, Bundle) else _as_parts(references)
     try:
         if method == "deep":
-            return DeepShap(model, _as_parts(references), **options)
+            return DeepShap(model, given, **options)
         if method == "gradient":
-            return GradientShap(model, _as_parts(references), **options)
+            return GradientShap(model, given, **options)
         if method == "partition":
             return PartitionShap(model, masker, **options)
         return RegionShap(model, masker, regions, **options)
@@ -206,9 +183,9 @@ def _explainer(
         raise ExplainerError(f"method={method!r}: {error}") from error
 
 
-def _as_parts(references: Any) -> Tensor | Sequence[Tensor] | ChosenReferences:
+def _as_parts(references: Any) -> Any:
     """References as tensors, one for each input of the model; an array becomes one."""
-    if isinstance(references, ChosenReferences):
+    if references is None or isinstance(references, ChosenReferences):
         return references
     is_several = isinstance(references, list | tuple) and all(isinstance(part, Tensor) for part in references)
     parts: Tensor | Sequence[Tensor] = references if is_several else torch.as_tensor(references)

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Float, Int
@@ -29,12 +29,14 @@ from shapsight.attribution.shared.inputs import (
 from shapsight.attribution.shared.layer import heatmap_of_layer, path_of
 from shapsight.attribution.shared.memory import is_out_of_memory
 from shapsight.attribution.shared.numbers import is_real, is_whole
+from shapsight.attribution.shared.of_bundle import names_of, network_of, references_of, seen_by
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.predictor import Predictor
 from shapsight.attribution.shared.progress import Report, Steps, reporting
 from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
 from shapsight.errors import CompletenessError, ExplainerError
+from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 
 BATCH_ON_PROCESSOR = 8  # more points at a time leave a processor's caches
@@ -100,8 +102,11 @@ class GradientShap:
 
     def __init__(
         self,
-        model: nn.Module,
-        references: Float[Tensor, "references channels height width"] | Sequence[Tensor] | ChosenReferences,
+        model: nn.Module | Bundle,
+        references: Float[Tensor, "references channels height width"]
+        | Sequence[Tensor]
+        | ChosenReferences
+        | None = None,
         samples: int = 200,
         *,
         weights: Float[Tensor, "references"] | Sequence[float] | None = None,
@@ -115,6 +120,12 @@ class GradientShap:
         precision: str | None = None,
         seed: int = 0,
     ) -> None:
+        self.bundle = model if isinstance(model, Bundle) else None
+        self.output_names = names_of(model, output_names)
+        if isinstance(model, Bundle):
+            network = network_of(model)
+            references = references_of(model, references)
+            model = network
         if not isinstance(model, nn.Module):
             raise ExplainerError(
                 f"GradientShap needs a torch.nn.Module, not {type(model).__name__}; see PartitionShap"
@@ -130,7 +141,6 @@ class GradientShap:
         self.model = model
         self.precision = precision
         self.samples = samples
-        self.output_names = tuple(output_names or ())
         self.output = output
         self.layer = None if layer is None else path_of(model, layer)
         self.spread_layer = spread_layer
@@ -149,17 +159,6 @@ class GradientShap:
     @overload
     def __call__(
         self,
-        images: Tensor,
-        outputs: Outputs = None,
-        *,
-        on_gap: OnGap = "warn",
-        progress: bool | Report = False,
-        show: Tensor | None = None,
-    ) -> Explanation: ...
-
-    @overload
-    def __call__(
-        self,
         images: Sequence[Tensor],
         outputs: Outputs = None,
         *,
@@ -168,9 +167,20 @@ class GradientShap:
         show: Tensor | None = None,
     ) -> tuple[Explanation, ...]: ...
 
+    @overload
     def __call__(
         self,
-        images: Float[Tensor, "images channels height width"] | Sequence[Tensor],
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        on_gap: OnGap = "warn",
+        progress: bool | Report = False,
+        show: Tensor | None = None,
+    ) -> Explanation: ...
+
+    def __call__(
+        self,
+        images: Any,
         outputs: Outputs = None,
         *,
         on_gap: OnGap = "warn",
@@ -189,6 +199,9 @@ class GradientShap:
         """
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
+        if self.bundle is not None:
+            pictures, show = seen_by(self.bundle, images, show)
+            images = self.bundle.prepare(pictures)
         explained = prepared_images(images, self.references)
         given = (images,) if isinstance(images, Tensor) else tuple(images)
         model = runnable(self.model, may_be_scripted=True)

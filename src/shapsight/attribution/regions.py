@@ -28,9 +28,9 @@ from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved
-from shapsight.attribution.shared.predictor import as_images
 from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.errors import ExplainerError
+from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 
 Estimate = TypeVar("Estimate")
@@ -74,7 +74,7 @@ class RegionShap(BlackBox):
 
     def __init__(
         self,
-        predict: nn.Module | Callable[..., Any],
+        predict: nn.Module | Callable[..., Any] | Bundle,
         masker: str | Masker | Tensor | ChosenReferences | float | Sequence[float],
         regions: Any,
         estimator: Estimator = "exact",
@@ -117,7 +117,7 @@ class RegionShap(BlackBox):
             progress: True for a progress bar, or a function that gets (coalitions done, coalitions in all).
             show: what to draw under the heatmaps, where `images` are normalised.
         """
-        given = as_images(images, self.predictor)
+        given, show = self._given(images, show)
         found = self._by_region(given, outputs, progress)
         errors = None if found.std_errors is None else found.spread(found.std_errors)
         return Explanation(
@@ -142,7 +142,7 @@ class RegionShap(BlackBox):
         self, images: Any, outputs: Outputs = None, *, progress: bool | Report = False
     ) -> RegionValues:
         """One value for each region. Arguments as for calling the explainer."""
-        return self._by_region(as_images(images, self.predictor), outputs, progress)
+        return self._by_region(self._given(images, None)[0], outputs, progress)
 
     def _by_region(
         self,
@@ -175,7 +175,7 @@ class RegionShap(BlackBox):
         With regions curve, poster and the rest, a value of 0.3 for curve and poster says that together they move the
         output by 0.3 more than the two alone do (on average over what else is visible).
         """
-        given = as_images(images, self.predictor)
+        given, _ = self._given(images, None)
         tables = self._tables(given, outputs)
         with keeping_freed_memory(), reporting(progress) as report:
             found = _every(

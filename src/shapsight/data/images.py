@@ -147,14 +147,18 @@ class ImageTargets(Dataset[tuple[Tensor, Tensor]]):
         return image if self.transform is None else self.transform(image), self.targets[index]
 
 
-class ImageBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Some rows of images and targets, handed out by whole batches and changed by what depends on the draw alone.
+class ImageBatches(Dataset[tuple[Any, ...]]):
+    """Some rows of images and targets, handed out by whole batches, with changes that depend on the draw alone.
 
-        batches = ImageBatches(images, targets, manifest.rows("train"), ColorJitter(), seed=0)
-        DataLoader(batches, 8, sampler=EpochDraws(len(batches), seed=0), collate_fn=whole_batch)
+        batches = ImageBatches(images, targets, manifest.rows("train"), ColorJitter().drawn, seed=0)
+        for images, targets, colours in DataLoader(
+            batches, 8, sampler=EpochDraws(len(batches), seed=0), collate_fn=whole_batch
+        ):
+            images = recoloured(images.to(device), colours)
 
-    A draw is `epoch * rows + row`. The transform's random numbers depend on the seed and the draw only, so a picture
-    looks the same whatever the batch size, the number of workers, or what was drawn before.
+    A draw is `epoch * rows + row`. `drawn` is given a seed for each image of a batch, made of the seed and the draw
+    only, so a picture looks the same whatever the batch size, the number of workers, or what was drawn before. What it
+    gives goes with the batch and is carried out where the model is.
     """
 
     def __init__(
@@ -162,36 +166,30 @@ class ImageBatches(Dataset[tuple[Tensor, Tensor]]):
         images: UInt8[Tensor, "images 3 size size"],
         targets: Float[Tensor, "images outputs"] | Int[Tensor, "images"],
         rows: Sequence[int] | Int[np.ndarray, "rows"],
-        transform: Callable[[Tensor], Tensor] | None = None,
+        drawn: Callable[[Sequence[int]], Any] | None = None,
         *,
         seed: int = 0,
     ) -> None:
         self.images = images
         self.targets = targets.float() if targets.is_floating_point() else targets
         self.rows = torch.as_tensor(np.array(rows, np.int64))
-        self.transform = transform
+        self.drawn = drawn
         self.seed = seed
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
-        images, targets = self.__getitems__([draw])
-        return images[0], targets[0]
+    def __getitem__(self, draw: int) -> tuple[Any, ...]:
+        """A batch of one image."""
+        return self.__getitems__([draw])
 
-    def __getitems__(self, draws: list[int]) -> tuple[Tensor, Tensor]:
-        """The images and targets of a batch."""
+    def __getitems__(self, draws: list[int]) -> tuple[Any, ...]:
+        """The images and targets of a batch, and what was drawn for them."""
         rows = self.rows[torch.tensor(draws) % len(self.rows)]
-        images = self.images[rows]
-        if self.transform is not None:
-            with torch.random.fork_rng(devices=()):
-                images = torch.stack([self._changed(*pair) for pair in zip(images, draws, strict=True)])
-        return images, self.targets[rows]
-
-    def _changed(self, image: UInt8[Tensor, "3 size size"], draw: int) -> UInt8[Tensor, "3 size size"]:
-        assert self.transform is not None
-        torch.manual_seed(self.seed * 1_000_003 + draw)
-        return self.transform(image)
+        batch = (self.images[rows], self.targets[rows])
+        if self.drawn is None:
+            return batch
+        return (*batch, self.drawn([self.seed * 1_000_003 + draw for draw in draws]))
 
 
 def whole_batch(batch: Any) -> Any:

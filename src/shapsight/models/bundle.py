@@ -25,6 +25,7 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.errors import DataError, ModelError, naming
 from shapsight.models.card import Card
+from shapsight.models.columns import Picked
 from shapsight.models.functions import Asked
 from shapsight.models.modes import in_eval_mode
 from shapsight.models.pictures import as_pictures
@@ -149,12 +150,20 @@ class Bundle:
             else dataclasses.replace(bundle, references=bundle.pictures(references))
         )
 
+    @property
+    def name(self) -> str:
+        """What the model is called: how it can be made again, or else its class or function."""
+        if self.card.arch:
+            return self.card.arch
+        inner = self.model.model if isinstance(self.model, Picked) else self.model
+        return inner.name if isinstance(inner, Asked) else type(inner).__name__
+
     def __repr__(self) -> str:
         height, width = self.seen.size
         names = self.card.output_names
-        said = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        name = self.card.arch or type(self.model).__name__
-        return f"Bundle({name}: {self.card.task} of {said}; sees {height} × {width}; {len(self.references)} references)"
+        said = ", ".join(names) if len(names) < 5 else f"{len(names)} outputs"
+        what = f"{self.name}: {self.card.task} of {said}"
+        return f"Bundle({what}; sees {height} × {width}; {len(self.references)} references)"
 
     @property
     def has_gradients(self) -> bool:

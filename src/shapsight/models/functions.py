@@ -24,6 +24,7 @@ class Asked(nn.Module):
     Arguments
         function: takes `(N, C, H, W)`, or `(N, H, W, C)` with the layout "channels last", float32.
         output: which part of a dict or tuple that it returns is meant.
+        name: what it is called, by default as the function.
     """
 
     def __init__(
@@ -31,9 +32,11 @@ class Asked(nn.Module):
         function: Callable[..., Any],
         layout: Layout = "channels first",
         output: str | int | None = None,
+        name: str = "",
     ) -> None:
         super().__init__()
         self.function, self.layout, self.output = function, layout, output
+        self.name = name or getattr(function, "__name__", type(function).__name__)
 
     def forward(
         self, images: Float[Tensor, "images channels height width"]

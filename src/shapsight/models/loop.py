@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from shapsight.data.remedies import right_reasons
+from shapsight.data.remedies.colours import Colours, recoloured
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import head_name
 from shapsight.models.callbacks import (
@@ -38,6 +39,7 @@ from shapsight.models.plan import Schedule, TrainingPlan
 
 Targets = Float[Tensor, "images outputs"] | Int[Tensor, "images"]
 Batch = tuple[UInt8[Tensor, "images 3 size size"], Targets, *tuple[Tensor, ...]]
+Loaded = Batch | tuple[UInt8[Tensor, "images 3 size size"], Targets, Colours]
 LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 
@@ -67,6 +69,13 @@ class Regression(pl.LightningModule):
         self.outputs = outputs
         self.right_reasons = right_reasons
         self.register_buffer("weights", weights, persistent=False)
+
+    def on_after_batch_transfer(self, batch: Loaded, _: int) -> Batch:
+        """Change the colours where the model is, as they were drawn where the batch was made."""
+        images, targets, *more = batch
+        if more and isinstance(more[0], Colours):
+            return recoloured(images, more[0]), targets
+        return (images, targets, *more)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         loss = self._loss(batch, "train_loss")

@@ -204,9 +204,9 @@ def _loaders(
     if len(rows) == 1:
         rows = rows.repeat(2)  # batch norm has nothing to compare one image with
     batch_size = plan.batch_size
-    transform = ColorJitter() if plan.color_jitter else None
+    drawn = ColorJitter().drawn if plan.color_jitter else None
     training: DataLoader[Any] = DataLoader(
-        ImageBatches(images, targets, rows, transform, seed=plan.seed),
+        ImageBatches(images, targets, rows, drawn, seed=plan.seed),
         batch_size,
         sampler=EpochDraws(len(rows), plan.seed),
         collate_fn=whole_batch,

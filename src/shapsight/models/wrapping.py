@@ -237,7 +237,8 @@ def module_of(model: Any, output: str | int | None, layout: Layout) -> nn.Module
             f"a {type(model).__name__} is no model that can be asked: pass a torch.nn.Module, a Keras model, an ONNX "
             "Runtime session, an estimator of scikit-learn, or a function from images to scores"
         )
-    return Asked(function, "channels last" if is_keras(model) else layout, output)
+    name = getattr(model, "__name__", type(model).__name__)
+    return Asked(function, "channels last" if is_keras(model) else layout, output, name)
 
 
 def asked_once(module: nn.Module, images: Tensor, output: str | int | None) -> tuple[nn.Module, Tensor]:
@@ -261,7 +262,7 @@ def asked_once(module: nn.Module, images: Tensor, output: str | int | None) -> t
         raise ModelError("the model answers a probe picture with NaN or infinite numbers")
     if not isinstance(module, Asked):
         if not rows.requires_grad:
-            module = Asked(_Tensors(module, output))
+            module = Asked(_Tensors(module, output), name=type(module).__name__)
         elif not isinstance(result, Tensor) or result.shape != rows.shape:
             module = Picked(module, None)
     return module, rows.detach().float().cpu()

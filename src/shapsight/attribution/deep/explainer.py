@@ -26,11 +26,13 @@ from shapsight.attribution.shared.inputs import (
 )
 from shapsight.attribution.shared.layer import LayerInput, heatmap_of_layer, path_of
 from shapsight.attribution.shared.memory import LARGEST_CHUNK, Budget, budget, is_out_of_memory
+from shapsight.attribution.shared.of_bundle import names_of, network_of, references_of, seen_by
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.progress import Report, Steps, reporting
 from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
+from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 
 
@@ -41,6 +43,7 @@ class DeepShap:
         explainer = DeepShap(model, choose_references(model, pool, 25))   # better than 25 drawn from it
         explanation = explainer(images)                        # images: (N, C, H, W), prepared like the references
         explanation = explainer(images, outputs=TopK(4))       # the four highest classes of each image
+        DeepShap(bundle)(["a.jpg", "b.jpg"])                   # its own references and preprocessing
         DeepShap(model, references, layer="layer3")(images)    # what layer3 is given, drawn over the image
 
     The model may be any `nn.Module` from `(N, C, H, W)` to `(N, outputs)` or `(N,)`; it is run in eval mode and left
@@ -73,8 +76,11 @@ class DeepShap:
 
     def __init__(
         self,
-        model: nn.Module,
-        references: Float[Tensor, "references channels height width"] | Sequence[Tensor] | ChosenReferences,
+        model: nn.Module | Bundle,
+        references: Float[Tensor, "references channels height width"]
+        | Sequence[Tensor]
+        | ChosenReferences
+        | None = None,
         *,
         output_names: Sequence[str] | None = None,
         output: str | int | None = None,
@@ -84,6 +90,12 @@ class DeepShap:
         max_memory: int | None = None,
         on_unsupported: Literal["raise", "gradient"] = "raise",
     ) -> None:
+        self.bundle = model if isinstance(model, Bundle) else None
+        self.output_names = names_of(model, output_names)
+        if isinstance(model, Bundle):
+            network = network_of(model)
+            references = references_of(model, references)
+            model = network
         if not isinstance(model, nn.Module):
             raise ExplainerError(
                 f"DeepShap needs a torch.nn.Module, not {type(model).__name__}; see PartitionShap"
@@ -91,7 +103,6 @@ class DeepShap:
         if on_unsupported not in ("raise", "gradient"):
             raise ExplainerError(f"on_unsupported={on_unsupported!r} is neither 'raise' nor 'gradient'")
         self.model = model
-        self.output_names = tuple(output_names or ())
         self.output = output
         self.layer = None if layer is None else path_of(model, layer)
         self.spread_layer = spread_layer
@@ -105,19 +116,6 @@ class DeepShap:
     @overload
     def __call__(
         self,
-        images: Tensor,
-        outputs: Outputs = None,
-        *,
-        tolerance: float | None = None,
-        on_gap: OnGap = "warn",
-        progress: bool | Report = False,
-        show: Tensor | None = None,
-        parts: Any = None,
-    ) -> Explanation: ...
-
-    @overload
-    def __call__(
-        self,
         images: Sequence[Tensor],
         outputs: Outputs = None,
         *,
@@ -127,9 +125,22 @@ class DeepShap:
         show: Tensor | None = None,
     ) -> tuple[Explanation, ...]: ...
 
+    @overload
     def __call__(
         self,
-        images: Float[Tensor, "images channels height width"] | Sequence[Tensor],
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        tolerance: float | None = None,
+        on_gap: OnGap = "warn",
+        progress: bool | Report = False,
+        show: Tensor | None = None,
+        parts: Any = None,
+    ) -> Explanation: ...
+
+    def __call__(
+        self,
+        images: Any,
         outputs: Outputs = None,
         *,
         tolerance: float | None = None,
@@ -154,6 +165,9 @@ class DeepShap:
             raise ExplainerError(f"tolerance={tolerance} must be above 0, such as 0.05")
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
+        if self.bundle is not None:
+            pictures, show = seen_by(self.bundle, images, show)
+            images = self.bundle.prepare(pictures)
         explained = prepared_images(images, self.references)
         labels, count = self._parts(parts, explained)
         given = (images,) if isinstance(images, Tensor) else tuple(images)

@@ -25,10 +25,10 @@ from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.numbers import is_real, is_whole
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
-from shapsight.attribution.shared.predictor import as_images
 from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.attribution.trees import Node, Tree, as_tree
 from shapsight.errors import ExplainerError
+from shapsight.models.bundle import Bundle
 
 Contexts = Literal["auto", "both", 0, 1]
 DEFAULT_EVALS = 500
@@ -91,7 +91,7 @@ class PartitionShap(BlackBox):
 
     def __init__(
         self,
-        predict: nn.Module | Callable[..., Any],
+        predict: nn.Module | Callable[..., Any] | Bundle,
         masker: Any,
         tree: str | Tree | Node = "regions",
         max_evals: int | None = DEFAULT_EVALS,
@@ -137,7 +137,7 @@ class PartitionShap(BlackBox):
                 `max_evals`, the second is 0 until the end.
             show: what to draw under the heatmaps, where `images` are normalised.
         """
-        batch = as_images(images, self.predictor)
+        batch, show = self._given(images, show)
         with keeping_freed_memory(), reporting(progress) as report, self.predictor.held():
             results: list[_One] = []
             for number in range(len(batch)):

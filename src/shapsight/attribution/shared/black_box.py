@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from shapsight.attribution.maskers import as_masker
 from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.numbers import is_whole
-from shapsight.attribution.shared.predictor import Predictor
+from shapsight.attribution.shared.of_bundle import names_of, seen_by
+from shapsight.attribution.shared.predictor import Predictor, as_images
 from shapsight.errors import ExplainerError
+from shapsight.models.bundle import Bundle
 
 PROBES = 8  # coalitions on which a precision is compared with float32
 
@@ -23,7 +25,7 @@ class BlackBox:
 
     def __init__(
         self,
-        predict: nn.Module | Callable[..., Any],
+        predict: nn.Module | Callable[..., Any] | Bundle,
         masker: Any,
         *,
         batch_size: int,
@@ -34,11 +36,19 @@ class BlackBox:
     ) -> None:
         if not is_whole(batch_size) or batch_size < 1:
             raise ExplainerError(f"batch_size={batch_size!r} must be a whole number, at least 1")
-        self.predictor = Predictor(predict, precision=precision, output=output)
+        self.bundle = predict if isinstance(predict, Bundle) else None
+        self.output_names = names_of(predict, output_names)
+        asked = predict.on_pictures if isinstance(predict, Bundle) else predict
+        self.predictor = Predictor(asked, precision=precision, output=output)
         self.masker = as_masker(masker)
         self.batch_size = batch_size
-        self.output_names = tuple(output_names or ())
         self.seed = seed
+
+    def _given(self, images: Any, show: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The images that the model is asked about, and what is drawn."""
+        if self.bundle is not None:
+            images, show = seen_by(self.bundle, images, show)
+        return as_images(images, self.predictor), show
 
     def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
         return Game(self.predictor, self.masker, image, batch_size=self.batch_size)

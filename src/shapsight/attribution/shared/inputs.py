@@ -44,7 +44,7 @@ class GivenReferences:
     @classmethod
     def of(
         cls,
-        references: Tensor | Sequence[Tensor] | ChosenReferences,
+        references: Any,
         weights: Tensor | Sequence[float] | None = None,
     ) -> GivenReferences:
         """Raises `ExplainerError` for anything that is not references, and for a second set of weights."""

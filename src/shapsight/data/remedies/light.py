@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,8 +11,12 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from shapsight.data.remedies.picture import PictureChange
+from shapsight.data.remedies.colours import Colours, recoloured
+from shapsight.data.remedies.picture import PictureChange, is_picture
 from shapsight.data.remedies.remedy import Remedy
+
+FACTORS = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor")  # as torchvision counts
+HUE = 3
 
 
 class Light(PictureChange):
@@ -56,16 +61,54 @@ class Light(PictureChange):
 class ColorJitter(v2.ColorJitter):  # type: ignore[misc]  # torchvision has no types
     """Colour jitter: light and colours vary by these shares, every pixel stays where it is.
 
-        ColorJitter()(image)      # (3, height, width) uint8 -> the same shape and type
+        ColorJitter()(image)                            # (3, height, width) uint8 -> the same shape and type
+        recoloured(images, ColorJitter().drawn(seeds))  # a batch in one call, each image as its seed says
 
-    It is torchvision's, with small changes by default. `hue` is in turns of the colour circle (0 to 0.5). Draws from
-    torch's global generator, so `torch.manual_seed` makes it reproducible.
+    The draws and their order are torchvision's, with small changes by default, but the hue comes last and colours are
+    cut and rounded once. `hue` is in turns of the colour circle (0 to 0.5). Draws from torch's global generator, so
+    `torch.manual_seed` makes it reproducible. What is no RGB picture in uint8, torchvision changes.
     """
 
     def __init__(
         self, brightness: float = 0.2, contrast: float = 0.2, saturation: float = 0.2, hue: float = 0.05
     ) -> None:
         super().__init__(brightness, contrast, saturation, hue)
+
+    def drawn(self, seeds: Sequence[int]) -> Colours:
+        """What `ColorJitter()(image)` would do to an image after `torch.manual_seed(seed)`, for each of the seeds."""
+        draws = []
+        with torch.random.fork_rng(devices=()):
+            for seed in seeds:
+                torch.default_generator.manual_seed(seed)  # that of a GPU stays as it is
+                draws.append(self.make_params([]))
+        return _colours(draws)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Change the colours."""
+        if not (isinstance(inpt, Tensor) and is_picture(inpt)):
+            return super().transform(inpt, params)
+        return tv_tensors.wrap(recoloured(inpt.as_subclass(Tensor)[None], _colours([params]))[0], like=inpt)
+
+
+def _colours(draws: Sequence[dict[str, Any]]) -> Colours:
+    blends = [(*_blend(params), params["hue_factor"] or 0.0) for params in draws]
+    return Colours.blends(*torch.tensor(blends).unbind(1))
+
+
+def _blend(params: dict[str, Any]) -> tuple[float, float, float]:
+    """Brightness, contrast and saturation after each other: each makes a blend of such a blend."""
+    own, grey, mean = 1.0, 0.0, 0.0
+    for step in params["fn_idx"].tolist():
+        factor = params[FACTORS[step]]
+        if factor is None or step == HUE:
+            continue
+        rest = {0: (0.0, 0.0), 1: (0.0, own + grey + mean), 2: (own + grey, mean)}[step]
+        own, grey, mean = (
+            factor * own,
+            factor * grey + (1 - factor) * rest[0],
+            factor * mean + (1 - factor) * rest[1],
+        )
+    return own, grey, mean
 
 
 def _lit(image: UInt8[Tensor, "3 height width"], light: dict[str, Any]) -> UInt8[Tensor, "3 height width"]:

@@ -231,7 +231,10 @@ def fill(image: Pixels, scene: Region, kind: str) -> Pixels:
         return image[:, scene].float().mean(1).round().to(torch.uint8)[:, None, None].expand_as(image)
     sigma = image.shape[-1] * BLUR
     kernel = min(2 * round(2 * sigma) + 1, 2 * min(image.shape[1:]) - 1)
-    return torch.as_tensor(v2f.gaussian_blur(image, [kernel, kernel], [sigma, sigma]))
+    across = v2f.gaussian_blur(
+        image.float(), [kernel, 1], [sigma, sigma]
+    )  # a Gaussian of two dimensions is two of one
+    return torch.as_tensor(v2f.gaussian_blur(across, [1, kernel], [sigma, sigma]).round().to(torch.uint8))
 
 
 def boxes(size: Sequence[int], *, between: tuple[int, int], sides: tuple[float, float]) -> Region:
@@ -247,9 +250,9 @@ def boxes(size: Sequence[int], *, between: tuple[int, int], sides: tuple[float, 
 
 def feathered(roi: Region, reach: int) -> Float[Tensor, "height width"]:
     """1 inside the region, falling to 0 at about `reach` pixels from it."""
-    near = F.avg_pool2d(
-        F.pad(roi[None, None].float(), (reach,) * 4, mode="replicate"), 2 * reach + 1, stride=1
-    )
+    near = F.pad(roi[None, None].float(), (reach,) * 4, mode="replicate")
+    for window in ((1, 2 * reach + 1), (2 * reach + 1, 1)):
+        near = F.avg_pool2d(near, window, stride=1)
     return torch.where(roi, 1.0, (2 * near[0, 0]).clamp(max=1.0))
 
 

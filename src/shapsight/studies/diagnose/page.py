@@ -177,7 +177,7 @@ def _left_out_section(diagnosed: Diagnosed) -> Section:
 
 
 def _settings(diagnosed: Diagnosed, command: str, seconds: float) -> Mapping[str, str]:
-    case, card = diagnosed.examined.case, diagnosed.examined.case.bundle.card
+    case, bundle = diagnosed.examined.case, diagnosed.examined.case.bundle
     given = {
         name: str(value)
         for name, value in written(diagnosed.settings).items()
@@ -187,7 +187,7 @@ def _settings(diagnosed: Diagnosed, command: str, seconds: float) -> Mapping[str
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     return {
         "command": command,
-        "model": f"{card.arch}, weights {card.model_hash[:12]}",
+        "model": f"{bundle.name}, {bundle.fingerprint[:12]}",
         "images looked at": f"{len(case.rows)} of {_looked_at(case)}",
         "region of interest": diagnosed.examined.roi or "none",
         **given,

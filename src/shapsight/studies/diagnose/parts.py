@@ -55,7 +55,8 @@ def run_parts(
     )
     if any(part.needs_explanations for part in missing):
         references = stored.identity.references
-        title = f"Explaining {count(len(case.rows), 'image')} against {count(references, 'reference')}"
+        how = f"against {count(references, 'reference')}" if case.bundle.has_gradients else "by PartitionSHAP"
+        title = f"Explaining {count(len(case.rows), 'image')} {how}"
         with narrator.step(title) as report:
             explanation = stored.explain(case.images, list(case.rows["path"]), report)
         case = replace(case, explanation=explanation)

@@ -133,5 +133,7 @@ def _page(
         answer=[*_answer(judged), *notes],
         key_figures=task.key_figures(judged),
         sections=[*task.error_sections([judged]), left_out_section(judged)],
-        settings=made_with({**settings, "model": card.arch}, asked.command, asked.seconds, card.versions),
+        settings=made_with(
+            {**settings, "model": subject.bundle.name}, asked.command, asked.seconds, card.versions
+        ),
     )

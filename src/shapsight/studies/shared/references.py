@@ -22,6 +22,7 @@ from shapsight.studies.shared.subject import Subject
 
 BY: By = "features and outputs"
 REFERENCES = 25  # as many as a training chooses
+SOME = 5  # names in a sentence
 MOST = 10_000  # training images to choose from; more would take longer and change little
 
 
@@ -59,7 +60,8 @@ def with_chosen_references(
     missing = [
         str(name) for name in dict.fromkeys(manifest.class_names or manifest.train_on) if name not in groups
     ]
-    lost = f"no reference stands for {', '.join(missing)}: none of the {len(rows)} images to choose from is of it"
+    named = ", ".join(missing[:SOME]) + (f" and {len(missing) - SOME} more" if len(missing) > SOME else "")
+    lost = f"no reference stands for {named}: none of the {len(rows)} images to choose from is of it"
     how = {"references": len(found), "references_chosen_from": len(rows), "references_chosen_by": BY}
     return bundle.with_references(found, **how), (*found.notes, *[lost] * bool(missing))
 

@@ -84,8 +84,7 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
 def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
     """The name of a model, the model, where it lies, and its run; see `subject_of`."""
     if isinstance(model, Bundle):
-        kind = type(model.model).__name__ if model.has_gradients else "the function"
-        return model.card.arch or kind, model, None, None
+        return model.name, model, None, None
     if isinstance(model, Run):
         return model.folder.name, model.bundle, model.folder, model
     if not isinstance(model, str | os.PathLike):

@@ -39,8 +39,8 @@ def errors(found: ErrorFacts) -> Evidence | None:
         return None
     if not found.home:
         said = (
-            f"On another dataset than its own, the model has {_measured(found, worst)} in {found.worst}, where it is "
-            "worst."
+            f"On these data, which count as unseen, the model has {_measured(found, worst)} in {found.worst}, where it "
+            "is worst."
         )
     elif not home.is_known:
         said = f"{trained}, with no image held out, the model has {_measured(found, worst)} in {found.worst}."
