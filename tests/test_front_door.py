@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torchvision import transforms
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -100,6 +101,22 @@ def test_a_run_its_bundle_and_the_command_line_come_to_the_same_facts(place, tmp
         result = shapsight("diagnose", *given, *common, tmp_path / str(len(given)))
         assert result.exit_code == 0, result.output
         assert facts_of(tmp_path / str(len(given))) == facts_of(tmp_path / "run")
+
+
+def test_the_same_weights_wrapped_with_a_transform_come_to_the_same_facts(place, tmp_path):
+    run = ss.open(place / "run")
+    card, side = run.bundle.card, run.bundle.seen.size
+    steps = [transforms.Resize(side), transforms.ToTensor(), transforms.Normalize(card.mean, card.std)]
+    wrapped = ss.Bundle.wrap(run.bundle.model, transforms.Compose(steps), outputs=card.output_names)
+    wrapped = wrapped.with_references(run.bundle.chosen)
+    pictures = run.bundle.load(run.manifest)
+    torch.testing.assert_close(wrapped.load(run.manifest), pictures)
+    torch.testing.assert_close(wrapped.predict(pictures), run.bundle.predict(pictures))
+    of_run = ss.diagnose(run, out=tmp_path / "run", roi="below:16", **QUICK)
+    of_wrapped = ss.diagnose(wrapped, run.manifest, roi="below:16", **QUICK)
+    assert of_run.verdict == of_wrapped.verdict
+    for part in ("errors", "look", "why", "strategies", "trust"):
+        assert getattr(of_run.facts, part).to_json() == getattr(of_wrapped.facts, part).to_json()
 
 
 def test_what_is_found_shows_itself_and_is_kept_as_long_as_it_is_asked_for(place, photos, tmp_path):
