@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from shapsight.data.rules import Rule, column_by_rule, refuse_lists
-from shapsight.data.scale import PIXELS, Scale
+from shapsight.data.scale import PIXELS, SIDES, Scale
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
@@ -45,12 +45,24 @@ def target_columns(
         refuse_lists(table, name)
         raw = table[name].copy()
         table[name] = _numbers(name, raw)
-        found[name] = _scale(given, side)
+        found[name] = _half(name, table) if given is None and side is None else _scale(given, side)
         _note_missing(name, raw, table[name], reasons)
         if isinstance(side, str):
             _note_outside(name, raw, table, side, reasons)
             table[name] = 2 * table[name] / table[side].where(table[side] > 0) - 1
     return found, reasons
+
+
+def _half(name: str, table: pd.DataFrame) -> Scale | None:
+    """Of x and y whose x run over the image from -1 to +1: what is left and right of 0 is known then.
+
+    Their range would have another middle, about which a mirror image would be taken.
+    """
+    if name not in SIDES or "x" not in table.columns:
+        return None
+    both = [pd.to_numeric(table[side], errors="coerce") for side in SIDES if side in table.columns]
+    runs_over = all(values.abs().max() <= 1 for values in both)
+    return Scale() if runs_over and both[0].min() < 0 < both[0].max() else None
 
 
 def numeric_targets(table: pd.DataFrame, but: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

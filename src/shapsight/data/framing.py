@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from shapsight.errors import ModelError
+
 Pixels = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
 
@@ -37,6 +39,16 @@ class Frame:
         rows = _overlaps(self.top, self.bottom, values.shape[-2], height).to(values)
         columns = _overlaps(self.left, self.right, values.shape[-1], width).to(values)
         return rows.T @ values @ columns
+
+    def seen_at(
+        self, points: Float[np.ndarray, "*any 2"], size: tuple[int, int]
+    ) -> Float[np.ndarray, "*any 2"]:
+        """Places (x, y) of the image, from its left and upper border, in the picture, whose pixel centres are whole.
+
+        `size`: of the picture, (height, width).
+        """
+        begin, extent = np.array([self.left, self.top]), np.array([self.right - self.left, self.bottom - self.top])
+        return np.asarray((points - begin) / extent * np.array(size[::-1]) - 0.5)
 
 
 class Framing(Protocol):
@@ -121,6 +133,19 @@ class Cropped:
 def framing_of(size: int | Framing) -> Framing:
     """A number of pixels is the side of a square that images are stretched to."""
     return Stretched(size) if isinstance(size, int) else size
+
+
+def seen_places(
+    framing: Framing, points: Float[np.ndarray, "*any 2"], size: tuple[int, int]
+) -> Float[np.ndarray, "*any 2"]:
+    """Where places (x, y) of an image of `size` (height, width) are seen; NaN where that cannot be known.
+
+    They count from the image's left and upper border; in the picture pixel centres are whole numbers.
+    """
+    try:
+        return framing.frame(*size).seen_at(points, framing.size)
+    except ModelError:
+        return np.full_like(points, np.nan)
 
 
 def _resized(image: Image.Image, side: int) -> Image.Image:

@@ -15,6 +15,7 @@ from shapsight.data.manifest import COLUMNS, Manifest, no_skipped
 from shapsight.data.reading_notes import (
     counting_note,
     darker_than_others,
+    half_notes,
     how_it_was_read,
     memory_note,
     reading_notes,
@@ -25,7 +26,7 @@ from shapsight.data.reading_notes import (
 from shapsight.data.roi import Roi
 from shapsight.data.roi_given import refuse_other_sizes, roi_given, roi_note, roi_texts
 from shapsight.data.rules import Rule, column_by_rule
-from shapsight.data.scale import PIXELS, Scale
+from shapsight.data.scale import PIXELS, SIDES, Scale
 from shapsight.data.sources.any_source import list_source, name_of
 from shapsight.data.sources.asked import Asked, Task, asked
 from shapsight.data.sources.listing import Listing
@@ -238,6 +239,7 @@ def _notes(
         notes += counting_note(listing.counting)
     if is_for_training:
         notes += refuse_the_unlearnable(table, targets, classes)
+        notes += half_notes([name for name, scale in seen.scales.items() if name in SIDES and scale == Scale()])
         notes += scale_notes(scales, [name for name, scale in seen.scales.items() if scale is None])
     notes += reading_notes(
         table,

@@ -66,3 +66,4 @@ class Scale:
 HALF_WIDTHS = Scale(unit="half widths, -1 left to +1 right")
 HALF_HEIGHTS = Scale(unit="half heights, -1 top to +1 bottom")
 PIXELS = {"width": HALF_WIDTHS, "height": HALF_HEIGHTS}
+SIDES = {"x": "width", "y": "height"}  # of the image, over which these targets run

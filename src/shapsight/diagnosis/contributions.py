@@ -17,6 +17,9 @@ from shapsight.errors import DataError
 SCENE, REGION = "scene", "region"
 PARTS = (SCENE, REGION)
 KEYS = ("environment", "split", "output", "part", "measure")
+# Of two images every correlation is 1 or -1, and of three, one in six is in the target's order by chance, whatever is
+# drawn of them: a bootstrap over fewer has nothing to say.
+LEAST = 4
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def contributions_per_environment(
     Columns: `environment, split, output, part, measure, images, value, low, high`; `low` and `high` end the percentile
     interval. The environment "all" takes in several. Rows with a column `within` are told of by `environment`, but know
     their target inside `within`: so "home" and "elsewhere" can stand for environments. A single image has no interval
-    (NaN), and a measure that is not defined, such as a share of no variance, has no row.
+    (NaN), nor have correlations and shares of a variance of fewer than four; a measure that is not defined, such as a share of no variance, has no row.
     """
     records = []
     for output, chosen in per_image.groupby("output", sort=False):
@@ -130,7 +133,8 @@ def contributions_per_environment(
                 for number, part in enumerate(sample.parts):
                     if not np.isfinite(values[number]):
                         continue
-                    low, high = interval(drawn[:, number], level) if sample.images > 1 else (np.nan, np.nan)
+                    is_enough = sample.images > 1 and sample.freedom(measure) >= LEAST - 1
+                    low, high = interval(drawn[:, number], level) if is_enough else (np.nan, np.nan)
                     key = dict(zip(KEYS, (environment, split, str(output), part, measure), strict=True))
                     figures = {"value": float(values[number]), "low": low, "high": high}
                     records.append({**key, "images": sample.images, **figures})
@@ -171,6 +175,14 @@ class _Sample:
     @property
     def images(self) -> int:
         return int(self.values.shape[1])
+
+    def freedom(self, measure: str) -> int | float:
+        """How many images are left where means are taken off; as many as you like of measures that take none."""
+        if measure == "variance_share":
+            return self.images - 1
+        if measure == "knows" and self.first is None:
+            return self.images - len(set(self.environments.tolist()))
+        return np.inf
 
     def measured(self, draws: Float[ndarray, "draws images"]) -> Iterator[tuple[str, ndarray, ndarray]]:
         """Each measure's name, its value for every part, and the same for each draw."""

@@ -42,6 +42,11 @@ def predict_table(
         return _classes(bundle.probabilities(outputs), manifest, bundle.card.class_names)
     predictions = outputs.numpy()
     named = {f"predicted_{name}": predictions[:, n] for n, name in enumerate(bundle.card.output_names)}
+    if taken := sorted(named.keys() & set(manifest.targets)):
+        raise DataError(
+            f"a target is called {taken[0]}, which is what predictions of {taken[0].removeprefix('predicted_')} are "
+            "called in tables: give it another name"
+        )
     return manifest.table.assign(**named)
 
 

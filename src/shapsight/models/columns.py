@@ -61,7 +61,7 @@ def as_columns(result: Any, images: int) -> Float[Tensor, "images columns"]:
             "explain, or wrap it so that it returns its predictions"
         )
     if result.dim() == 1:
-        result = result.unsqueeze(1)
+        result = result.reshape(-1, 1)  # the same call as of a single image, whose calls DeepSHAP compares
     if result.dim() > 2 and result.shape[2:].numel() == 1:
         result = result.flatten(1)
     if result.dim() != 2:

@@ -25,7 +25,7 @@ class Places:
     """Which targets are places in the image: `across` move with its width, `down` with its height.
 
         Places.of(manifest)                            # x is a place across, y the same point's place down
-        Places.of(manifest, mirrored=["steering"])     # -1 is left and +1 right: a mirror image changes its sign
+        Places.of(manifest, mirrored=["steering"])     # 0 is straight on: a mirror image changes its sign
 
     Attributes
         across: positions of targets whose value is a place from the left to the right edge of their scale.
@@ -53,7 +53,9 @@ class Places:
             across=across,
             down=names.index("y") if is_point else None,
             unknown=tuple(name for name in names if name not in sideways and name not in NEUTRAL),
-            scales=tuple(manifest.scales[name] for name in names),
+            scales=tuple(
+                _about_zero(manifest.scales[name]) if name in mirrored else manifest.scales[name] for name in names
+            ),
         )
 
     def points(self, targets: Float[Tensor, "targets"], size: tuple[int, int]) -> Float[Tensor, "points 2"]:
@@ -148,6 +150,12 @@ def targets_of(sample: Mapping[str, Any], places: Places) -> Tensor:
     if not places.across:
         return torch.as_tensor(targets)
     return places.values(targets, points.as_subclass(Tensor), points.canvas_size)
+
+
+def _about_zero(scale: Scale) -> Scale:
+    """A scale with 0 in its middle, where it holds 0: a mirror image changes the sign of a steering."""
+    reach = max(-scale.low, scale.high)
+    return Scale(-reach, reach, scale.unit) if scale.low < 0 < scale.high else scale
 
 
 def _pixel(value: Tensor, scale: Scale, extent: int) -> Tensor:

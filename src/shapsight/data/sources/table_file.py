@@ -12,6 +12,7 @@ import pyarrow as pa
 from shapsight.data.columns import numeric_targets
 from shapsight.data.decoding import PHOTOGRAPHS
 from shapsight.data.given_files import is_file, read_parquet
+from shapsight.data.scale import SIDES
 from shapsight.data.sources.listing import Listing
 from shapsight.errors import DataError
 
@@ -67,7 +68,6 @@ def list_columns(table: pd.DataFrame, root: Path, outermost: str) -> Listing:
     """What the columns beside `path` are: a label, numbers that are targets, an environment, a split."""
     label = next((name for name in LABEL_COLUMNS if name in table.columns), None)
     numeric, counting = numeric_targets(table, (*WORDS, "path", str(label)))
-    sides = {"x": "width", "y": "height"}
     return Listing(
         root,
         table,
@@ -78,7 +78,7 @@ def list_columns(table: pd.DataFrame, root: Path, outermost: str) -> Listing:
         numeric=numeric,
         counting=counting,
         pixels={
-            name: side for name, side in sides.items() if name in numeric and not _is_scaled(table[name])
+            name: side for name, side in SIDES.items() if name in numeric and not _is_scaled(table[name])
         },
         targets_from="columns of numbers",
     )

@@ -146,6 +146,8 @@ def _one_environment(manifest: Manifest) -> list[str]:
 def _constant(predictions: pd.DataFrame, bundle: Bundle) -> list[str]:
     """Said where the model says the same of every image: there is nothing to explain then."""
     card = bundle.card
+    if len(predictions) < 2:
+        return []
     if card.class_names:
         is_constant = predictions["predicted_label"].nunique() == 1
         return ["The model takes every image for the same class."] if is_constant else []

@@ -13,6 +13,7 @@ from numpy import ndarray
 from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.shared.outputs import Outputs
+from shapsight.data.framing import seen_places
 from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.diagnosis.contributions import contributions_per_image
@@ -291,12 +292,18 @@ def _is_point(outcome: Outcome) -> bool:
 def _marks(outcome: Outcome, positions: ndarray, predicted: str = "") -> dict[str, Any]:
     """What is drawn on images besides heatmaps: why they were chosen, the region, the target, and the prediction."""
     rows, targets = outcome.explained.iloc[positions], outcome.manifest.targets
-    size = np.array(outcome.explanation.images.shape[:-3:-1])  # width, height
+    framing = outcome.training.bundle.seen
 
     def pixels(prefix: str) -> ndarray:
-        """Targets in [-1, 1] as pixels of the drawn image, where pixel centres are whole numbers."""
-        values = rows[[f"{prefix}{name}" for name in targets]].to_numpy(float)
-        return np.asarray((values + 1) / 2 * size - 0.5)
+        """Targets in [-1, 1] of the images as pixels of the drawn pictures, where pixel centres are whole numbers."""
+        sizes = rows[["width", "height"]].to_numpy(int)
+        places = (rows[[f"{prefix}{name}" for name in targets]].to_numpy(float) + 1) / 2 * sizes
+        return np.stack(
+            [
+                seen_places(framing, at, (int(height), int(width)))
+                for at, (width, height) in zip(places, sizes, strict=True)
+            ]
+        )
 
     marks: dict[str, Any] = {
         "true_labels": (rows["why"] + " (" + rows["split"] + ")").tolist(),

@@ -85,7 +85,8 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
         if is_classes
         else _over(worst_error.value, _variance(predictions, place, target)),
         ratio=_over(worst_error.value, home_error.value),
-        is_constant=bool(said.nunique() == 1 or (not is_classes and np.ptp(said.to_numpy(float)) < 1e-6)),
+        is_constant=len(said) > 1  # one image says nothing of that
+        and bool(said.nunique() == 1 or (not is_classes and np.ptp(said.to_numpy(float)) < 1e-6)),
     )
 
 

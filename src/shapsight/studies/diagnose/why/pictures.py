@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from shapsight.data.framing import seen_places
 from shapsight.data.remedies.sample import Places
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
@@ -82,7 +83,7 @@ def _variants(answers: Answers, image: int, target: str) -> list[Variant]:
         text, is_turned = _words(answers, target, original, said)
         found.append(
             Variant(
-                pixels.numpy(), name, text, _point(answers, truth), _point(answers, said, target), is_turned
+                pixels.numpy(), name, text, _point(answers, image, truth), _point(answers, image, said, target), is_turned
             )
         )
     return found
@@ -102,18 +103,19 @@ def _words(answers: Answers, target: str, before: ndarray, after: ndarray) -> tu
 
 
 def _point(
-    answers: Answers, values: Float[ndarray, "outputs"] | None, target: str | None = None
+    answers: Answers, image: int, values: Float[ndarray, "outputs"] | None, target: str | None = None
 ) -> tuple[float, float] | None:
-    """The place in the image that the targets name, where they name one."""
+    """The place in the picture that the targets name, where they name one and it is known where that is seen."""
     case = answers.swaps.case
     if values is None or case.bundle.card.class_names or not np.isfinite(values).all():
         return None
     places = Places.of(case.manifest)
     if not places.across or (target is not None and target not in ("x", "y")):
         return None
-    size = (case.images.shape[2], case.images.shape[3])
-    x, y = places.points(torch.tensor(values), size)[0].tolist()
-    return float(x), float(y)
+    height, width = (int(case.rows[side].iloc[image]) for side in ("height", "width"))
+    point = places.points(torch.tensor(values), (height, width))[0].numpy() + 0.5
+    x, y = seen_places(case.bundle.seen, point, (height, width)).tolist()
+    return (x, y) if np.isfinite([x, y]).all() else None
 
 
 def _crossed(answers: Answers, target: str) -> Figure:
