@@ -71,6 +71,11 @@ class Wrapping:
         )
         if task not in (None, "regression", "classification"):
             raise ModelError(f"task={task!r} is neither 'regression' nor 'classification'")
+        if is_classes and len(names) == 1:
+            raise ModelError(
+                f"the model has 1 output, {names[0]}, and a classification has one for each class: let it return two, "
+                "such as torch.cat([-z, z], 1) / 2 of a logit z, or give task='regression' for the number itself"
+            )
         own = scales_of(scales, names)
         card = replace(
             card,
@@ -96,8 +101,7 @@ def _probes(framing: Framing, card: Card, module: nn.Module) -> Tensor:
     """Some prepared pictures, where the model is."""
     first = next(chain(module.parameters(), module.buffers()), torch.empty(0))
     pixels = torch.randint(0, 256, (PROBES, 3, *framing.size), generator=torch.Generator().manual_seed(0))
-    prepared = card.normalised(pixels)
-    return prepared.to(first.device, first.dtype if first.is_floating_point() else prepared.dtype)
+    return card.normalised(pixels).to(first.device)
 
 
 def _names(outputs: Sequence[str] | None, known: Known, count: int) -> tuple[tuple[str, ...], bool]:
@@ -106,7 +110,7 @@ def _names(outputs: Sequence[str] | None, known: Known, count: int) -> tuple[tup
         names = tuple(map(str, outputs))
         if len(names) != count:
             raise ModelError(
-                f"the model has {count} outputs, and outputs= names {len(names)}: {', '.join(names[:8])}"
+                f"the model has {count} output{'' if count == 1 else 's'}, and outputs= names {len(names)}: {', '.join(names[:8])}"
             )
         if len(set(names)) < len(names):
             raise ModelError(f"outputs= names one more than once: {', '.join(names[:8])}")
@@ -215,7 +219,7 @@ def _timm_classes(model: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
 def module_of(model: Any, output: str | int | None, layout: Layout) -> nn.Module:
     """The model as a module that gives a row for each image, or such a module around it.
 
-    Raises `ModelError` for something that cannot be asked, and for a network in half precision.
+    Raises `ModelError` for something that cannot be asked, and for a network in half or double precision.
     """
     if isinstance(model, nn.Module) and not is_keras(model):
         numbers = {
@@ -225,6 +229,11 @@ def module_of(model: Any, output: str | int | None, layout: Layout) -> nn.Module
             raise ModelError(
                 f"the model is in {str(half.pop()).removeprefix('torch.')}, whose rounding is larger than what single "
                 "pixels do: pass model.float(), or copy.deepcopy(model).float()"
+            )
+        if torch.float64 in {parameter.dtype for parameter in model.parameters()}:
+            raise ModelError(
+                "the model is in float64, and images are given in float32: pass model.float(), or "
+                "copy.deepcopy(model).float()"
             )
         if any(parameter.is_meta for parameter in model.parameters()):
             raise ModelError(

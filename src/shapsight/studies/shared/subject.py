@@ -17,6 +17,7 @@ from shapsight.data.manifest import SPLITS, Manifest
 from shapsight.errors import DataError, ModelError, RunError
 from shapsight.models.bundle import Bundle, load_bundle
 from shapsight.models.devices import AUTO, chosen_device
+from shapsight.models.modes import in_eval_mode
 from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.reading import arguments_of, read, refuse_options
@@ -221,17 +222,20 @@ def files_of(rows: Any, manifest: Manifest) -> frozenset[str]:
 
 @contextmanager
 def on_device(bundle: Bundle, name: str) -> Iterator[None]:
-    """The model on a device, and afterwards where it was; a user's own stays where it is unless one is named."""
+    """The model on a device and in eval mode, afterwards as it was; a user's own stays where it is unless one is named.
+
+    Whatever a study does with the network itself must not move the statistics of its batch normalisation.
+    """
     before = bundle.device
     wanted = before if name == AUTO and bundle.is_borrowed else chosen_device(name)
-    if wanted == before:
-        yield
-        return
-    bundle.model.to(wanted)
-    try:
-        yield
-    finally:
-        bundle.model.to(before)
+    with in_eval_mode(bundle.model):
+        if wanted != before:
+            bundle.model.to(wanted)
+        try:
+            yield
+        finally:
+            if wanted != before:
+                bundle.model.to(before)
 
 
 def scale_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
