@@ -179,5 +179,8 @@ def test_the_prediction_table_is_the_manifest_with_a_column_for_each_output(tmp_
     assert found["predicted_y"].tolist() == [0, 0]
     pd.testing.assert_frame_equal(found[table.columns], table)
     assert "predicted_x" not in manifest.table
+    clash = Manifest(tmp_path, table.assign(predicted_x=0.0), ("x", "predicted_x"), no_skipped())
+    with pytest.raises(DataError, match="a target is called predicted_x"):
+        predict_table(Bundle(MeanColour(), card, images), clash, images)
     with pytest.raises(DataError, match="1 images came with a manifest of 2 rows"):
         predict_table(Bundle(MeanColour(), card, images), manifest, images[:1])

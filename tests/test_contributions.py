@@ -197,3 +197,22 @@ def test_contributions_of_another_number_or_not_finite_are_refused() -> None:
 
 def test_every_measure_says_what_it_means() -> None:
     assert {m.name for m in MEASURES} == set(contributions_per_environment(regression()[0])["measure"])
+
+
+@pytest.mark.parametrize(
+    ("count", "environments", "is_enough"),
+    [(2, 1, False), (3, 1, False), (4, 1, True), (4, 2, False), (5, 2, True)],
+)
+def test_correlations_of_a_few_images_have_no_interval_since_chance_alone_makes_them_whole(
+    count, environments, is_enough
+) -> None:
+    table, *_ = regression(count=count, environments=environments)
+    table = table.assign(within=table["environment"], environment="home")
+    knows, size = measured(table, "knows", "scene"), measured(table, "size", "scene")
+    assert np.isfinite(knows["value"])
+    assert np.isfinite([knows["low"], knows["high"]]).all() == is_enough
+    assert np.isfinite([size["low"], size["high"]]).all()
+    if environments == 1:
+        assert np.isfinite(measured(table, "variance_share", "scene")["low"]) == is_enough
+    if count == 2:
+        assert abs(knows["value"]) == pytest.approx(1)

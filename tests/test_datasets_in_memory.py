@@ -516,3 +516,18 @@ def test_a_torch_dataset_is_trained_on_and_its_run_knows_images_and_regions(tmp_
     errors = pd.read_csv(tmp_path / "run" / "errors.csv")
     assert set(errors["environment"]) >= {"red", "green", "blue"}
     assert (read_roi(again.roi).mask(again.table.iloc[2]) == mask_of(2)).all()
+
+
+def test_x_and_y_from_minus_to_plus_one_lie_in_the_image_as_they_are():
+    x, y = np.linspace(-0.3, 0.9, 30), np.linspace(0.2, 0.6, 30)
+    read = read_dataset((ARRAYS, {"x": x, "y": y}))
+    assert all(scale.is_plain for scale in read.scales.values())
+    assert any("x and y run from -1 to +1" in note for note in read.notes)
+    np.testing.assert_allclose(read.table[["x", "y"]], np.stack([x, y], 1))
+    widths = read_dataset((ARRAYS, {"x": abs(x), "y": y}))  # shares of the width, perhaps
+    assert not widths.scales["x"].is_plain
+
+
+def test_class_names_that_repeat_are_refused():
+    with pytest.raises(DataError, match="names one more than once: cat, cat"):
+        read_dataset((ARRAYS, [number % 3 for number in range(30)]), class_names=["cat", "cat", "dog"])

@@ -454,3 +454,27 @@ def test_the_table_in_the_docs_is_that_of_the_code():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{command}` |"))
         told = set(re.findall(r"`(\w+)`", row.rsplit("|", 2)[1]))
         assert told == set(inspect.signature(function).parameters) - NOT_ON_THE_COMMAND_LINE
+
+
+def test_a_diagnosis_of_a_network_in_training_is_that_of_one_in_eval_mode_and_leaves_it_alone(photos):
+    found = []
+    for is_training in (True, False):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), Steering().layers[2:])
+        network[1].running_mean.fill_(0.3)
+        bundle = own_bundle(network.train(is_training))
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        facts = ss.diagnose(
+            bundle, photos, only=["look", "trust"], roi="below:16", images=6, progress=False
+        ).facts
+        assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+        assert {module.training for module in network.modules()} == {is_training}
+        found.append(facts.trust.to_json())
+    assert found[0] == found[1]
+
+
+def test_one_image_makes_no_model_constant(photos):
+    one = replace(photos, table=photos.table.iloc[:1])
+    found = ss.diagnose(own_bundle(), one, only=["look"], progress=False)
+    assert not found.facts.errors.is_constant
+    assert "every image" not in " ".join(found.lines)

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from shapsight.data.framing import Cropped, Frame, Stretched
+from shapsight.data.framing import Cropped, Frame, Stretched, seen_places
 from shapsight.errors import DataError, ModelError
 from shapsight.models.own_transform import OwnTransform
 
@@ -174,3 +174,29 @@ def test_a_pil_image_or_array_arrives_as_the_transform_takes_it():
 
     assert OwnTransform.of(noting).takes == "a PIL image"
     assert set(kinds) == {Image.Image}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [transforms.Resize((45, 60))],
+        [transforms.CenterCrop((60, 80)), transforms.Pad((4, 6, 2, 0)), transforms.RandomHorizontalFlip(1.0)],
+        [transforms.Resize(48), transforms.CenterCrop(40)],
+    ],
+)
+def test_a_place_of_the_image_is_where_the_transform_shows_it(steps):
+    found = own(*steps, *NORMALISE)
+    pixels = np.zeros((90, 120, 3), np.uint8)
+    pixels[42:50, 66:74] = 255  # its middle is (70, 46)
+    shown = found.see(pixels).float().mean(0)
+    down, across = (
+        float((shown.sum(1 - axis) * torch.arange(shown.shape[axis])).sum() / shown.sum()) for axis in (0, 1)
+    )
+    assert seen_places(found, np.array([70.0, 46.0]), (90, 120)) == pytest.approx([across, down], abs=0.1)
+
+
+def test_a_place_is_not_known_where_images_are_turned():
+    turned = OwnTransform.of(
+        composed(transforms.Lambda(lambda image: image.rotate(20)), *NORMALISE), (90, 120)
+    )
+    assert np.isnan(seen_places(turned, np.array([70.0, 46.0]), (90, 120))).all()

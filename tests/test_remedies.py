@@ -15,6 +15,7 @@ from torchvision import tv_tensors
 
 from discs import disc
 from shapsight.data.manifest import Manifest, no_skipped
+from shapsight.data.readers import read_dataset
 from shapsight.data.remedies import REMEDIES, Flip, Scenes, read_recipe
 from shapsight.data.remedies.batches import Draws, RecipeSamples, balance_weights
 from shapsight.data.remedies.sample import Places, sample_of, targets_of
@@ -330,3 +331,16 @@ def test_recipes_are_named_and_applied_in_one_order_however_they_are_written():
     assert read_recipe("baseline").remedies == ()
     with pytest.raises(DataError, match="--roi"):
         read_recipe("erase-scene").check(POINT, has_roi=False)
+
+
+@pytest.mark.parametrize(("name", "mirrored"), [("x", ()), ("steering", ("steering",))])
+def test_a_mirror_image_changes_the_sign_of_places_whose_range_is_lopsided(name, mirrored):
+    images = [np.full((8, 12, 3), 20 * number, np.uint8) for number in range(6)]
+    values = {name: [-0.2, 0.1, 0.4, 0.6, 0.8, 0.9]}
+    manifest = read_dataset((images, values))
+    places = Places.of(manifest, mirrored)
+    for value in manifest.table[name]:
+        sample = sample_of(
+            torch.zeros(3, 8, 12).byte(), torch.tensor([value]), places, torch.eye(12).bool()[:8]
+        )
+        torch.testing.assert_close(targets_of(Flip(1.0)(sample), places), torch.tensor([-value]))

@@ -248,6 +248,8 @@ def test_a_model_that_cannot_be_made_again_cannot_be_saved_and_it_is_said_what_t
         (small(), {"outputs": ["x", "x"]}, "more than once"),
         (small().half(), {}, "is in float16.*float"),
         (small().to("meta"), {}, "meta"),
+        (small().double(), {}, "is in float64.*float"),
+        (small(1), {"outputs": ["cat"], "task": "classification"}, "one for each class"),
         (3, {}, "a int is no model"),
         (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), {}, r"fails on images of \(3, 40, 48\)"),
         (lambda images: images.mean((1, 2, 3)) * np.nan, {}, "NaN"),
@@ -303,3 +305,33 @@ def test_every_explainer_takes_a_bundle_and_images_of_any_kind(photographs):
         torch.testing.assert_close(found.values, expected.values)
         assert found.output_names == ("x", "y")
         assert torch.equal(found.images, seen.float() / 255)
+
+
+class OneNumber(nn.Module):
+    """A network of one number for each image, in whatever form."""
+
+    def __init__(self, form) -> None:
+        super().__init__()
+        self.network, self.form = small(1), form
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.form(self.network(images))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [lambda rows: rows.squeeze(1), lambda rows: rows[:, 0], lambda rows: rows.squeeze()],
+    ids=["squeeze(1)", "column", "squeeze()"],
+)
+def test_a_model_of_one_number_for_each_image_is_explained_as_one_of_a_column(form, photographs):
+    found = [
+        ss.explain(
+            ss.Bundle.wrap(model, T48, outputs=["s"], references=photographs),
+            photographs[:count],
+            on_image=False,
+        )
+        for model in (OneNumber(form).eval(), small(1))
+        for count in (1, 2)
+    ]
+    torch.testing.assert_close(found[0].values, found[2].values)
+    torch.testing.assert_close(found[1].values, found[3].values)

@@ -47,7 +47,10 @@ class Frame:
 
         `size`: of the picture, (height, width).
         """
-        begin, extent = np.array([self.left, self.top]), np.array([self.right - self.left, self.bottom - self.top])
+        begin, extent = (
+            np.array([self.left, self.top]),
+            np.array([self.right - self.left, self.bottom - self.top]),
+        )
         return np.asarray((points - begin) / extent * np.array(size[::-1]) - 0.5)
 
 

@@ -239,7 +239,9 @@ def _notes(
         notes += counting_note(listing.counting)
     if is_for_training:
         notes += refuse_the_unlearnable(table, targets, classes)
-        notes += half_notes([name for name, scale in seen.scales.items() if name in SIDES and scale == Scale()])
+        notes += half_notes(
+            [name for name, scale in seen.scales.items() if name in SIDES and scale == Scale()]
+        )
         notes += scale_notes(scales, [name for name, scale in seen.scales.items() if scale is None])
     notes += reading_notes(
         table,

@@ -226,7 +226,9 @@ def half_notes(names: Sequence[str]) -> list[str]:
     """Which targets run from -1 to +1 over the image, as they are."""
     if not names:
         return []
-    return [f"{' and '.join(names)} run from -1 to +1 over the image: half widths and heights, 0 is its middle."]
+    return [
+        f"{' and '.join(names)} run from -1 to +1 over the image: half widths and heights, 0 is its middle."
+    ]
 
 
 def _images(count: int) -> str:

@@ -110,7 +110,8 @@ def _names(outputs: Sequence[str] | None, known: Known, count: int) -> tuple[tup
         names = tuple(map(str, outputs))
         if len(names) != count:
             raise ModelError(
-                f"the model has {count} output{'' if count == 1 else 's'}, and outputs= names {len(names)}: {', '.join(names[:8])}"
+                f"the model has {count} output{'' if count == 1 else 's'}, and outputs= names {len(names)}: "
+                f"{', '.join(names[:8])}"
             )
         if len(set(names)) < len(names):
             raise ModelError(f"outputs= names one more than once: {', '.join(names[:8])}")

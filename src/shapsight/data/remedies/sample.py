@@ -54,7 +54,8 @@ class Places:
             down=names.index("y") if is_point else None,
             unknown=tuple(name for name in names if name not in sideways and name not in NEUTRAL),
             scales=tuple(
-                _about_zero(manifest.scales[name]) if name in mirrored else manifest.scales[name] for name in names
+                _about_zero(manifest.scales[name]) if name in mirrored else manifest.scales[name]
+                for name in names
             ),
         )
 

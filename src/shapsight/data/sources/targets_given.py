@@ -73,8 +73,8 @@ def _of_classes(numbers: list[int | None], asked: Asked, classes: Sequence[str])
         raise DataError(
             f"the targets run from {present[0]} to {present[-1]}, but there are {len(names)} class names"
         )
-    if len(set(names)) < len(names):
-        raise DataError(f"the class names name one more than once: {', '.join(names[:8])}")
+    if len(set(asked.class_names or ())) < len(asked.class_names or ()):
+        raise DataError(f"class_names= names one more than once: {', '.join(names[:8])}")
     labels = [None if n is None else names[n] if names else str(n) for n in numbers]
     return Columns(pd.DataFrame({"label": labels}, dtype=object), names or tuple(map(str, present)))
 

@@ -83,7 +83,12 @@ def _variants(answers: Answers, image: int, target: str) -> list[Variant]:
         text, is_turned = _words(answers, target, original, said)
         found.append(
             Variant(
-                pixels.numpy(), name, text, _point(answers, image, truth), _point(answers, image, said, target), is_turned
+                pixels.numpy(),
+                name,
+                text,
+                _point(answers, image, truth),
+                _point(answers, image, said, target),
+                is_turned,
             )
         )
     return found
