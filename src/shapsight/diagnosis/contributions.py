@@ -121,7 +121,8 @@ def contributions_per_environment(
     Columns: `environment, split, output, part, measure, images, value, low, high`; `low` and `high` end the percentile
     interval. The environment "all" takes in several. Rows with a column `within` are told of by `environment`, but know
     their target inside `within`: so "home" and "elsewhere" can stand for environments. A single image has no interval
-    (NaN), nor have correlations and shares of a variance of fewer than four; a measure that is not defined, such as a share of no variance, has no row.
+    (NaN), nor have correlations and shares of a variance of fewer than four. A measure that is not defined, such as a
+    share of no variance, has no row.
     """
     records = []
     for output, chosen in per_image.groupby("output", sort=False):
