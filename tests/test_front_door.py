@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import shapsight as ss
 from discs import write_discs
 from shapsight.cli import COMMANDS, app
+from shapsight.data.scale import Scale
 from shapsight.errors import DataError, ModelError, SettingError, ShapsightError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.cure.study import comparable
@@ -478,3 +479,27 @@ def test_one_image_makes_no_model_constant(photos):
     found = ss.diagnose(own_bundle(), one, only=["look"], progress=False)
     assert not found.facts.errors.is_constant
     assert "every image" not in " ".join(found.lines)
+
+
+def test_a_classifier_of_one_label_is_constant_only_where_its_probabilities_are(place):
+    labelled = ss.read_dataset(place / "data", task="classification", label="folder:1", environment="name:^.")
+    for spread, is_constant in ((1.0, False), (0.0, True)):
+        model = Steering(3)
+        with torch.no_grad():
+            model.layers[-1].weight.mul_(spread)
+            model.layers[-1].bias.copy_(torch.tensor([9.0, 0, 0]))
+        bundle = Bundle.wrap(model, outputs=labelled.class_names, size=SIZE, task="classification")
+        found = ss.diagnose(bundle, labelled, only=["look"], images=6, progress=False)
+        assert found.facts.errors.is_constant == is_constant
+
+
+def test_a_target_of_a_tiny_unit_is_not_taken_for_constant(photos):
+    names = list(photos.targets)
+    table = photos.table.assign(**{name: photos.table[name] * 1e-7 for name in names})
+    tiny = replace(photos, table=table, scales={name: Scale(-1e-7, 1e-7) for name in names})
+    model = Steering()
+    with torch.no_grad():
+        model.layers[-1].weight.mul_(1e-7)
+        model.layers[-1].bias.mul_(1e-7)
+    found = ss.diagnose(own_bundle(model), tiny, only=["look"], images=6, progress=False)
+    assert not found.facts.errors.is_constant

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from discs import write_discs
 from shapsight import ShapCallback, read_dataset
 from shapsight.cli import app
 from shapsight.data.images import load_images
+from shapsight.data.roi import read_roi
 from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.bundle import weights_hash
 from shapsight.models.loop import quiet_lightning
@@ -345,6 +347,12 @@ def test_without_a_region_there_are_errors_and_no_share(photos):
     assert logger.epochs("mse/x/red") == [0]
     assert not logger.epochs("scene_share/x/red")
     assert any("Without a region of interest (roi=)" in note for note in callback.watch.notes)
+
+
+def test_the_region_of_the_photos_is_taken_where_none_is_given(photos):
+    own = replace(photos, roi=read_roi("below:16"))
+    assert (watching(own, roi=None).watch.masks == watching(photos).watch.masks).all()
+    assert watching(own, roi="none").watch.masks is None
 
 
 def test_a_model_that_says_nan_is_a_warning_and_trains_on(photos):

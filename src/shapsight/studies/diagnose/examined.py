@@ -21,7 +21,7 @@ from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.settings import DiagnoseSettings
-from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts
+from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts, is_constant
 from shapsight.studies.shared.material import region_masks, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.references import with_references
@@ -74,7 +74,7 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
     masks = None if region is None else region_masks(region, rows, framing)
     roi = None if region is None else region.spec
     scales = scale_warnings(predictions, manifest)
-    more = [*_one_environment(manifest), *_constant(predictions, bundle), *_regions(masks, roi)]
+    more = [*_one_environment(manifest), *_constant(predictions, manifest), *_regions(masks, roi)]
     for sentence in (*notes, *more):
         narrator.note(sentence)
     chosen = images[torch.tensor(rows.index.to_numpy(np.int64))]
@@ -143,19 +143,12 @@ def _one_environment(manifest: Manifest) -> list[str]:
     ]
 
 
-def _constant(predictions: pd.DataFrame, bundle: Bundle) -> list[str]:
-    """Said where the model says the same of every image: there is nothing to explain then."""
-    card = bundle.card
-    if len(predictions) < 2:
-        return []
-    if card.class_names:
-        is_constant = predictions["predicted_label"].nunique() == 1
-        return ["The model takes every image for the same class."] if is_constant else []
-    constant = [
-        name
-        for name in card.output_names
-        if float(np.ptp(predictions[f"predicted_{name}"].to_numpy(float))) < 1e-6
-    ]
+def _constant(predictions: pd.DataFrame, manifest: Manifest) -> list[str]:
+    """Said where the model says the same of every image."""
+    if manifest.class_names:
+        is_one_class = len(predictions) > 1 and predictions["predicted_label"].nunique() == 1
+        return ["The model takes every image for the same class."] if is_one_class else []
+    constant = [name for name in manifest.targets if is_constant(predictions, manifest, name)]
     return [f"The model says the same {name} of every image." for name in constant]
 
 

@@ -21,13 +21,13 @@ from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.readers import read_dataset
 from shapsight.data.remedies.picture import described
-from shapsight.data.roi import Roi, read_roi
+from shapsight.data.roi import Roi
 from shapsight.errors import DataError, MissingDependency, ModelError, ShapsightError
 from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
 from shapsight.models.modes import in_eval_mode
 from shapsight.models.own_transform import OwnTransform
-from shapsight.studies.shared.material import Material
+from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.watch.facts import Watched
 from shapsight.studies.watch.watch import Watch
 
@@ -156,7 +156,8 @@ class ShapCallback(WatchCallback):
         photos: a manifest, or what `read_dataset` reads. Of a manifest with splits the images to train on are left out,
             but for environments that have no others; say what your training does not see.
         every: epochs from one look to the next, 1 or more.
-        roi: the region of interest, as `read_roi` takes it; without one only errors and heatmaps are logged.
+        roi: the region of interest, as `read_roi` takes it, by default the photos' own; without one, or with "none",
+            only errors and heatmaps are logged.
         transform: how your module takes a PIL image, as `Bundle.wrap` takes it, without augmentation. None: float32 in
             [0, 1] at the stored size.
         images: explained in each environment, 2 or more, the same ones each time.
@@ -198,7 +199,7 @@ class ShapCallback(WatchCallback):
             manifest,
             load,
             framing,
-            roi=roi if isinstance(roi, Roi) or roi is None else read_roi(roi),
+            roi=roi_of(roi, manifest.roi),
             images=images,
             heatmaps=heatmaps,
             references=references,

@@ -67,7 +67,6 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
     home, worst = _home(table, manifest), _worst(table, manifest)
     home_error, worst_error = _estimate(home), _estimate(worst)
     place = None if worst is None else str(worst["environment"])
-    said = predictions["predicted_label"] if is_classes else predictions[f"predicted_{target}"]
     return ErrorFacts(
         output=target,
         measure="share of wrong labels" if is_classes else f"mean squared error of {target}",
@@ -85,9 +84,19 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
         if is_classes
         else _over(worst_error.value, _variance(predictions, place, target)),
         ratio=_over(worst_error.value, home_error.value),
-        is_constant=len(said) > 1  # one image says nothing of that
-        and bool(said.nunique() == 1 or (not is_classes and np.ptp(said.to_numpy(float)) < 1e-6)),
+        is_constant=is_constant(predictions, manifest, target),
     )
+
+
+def is_constant(predictions: pd.DataFrame, manifest: Manifest, target: str) -> bool:
+    """Whether a target, or the probability of the class said, is the same of all images; one says nothing of that."""
+    if len(predictions) < 2:
+        return False
+    if manifest.class_names:
+        is_one_class = predictions["predicted_label"].nunique() == 1
+        return is_one_class and float(np.ptp(predictions["confidence"].to_numpy(float))) < 1e-6
+    said = predictions[f"predicted_{target}"].to_numpy(float)
+    return bool(np.ptp(said) < 1e-6 * manifest.scales[target].half)
 
 
 def _variance(predictions: pd.DataFrame, environment: str | None, target: str) -> float:
