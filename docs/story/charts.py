@@ -75,6 +75,31 @@ def two_labels(run: Path) -> pd.DataFrame:
     return pd.DataFrame({"pixels apart": apart, "lowest MSE": floor}).assign(photographs=labels.ngroups)
 
 
+def new_targets(run: Path, beyond: float = 0.05) -> pd.DataFrame:
+    """Of each other room: the error of x where no label of room_1 lies within `beyond`, and elsewhere."""
+    labels = (
+        pd.read_parquet(run / "predictions.parquet").query("environment == 'room_1'")[["x", "y"]].to_numpy()
+    )
+    rows = held_out(run).query("point == 'far' and environment != 'room_1'")
+    apart = np.linalg.norm(rows[["x", "y"]].to_numpy()[:, None] - labels, axis=2).min(axis=1)
+    rows = rows.assign(is_new=apart > beyond, error=np.square(rows["predicted_x"] - rows["x"]))
+    found = rows.groupby(["environment", "is_new"])["error"].agg(
+        ["size", "sum", lambda of: mean_with_interval(of.to_numpy())]
+    )
+    shares = found[["size", "sum"]] / found[["size", "sum"]].groupby("environment").transform("sum")
+    return shares.set_axis(["of images", "of the error"], axis=1).assign(mse=found.iloc[:, 2])
+
+
+def swapped(diagnosis: Path) -> pd.DataFrame:
+    """How much the squared error changes, image by image, on other scenes: below 0 the picture's own scene did harm."""
+    errors = pd.read_csv(diagnosis / "why" / "images.csv")
+    errors = errors.pivot_table(index=["target", "environment", "path"], columns="variant", values="error")
+    variants = {"control": "most alike scene", "mixed-rand": "of another room", "mean scene": "mean scene"}
+    change = errors[list(variants)].sub(errors["original"], axis=0).rename(columns=variants)
+    change = change.groupby(["target", "environment"]).agg(lambda of: mean_with_interval(of.to_numpy()))
+    return change.assign(original=errors["original"].groupby(["target", "environment"]).mean().round(4))
+
+
 def draw_errors(runs: Path) -> plt.Figure:
     """Held-out errors of each model in each room, on a scale of powers of ten."""
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.8), sharey=True, layout="constrained")
@@ -219,6 +244,7 @@ def main(runs: Path, out: Path) -> None:
     print(two_labels(home).round(4).to_string())
     for run, name in RUNS.items():
         print(f"\n{name}\n{label_table(held_out(runs / run)).round(4).to_string(index=False)}")
+    print(f"\n{new_targets(home).round(2).to_string()}\n\n{swapped(home / 'diagnosis').to_string()}")
     print(f"\n{scene.round(3).to_string(index=False)}")
     drawn = {
         "errors": draw_errors(runs),
