@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import albumentations
 import numpy as np
 import pytest
 import torch
@@ -174,3 +175,14 @@ def test_a_pil_image_or_array_arrives_as_the_transform_takes_it():
 
     assert OwnTransform.of(noting).takes == "a PIL image"
     assert set(kinds) == {Image.Image}
+
+
+def test_albumentations_are_called_with_an_array_and_random_ones_are_refused():
+    steps = [albumentations.Resize(40, 56), albumentations.Normalize(MEAN, STD)]
+    found = OwnTransform.of(albumentations.Compose(steps))
+    assert found.layout == "channels last"
+    pixels = photograph()
+    expected = albumentations.Compose(steps)(image=pixels)["image"].transpose(2, 0, 1)
+    np.testing.assert_allclose(prepared(found, pixels), expected, atol=1e-5)
+    with pytest.raises(ModelError, match="is random"):
+        OwnTransform.of(albumentations.Compose([albumentations.HorizontalFlip(p=0.5), *steps]))
