@@ -9,6 +9,7 @@ import pytest
 import torch
 
 CHECKOUT = Path(__file__).parents[1]
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version
 
 # The tests' networks are small, and the threads of several workers would only get in each other's way.
 torch.set_num_threads(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import albumentations
 import numpy as np
 import pytest
 import torch
@@ -200,3 +201,14 @@ def test_a_place_is_not_known_where_images_are_turned():
         composed(transforms.Lambda(lambda image: image.rotate(20)), *NORMALISE), (90, 120)
     )
     assert np.isnan(seen_places(turned, np.array([70.0, 46.0]), (90, 120))).all()
+
+
+def test_albumentations_are_called_with_an_array_and_random_ones_are_refused():
+    steps = [albumentations.Resize(40, 56), albumentations.Normalize(MEAN, STD)]
+    found = OwnTransform.of(albumentations.Compose(steps))
+    assert found.layout == "channels last"
+    pixels = photograph()
+    expected = albumentations.Compose(steps)(image=pixels)["image"].transpose(2, 0, 1)
+    np.testing.assert_allclose(prepared(found, pixels), expected, atol=1e-5)
+    with pytest.raises(ModelError, match="is random"):
+        OwnTransform.of(albumentations.Compose([albumentations.HorizontalFlip(p=0.5), *steps]))

@@ -42,6 +42,17 @@ def test_the_mask_is_sheet_and_tape_without_floor_and_wall(story, floor):
     assert (found & truth).sum() / (found | truth).sum() > 0.97
 
 
+def test_the_tape_is_found_under_the_pink_rim_of_the_lens_and_a_carpet_is_none(story):
+    picture, truth = drawn(CARPET)
+    tape = np.zeros((224, 224), np.uint8)
+    cv2.line(tape, (80, 41), (10, 223), 1, 9)
+    cv2.line(tape, (150, 38), (223, 180), 1, 9)
+    found, tape = story.tape_of(picture), tape.astype(bool)
+    near = slice(80, None)  # what is as wide as this further up is taken for wood
+    assert (found & tape)[near].sum() / (found | tape)[near].sum() > 0.85
+    assert not found[~truth].any()
+
+
 def test_a_row_and_a_folder_of_files_give_the_same_masks(story, tmp_path, monkeypatch):
     (tmp_path / "photographs" / "room_1").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "photographs" / "room_1" / "a.jpg"), drawn(FLOOR)[0])

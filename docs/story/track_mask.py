@@ -56,8 +56,20 @@ def _sheet(height: int, width: int) -> np.ndarray:
     return cv2.fillConvexPoly(np.zeros((height, width), np.uint8), corners, 1) > 0
 
 
+def tape_of(photograph: np.ndarray) -> np.ndarray:
+    """(height, width, 3) uint8, blue first as OpenCV reads -> (height, width) bool, True on the orange tape."""
+    return _is_orange(_over_sheet(photograph))
+
+
 def _evenly_lit(photograph: np.ndarray) -> np.ndarray:
-    """The logarithm of each pixel's light over that of the sheet as far from the middle; 0 on the tape.
+    """The logarithm of each pixel's light over that of the sheet as far from the middle; 0 on the tape."""
+    colours = _over_sheet(photograph)
+    is_tape = _is_orange(colours).astype(np.uint8)
+    return np.where(cv2.dilate(is_tape, _disc(5, len(is_tape))), 0, colours.mean(axis=-1))
+
+
+def _over_sheet(photograph: np.ndarray) -> np.ndarray:
+    """The logarithm of each pixel's colours over those of the sheet as far from the middle.
 
     The sheet before the car reaches from the middle to the corners, so it tells how the lens shades every distance.
     """
@@ -71,12 +83,17 @@ def _evenly_lit(photograph: np.ndarray) -> np.ndarray:
     for _ in range(4):  # tape, glare and folds are left out
         fitted = powers @ np.linalg.lstsq(powers[is_used], logs[is_used], rcond=None)[0]
         is_used = sheet & (np.abs(logs - fitted).max(axis=-1) < 0.15)
-    blue, green, red = np.moveaxis(logs - fitted, -1, 0)
-    # Orange: a crimson carpet is not. What is orange, wide and far away is wood.
+    return logs - fitted
+
+
+def _is_orange(colours: np.ndarray) -> np.ndarray:
+    """A crimson carpet is not. What is orange, wide and far away is wood."""
+    blue, green, red = np.moveaxis(colours, -1, 0)
+    height = len(colours)
     is_tape = ((green - blue > 0.12) & (red - green > 0.12)).astype(np.uint8)
     wide, far = cv2.morphologyEx(is_tape, cv2.MORPH_OPEN, _disc(9, height)), round(0.3 * height)
     is_tape[:far] &= 1 - cv2.dilate(wide, _disc(15, height))[:far]
-    return np.where(cv2.dilate(is_tape, _disc(5, height)), 0, (blue + green + red) / 3)
+    return is_tape > 0
 
 
 def _outlined(found: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from shapsight.errors import DataError, MissingDependency, ModelError
 from shapsight.models.build import BuiltModel
 from shapsight.models.bundle import Bundle, weights_hash
 from shapsight.models.card import Card
+from shapsight.models.devices import chosen_device
 from shapsight.models.order import EpochDraws
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.rescaled import in_units
@@ -85,7 +86,7 @@ def fit(
     as without the interruption. `watching` are Lightning callbacks that only look on.
     `on_epoch(epoch, epochs, train_loss, validation_loss)` is called after each epoch; `progress` shows a bar, by
     default when stderr is a terminal, or is itself called with the steps done and their number. `built.model` stays as
-    it is.
+    it is; the bundle's is on the plan's device.
 
     Ctrl-C, or a loss that is no number, ends training with the best epoch so far; a Ctrl-C before the first
     epoch ended is raised on. Raises `DataError` if there is nothing to train on, `ModelError` if the network
@@ -134,6 +135,9 @@ def fit(
     notes = built.notes + _notes(manifest, stopped, history, settings)
     if saved is not None and saved.complaint:
         notes += (saved.complaint,)
+    model = model.to(
+        chosen_device(plan.device)
+    )  # where references are chosen and images explained afterwards
     bundle = Bundle(model.requires_grad_(True), card, images[drawn])
     return TrainingResult(bundle, history, keeper.best_epoch, stopped, notes)
 

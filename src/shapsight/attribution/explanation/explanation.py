@@ -21,6 +21,7 @@ from shapsight.attribution.explanation import (
     parts,
     selection,
     storage,
+    viewed,
     with_captum,
     with_shap,
     with_xarray,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+
+    from shapsight.drawing.viewer import View
 
 Reduce = Literal["sum", "abs", "positive"]
 
@@ -209,6 +212,31 @@ class Explanation:
         Raises `ExplainerError` for an image or output that is not there, and where `images` do not fit the values.
         """
         return by_region.regions_table(self, image, output)
+
+    def view(
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        roi: Tensor | None = None,
+        unit: str = "",
+        beside: Mapping[str, Explanation] | None = None,
+    ) -> View:
+        """The explanation to look at with a mouse: values under it, sums of a dragged box, regions, smooth or pixels.
+
+            explanation.view()                                       # the last line of a notebook's cell
+            explanation.view(["a.jpg"], roi=mask).save("why.html")   # one file, which opens without a network
+            before.named("room_1").view(beside={"all rooms": after})
+
+        Arguments
+            names: of the images. unit: of the outputs, in a word.
+            roi: the region of interest, boolean `(height, width)` or `(images, height, width)`; its sum and that of the
+                scene are shown.
+            beside: other explanations of the same images, by name, to switch to or to lay on one half of the picture.
+
+        Values are stored with 8 bits: a pixel is off by at most 1/126 of the largest of its map, and sums stay.
+        Raises `ExplainerError` where these do not fit each other.
+        """
+        return viewed.view(self, names, roi, unit, beside)
 
     def parts(self, masks: Any = None) -> RegionValues:
         """What each part of the image contributes: the sums of its values, with their sign, in the output's unit.

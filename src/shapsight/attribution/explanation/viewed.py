@@ -1,0 +1,91 @@
+"""An explanation in the viewer: to look at with a mouse, in a notebook or in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from shapsight.attribution.explanation import detail, notebook
+from shapsight.drawing.viewer import Map, Shown, View, content
+from shapsight.errors import ExplainerError
+
+if TYPE_CHECKING:
+    from shapsight.attribution.explanation.explanation import Explanation
+
+
+def view(
+    explanation: Explanation,
+    names: Sequence[str] | None,
+    roi: Tensor | None,
+    unit: str,
+    beside: Mapping[str, Explanation] | None,
+) -> View:
+    """See `Explanation.view`."""
+    every = {explanation.model_name: explanation, **(beside or {})}
+    for other in every.values():
+        if len(other) != len(explanation):
+            raise ExplainerError(
+                f"an explanation of {len(other)} images cannot stand beside one of {len(explanation)}"
+            )
+    if names is not None and len(names) != len(explanation):
+        raise ExplainerError(f"{len(names)} names were given for {len(explanation)} images")
+    shown = [
+        _shown(every, number, names[number] if names is not None else f"image {number}", roi, unit)
+        for number in range(len(explanation))
+    ]
+    return View(content(shown, title=repr(explanation)), notebook.html(explanation))
+
+
+def _shown(every: Mapping[str, Explanation], number: int, name: str, roi: Tensor | None, unit: str) -> Shown:
+    first = next(iter(every.values()))[number]
+    maps = [
+        each for model, explanation in every.items() for each in _maps(explanation, number, model, roi, unit)
+    ]
+    sizes = {each.values.shape for each in maps}
+    if len(sizes) > 1:
+        raise ExplainerError("explanations of different sizes cannot be laid over one image")
+    best = detail.chosen(first, "auto")
+    others = [other for other in ("regions", "smooth", "pixels") if other != best]
+    regions = None
+    if first.method not in detail.SUMS and max(first.values.shape[3:]) > detail.SMALL:
+        with suppress(ExplainerError):  # where there is no image to cut
+            regions = detail.regions_of(first)[0].cpu().numpy()
+    return Shown(name, _picture(first), maps, regions, (best, *others))
+
+
+def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None, unit: str) -> list[Map]:
+    one = explanation[number]
+    heat = one.heatmap()[0].detach().cpu().double().numpy()
+    parts: list[dict[str, float]] = [{} for _ in heat]
+    if roi is not None:
+        mask = roi if roi.dim() == 2 else roi[number]
+        sums = one.parts(mask.long()).values[0].cpu().double().numpy()
+        parts = [{"scene": float(scene), "region of interest": float(region)} for scene, region in sums]
+    return [
+        Map(
+            output=one.name_of(0, column),
+            values=heat[column],
+            prediction=float(one.predictions[0, column]),
+            base_value=float(one.base_values[0, column]),
+            unit=unit,
+            method=one.method,
+            model=model,
+            parts=parts[column],
+        )
+        for column in range(len(heat))
+    ]
+
+
+def _picture(explanation: Explanation) -> UInt8[np.ndarray, "height width 3"]:
+    """What is drawn under the heatmaps, from 0 to 255; images of another range are stretched to it."""
+    image: Any = explanation.images[0].detach().cpu().double()
+    image = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
+    low, high = float(image.min()), float(image.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        image = (image - low) / max(high - low, 1e-12)
+    return np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8))
