@@ -21,8 +21,7 @@ from shapsight.studies.demo.settings import DemoSettings
 from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.evaluate.settings import EvaluateSettings
 from shapsight.studies.explain.settings import ExplainSettings
-from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.option import Option
+from shapsight.studies.shared.option import DataOptions, Option
 from shapsight.studies.shared.run_folder import differences
 from shapsight.studies.shared.settings import LightningOptions, TrainingSettings
 

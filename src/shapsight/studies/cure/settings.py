@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.option import REMEDY_NAMES, Device, Option, RoiSpec, Scenes
+from shapsight.studies.shared.option import REMEDY_NAMES, DataOptions, Device, Option, RoiSpec, Scenes
 
 
 @dataclass(frozen=True)

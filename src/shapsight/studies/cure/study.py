@@ -20,11 +20,10 @@ from shapsight.errors import DataError, ModelError, RunError, ShapsightError, na
 from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.studies.cure.facts import Cured
-from shapsight.studies.cure.page import cure_page
+from shapsight.studies.cure.page import cure_page, recommended, summary
 from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trainer import OF_LOSS, Trainer, trainer_of
 from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
-from shapsight.studies.cure.words import recommended, summary
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import Material

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.option import Device, Option, RoiSpec, Seed
+from shapsight.studies.shared.option import DataOptions, Device, Option, RoiSpec, Seed
 
 
 @dataclass(frozen=True)

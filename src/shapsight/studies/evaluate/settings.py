@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.option import Device, Seed
+from shapsight.studies.shared.option import DataOptions, Device, Seed
 
 
 @dataclass(frozen=True)

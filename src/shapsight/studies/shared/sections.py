@@ -12,8 +12,7 @@ from shapsight.drawing.bars import share_bars
 from shapsight.drawing.curves import training_curve
 from shapsight.models.card import library_versions
 from shapsight.report.page import Column, Page, Picture, Section, Table, render_page
-from shapsight.studies.shared.contribution_words import BLUNT, contribution_sentences
-from shapsight.studies.shared.contributions import AGREEMENT
+from shapsight.studies.shared.contributions import AGREEMENT, BLUNT, contribution_sentences
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Judged, Outcome, Trained

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from shapsight.studies.shared.asked import settings_of
-from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import (
     REMEDY_NAMES,
+    DataOptions,
     Device,
     Option,
     RoiSpec,
