@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.groups import EVERY
+from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.outcome import Outcome
+
+OF_EACH = ("errors", "predictions")
 
 
 @dataclass(frozen=True)
@@ -30,23 +34,36 @@ class Change:
         return f"{self.first:{form}} → {self.second:{form}}"
 
 
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """Two models judged on the same images, and the change of the error from the first to the second."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison(Found):
+    """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`.
+
+    Attributes
+        first, second: both models, judged and explained.
+        table: a row for each environment and target: both errors, and their change with its interval.
+        notes: what a reader should know of the images.
+    """
 
     first: Outcome
     second: Outcome
-    change: pd.DataFrame
+    table: pd.DataFrame
     notes: tuple[str, ...]
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`change`, and the `errors` and `predictions` of both."""
+        both = {"first": self.first, "second": self.second}
+        named = {f"{kind}_{end}": getattr(each, kind) for end, each in both.items() for kind in OF_EACH}
+        return {"change": self.table, **named}
 
     @property
     def targets(self) -> tuple[str, ...]:
         """What is predicted; sentences are about the first. Labels are one target."""
-        return tuple(dict.fromkeys(self.change["target"].astype(str)))
+        return tuple(dict.fromkeys(self.table["target"].astype(str)))
 
     def changes(self, target: str) -> list[Change]:
         """The change of one target, environment by environment."""
-        rows = self.change[self.change["target"] == target]
+        rows = self.table[self.table["target"] == target]
         single = rows[rows["environment"] != EVERY]
         return [
             Change(row["environment"], row["first"], row["second"], Estimate.in_row(row, "change"))

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shapsight.report.page import Column, KeyFigure, Page, Section, Table
-from shapsight.studies.compare.facts import Compared
+from shapsight.studies.compare.facts import Comparison
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import contribution_sections, contribution_words, made_with
 from shapsight.studies.shared.words import count, gap_sentence, labelled
 from shapsight.studies.tasks.task import task_of
 
 
-def compare_page(compared: Compared, settings: Mapping[str, object], *, command: str, seconds: float) -> Page:
+def compare_page(
+    compared: Comparison, settings: Mapping[str, object], *, command: str, seconds: float
+) -> Page:
     """The report."""
     first, second = both = compared.first, compared.second
     task = task_of(first.manifest)
@@ -31,7 +33,7 @@ def compare_page(compared: Compared, settings: Mapping[str, object], *, command:
     )
 
 
-def _key_figures(compared: Compared) -> list[KeyFigure]:
+def _key_figures(compared: Comparison) -> list[KeyFigure]:
     target = compared.targets[0]
     what = task_of(compared.first.manifest).error_label(target)
     return [
@@ -44,7 +46,7 @@ def _key_figures(compared: Compared) -> list[KeyFigure]:
     ]
 
 
-def _change_section(compared: Compared) -> Section:
+def _change_section(compared: Comparison) -> Section:
     columns = (
         Column("environment"),
         Column("target"),
@@ -58,7 +60,7 @@ def _change_section(compared: Compared) -> Section:
         "Mean squared errors (for labels: shares of wrong ones) on the same held-out images, which neither model was "
         "trained on. The change is taken image by image; its interval is 95 % percentile bootstrap over images, and "
         "does not hold the luck of the two trainings.",
-        tables=[Table(compared.change, "Errors and their change", columns)],
+        tables=[Table(compared.table, "Errors and their change", columns)],
         notes=compared.notes,
     )
 
@@ -66,14 +68,14 @@ def _change_section(compared: Compared) -> Section:
 KINDS = ("lower", "higher", "not told apart from noise")
 
 
-def sentences(compared: Compared) -> list[str]:
+def sentences(compared: Comparison) -> list[str]:
     """How the error changes, how much the scene contributes in both, and what to know of the images."""
     first, second = compared.first, compared.second
     shares = [f"{each.name}: {said}" for each in (first, second) for said in contribution_words(each)]
     return [_change_sentence(compared), *shares, *compared.notes]
 
 
-def _change_sentence(compared: Compared) -> str:
+def _change_sentence(compared: Comparison) -> str:
     """Where the second model's error is lower, higher or not to be told apart from the first one's."""
     target = compared.targets[0]
     changes = compared.changes(target)
@@ -86,7 +88,7 @@ def _change_sentence(compared: Compared) -> str:
     return f"The {what} of {compared.second.name}, beside {compared.first.name}: {said}."
 
 
-def summary(compared: Compared, run: Path, seconds: float) -> list[str]:
+def summary(compared: Comparison, run: Path, seconds: float) -> list[str]:
     """What the comparison came to, for the terminal."""
     first, task = compared.first, task_of(compared.first.manifest)
     images = count(len(first.predictions), "image")

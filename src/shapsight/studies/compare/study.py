@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
-from shapsight.studies.compare.facts import Compared
+from shapsight.studies.compare.facts import Comparison
 from shapsight.studies.compare.page import compare_page, sentences, summary
 from shapsight.studies.compare.settings import CompareSettings
 from shapsight.studies.shared.analysis import analyse, on_held_out
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Found, Place
+from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.option import DataOptions
@@ -33,37 +33,6 @@ from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
-
-OF_EACH = ("errors", "predictions")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Comparison(Found):
-    """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`."""
-
-    compared: Compared
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for each environment and target: both errors, and their change with its interval."""
-        return self.compared.change
-
-    @property
-    def first(self) -> Outcome:
-        """The first model, judged and explained."""
-        return self.compared.first
-
-    @property
-    def second(self) -> Outcome:
-        """The second model, judged and explained."""
-        return self.compared.second
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """`change`, and the `errors` and `predictions` of both."""
-        both = {"first": self.first, "second": self.second}
-        named = {f"{kind}_{end}": getattr(each, kind) for end, each in both.items() for kind in OF_EACH}
-        return {"change": self.table, **named}
 
 
 @study(CompareSettings)
@@ -118,17 +87,16 @@ def compare(
         save_table(change, folder.path / "change")
         scales = (scale_warnings(each.predictions, one.manifest) for each in both)
         all_notes = dict.fromkeys((*one.notes, *two.notes, *notes, *chain(*scales)))
-        compared = Compared(*both, change, tuple(all_notes))
-        write_page(compare_page(compared, card, command=asked.command, seconds=asked.seconds), folder)
+        found = Comparison(place=place, first=both[0], second=both[1], table=change, notes=tuple(all_notes))
+        write_page(compare_page(found, card, command=asked.command, seconds=asked.seconds), folder)
     except BaseException:
         folder.discard()
         raise
-    return Comparison(
-        place=place,
-        compared=compared,
-        lines=tuple(summary(compared, folder.finish("done"), asked.seconds)),
+    return replace(
+        found,
+        lines=tuple(summary(found, folder.finish("done"), asked.seconds)),
         headline=f"{both[0].name} and {both[1].name} on the same images",
-        sentences=tuple(sentences(compared)),
+        sentences=tuple(sentences(found)),
     )
 
 

@@ -13,7 +13,7 @@ from shapsight.data.remedies.recipes import BASELINE
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
-from shapsight.studies.cure.facts import Cured, Ranked
+from shapsight.studies.cure.facts import Cure, Ranked
 from shapsight.studies.cure.pictures import augmentation_plot, changed_images, error_share_plot
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
@@ -35,7 +35,7 @@ COLUMNS = (
 OF_OURS = ("epochs", "batch_size", "learning_rate", "warm_up")  # unknown where the user's own function trains
 
 
-def cure_page(cured: Cured, *, command: str, seconds: float) -> Page:
+def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
     """The report."""
     turns = "; ".join(" + ".join(names) for names in cured.turns.plain)
     used = {name: value for name, value in asdict(cured.budget).items() if value or name not in OF_OURS}
@@ -49,7 +49,7 @@ def cure_page(cured: Cured, *, command: str, seconds: float) -> Page:
     )
 
 
-def _key_figures(cured: Cured) -> list[KeyFigure]:
+def _key_figures(cured: Cure) -> list[KeyFigure]:
     rows = {row.recipe: row for row in cured.ranked}
     shown = [rows[name] for name in dict.fromkeys((BASELINE, next(iter(rows))))]
     return [
@@ -63,8 +63,8 @@ def _key_figures(cured: Cured) -> list[KeyFigure]:
     ]
 
 
-def _ranking_section(cured: Cured) -> Section:
-    ranking = cured.ranking.assign(won=[row.won for row in cured.ranked])
+def _ranking_section(cured: Cure) -> Section:
+    ranking = cured.table.assign(won=[row.won for row in cured.ranked])
     said = "Error in unseen environments against the scene's share of what moves the prediction"
     has_shares = np.isfinite(ranking["scene_share"].to_numpy(float)).any()
     return Section(
@@ -76,7 +76,7 @@ def _ranking_section(cured: Cured) -> Section:
     )
 
 
-def _detail_section(cured: Cured) -> Section:
+def _detail_section(cured: Cure) -> Section:
     means = cured.judged.groupby(["recipe", "seed", "environment"])["error"].mean()
     by_seed = means.groupby(["recipe", "seed"]).mean().unstack("seed")
     places = cured.judged.groupby(["recipe", "environment"])["error"].mean().unstack("environment")
@@ -97,7 +97,7 @@ def _columns(table: pd.DataFrame, heading: str) -> Sequence[Column]:
     return [Column("recipe"), *(Column(heading.format(name), format=".3g") for name in table.columns)]
 
 
-def _picture_section(cured: Cured) -> Section:
+def _picture_section(cured: Cure) -> Section:
     rows = {recipe: changed_images(recipe, cured) for recipe in cured.recipes}
     pictures = [
         Picture(
@@ -136,14 +136,14 @@ HEADINGS = ("Error, unseen", "Change", "Pairs", "Scene", "Right side", "Cost")
 WIDTHS = (24, 27, 7, 8, 12, 0)
 
 
-def recommended(cured: Cured) -> str:
+def recommended(cured: Cure) -> str:
     """Which recipe to take, if any."""
     if cured.recommendation.is_sure:
         return f"Recommended: {cured.recommendation.recipe}."
     return "No recipe can be recommended over the baseline."
 
 
-def caveat(cured: Cured) -> str:
+def caveat(cured: Cure) -> str:
     """What the intervals do not say."""
     environments = len(cured.material.manifest.environments)
     return (
@@ -152,14 +152,14 @@ def caveat(cured: Cured) -> str:
     )
 
 
-def failures(cured: Cured) -> list[str]:
+def failures(cured: Cure) -> list[str]:
     """The trainings that came to nothing, and what is left out of the ranking for that."""
     rows = cured.failed.to_dict("records")
     each = [f"{row['recipe']} on {row['trained_on']}, seed {row['seed']}: {row['reason']}" for row in rows]
     return [*each, *cured.left_out]
 
 
-def ranking_intro(cured: Cured) -> str:
+def ranking_intro(cured: Cure) -> str:
     """What the columns of the ranking mean."""
     manifest = cured.material.manifest
     return RANKING.format(error=task_of(manifest).judged_error(manifest))
@@ -170,7 +170,7 @@ def what_it_does(remedy: Remedy) -> str:
     return f"{remedy.name} {remedy.does}: {REGION[remedy.region]}"
 
 
-def summary(cured: Cured, folder: Path, seconds: float) -> list[str]:
+def summary(cured: Cure, folder: Path, seconds: float) -> list[str]:
     """The table and the recommendation, for the terminal."""
     width = max(len(row.recipe) for row in cured.ranked)
     table = {"Recipe": HEADINGS} | {row.recipe: _cells(row) for row in cured.ranked}

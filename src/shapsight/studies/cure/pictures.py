@@ -24,7 +24,7 @@ from shapsight.data.remedies.recipes import Recipe
 from shapsight.data.turns import in_turn
 from shapsight.drawing import style
 from shapsight.errors import DataError
-from shapsight.studies.cure.facts import Cured
+from shapsight.studies.cure.facts import Cure
 from shapsight.studies.cure.trials import treatment_of
 
 PANEL = 1.75  # inches
@@ -146,7 +146,7 @@ TRIES = (
 )
 
 
-def changed_images(recipe: Recipe, cured: Cured) -> list[list[BeforeOrAfter]]:
+def changed_images(recipe: Recipe, cured: Cure) -> list[list[BeforeOrAfter]]:
     """Training images of two environments before and after a recipe; none for one that changes no image."""
     # Every environment is trained on here, so that scenes of others can be shown.
     names = (cured.turns.wider or cured.turns.plain)[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ import pandas as pd
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
 from shapsight.data.remedies.sample import Places
 from shapsight.data.turns import Turns, take_turns
-from shapsight.diagnosis.ranking import Recommendation, rank, recommend
+from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, ModelError, RunError, ShapsightError, naming
 from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
-from shapsight.studies.cure.facts import Cured
+from shapsight.studies.cure.facts import Cure
 from shapsight.studies.cure.page import cure_page, recommended, summary
 from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trainer import OF_LOSS, Trainer, trainer_of
 from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Found, Place
+from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.outcome import save_table
@@ -34,33 +34,6 @@ from shapsight.studies.shared.sections import write_page
 
 EVERY = "all"
 FAILED = ("recipe", "trained_on", "seed", "reason")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Cure(Found):
-    """What a cure came to: `.table` (recipes, the lowest error first), `.recommendation`, `.failed`, `.report()`."""
-
-    cured: Cured
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The ranking: a row for each recipe, with its error in unseen environments and the change to the baseline."""
-        return self.cured.ranking
-
-    @property
-    def recommendation(self) -> Recommendation:
-        """The recipe to take, and why."""
-        return self.cured.recommendation
-
-    @property
-    def failed(self) -> pd.DataFrame:
-        """The trainings that came to nothing: recipe, trained_on, seed and reason."""
-        return self.cured.failed
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """`ranking`, `judged` (a row for every image that a training had not seen) and `failed`."""
-        return {"ranking": self.table, "judged": self.cured.judged, "failed": self.failed}
 
 
 @study(CureSettings)
@@ -110,17 +83,18 @@ def cure(
     ranking = rank(complete)
     save_table(ranking, folder / "ranking")
     tried = tuple(recipe for recipe in recipes if recipe.name in set(ranking["recipe"]))
-    cured = Cured(
-        complete,
-        ranking,
-        recommend(ranking),
-        tried,
-        budget,
-        material,
-        turns,
-        int(ranking["seeds"].max()),
-        failed,
-        left_out,
+    cured = Cure(
+        place=place,
+        judged=complete,
+        table=ranking,
+        recommendation=recommend(ranking),
+        recipes=tried,
+        budget=budget,
+        material=material,
+        turns=turns,
+        seeds=int(ranking["seeds"].max()),
+        failed=failed,
+        left_out=left_out,
     )
     card = {
         "command": asked.command,
@@ -131,9 +105,8 @@ def cure(
     record = RunFolder(folder, folder, card)
     record.write_card()
     write_page(cure_page(cured, command=asked.command, seconds=asked.seconds), record)
-    return Cure(
-        place=place,
-        cured=cured,
+    return replace(
+        cured,
         lines=tuple(summary(cured, folder, asked.seconds)),
         headline=recommended(cured),
         sentences=(cured.recommendation.reason,),

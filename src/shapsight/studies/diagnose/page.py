@@ -19,24 +19,54 @@ from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.judge import Verdict
 from shapsight.studies.shared.asked import written
+from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.words import count
 from shapsight.studies.tasks.classification import ACCURACY
 from shapsight.studies.tasks.regression import ERRORS
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosed:
-    """All that the report is made from."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Diagnosis(Found):
+    """What a diagnosis came to: `.verdict`, `.facts`, `.tables`, `.figures`, `.parts`, `.report("why.html")`.
+
+        found.verdict.level                     # "ok", "suspicious", "shortcut" or "unknown"
+        found.facts.why.scene_share             # Estimate(value, low, high)
+        found.tables["why.variants"]            # a DataFrame
+        found.figures["look.heatmaps"]          # a PNG file
+
+    Attributes
+        verdict: the level, the sentences, why, and what to try.
+        facts: all numbers that the verdict reads: of the errors, and of each part.
+        parts: what each part found: `look`, `why`, `strategies`, `trust`.
+        examined: the model, its errors, and the images that were looked at.
+    """
 
     examined: Examined
-    found: Mapping[str, Findings[Path]]
+    parts: Mapping[str, Findings[Path]]
     facts: DiagnosisFacts
     verdict: Verdict
     settings: DiagnoseSettings
 
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`errors`, `images` (those that were looked at), and the parts' tables as "PART.TABLE"."""
+        of_parts = {
+            f"{part}.{name}": t for part, found in self.parts.items() for name, t in found.tables.items()
+        }
+        return {"errors": self.examined.errors, "images": self.examined.case.rows, **of_parts}
 
-def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page:
+    @property
+    def figures(self) -> Mapping[str, Path]:
+        """The parts' PNG files, as "PART.NAME"."""
+        return {
+            f"{part}.{path.stem.partition('_')[2]}": path
+            for part, found in self.parts.items()
+            for path in found.figures.values()
+        }
+
+
+def diagnose_page(diagnosed: Diagnosis, *, command: str, seconds: float) -> Page:
     """The report."""
     examined, verdict = diagnosed.examined, diagnosed.verdict
     return Page(
@@ -46,7 +76,7 @@ def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page
         sections=[
             _verdict_section(verdict),
             _error_section(examined),
-            *(_part_section(found) for found in diagnosed.found.values()),
+            *(_part_section(found) for found in diagnosed.parts.values()),
             _evidence_section(verdict),
             _left_out_section(diagnosed),
         ],
@@ -54,7 +84,7 @@ def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page
     )
 
 
-def summarise_diagnosis(diagnosed: Diagnosed, folder: Path, seconds: float) -> list[str]:
+def summarise_diagnosis(diagnosed: Diagnosis, folder: Path, seconds: float) -> list[str]:
     """The verdict and where everything is, for the terminal."""
     verdict, examined = diagnosed.verdict, diagnosed.examined
     lines = [f"Verdict    {verdict.level}: {verdict.headline}"]
@@ -169,21 +199,21 @@ def _part_section(found: Findings[Path]) -> Section:
     )
 
 
-def _left_out_section(diagnosed: Diagnosed) -> Section:
+def _left_out_section(diagnosed: Diagnosis) -> Section:
     """What was not done, and why."""
-    missing = [part.question for name, part in PARTS.items() if name not in diagnosed.found]
+    missing = [part.question for name, part in PARTS.items() if name not in diagnosed.parts]
     notes = (*diagnosed.examined.notes, *(f"{question} This was not asked (--only)." for question in missing))
     return Section("What was left out?", "" if notes else "Nothing.", notes=notes)
 
 
-def _settings(diagnosed: Diagnosed, command: str, seconds: float) -> Mapping[str, str]:
+def _settings(diagnosed: Diagnosis, command: str, seconds: float) -> Mapping[str, str]:
     case, bundle = diagnosed.examined.case, diagnosed.examined.case.bundle
     given = {
         name: str(value)
         for name, value in written(diagnosed.settings).items()
         if value not in (None, ()) and name != "reading"
     }
-    took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.found.items())
+    took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.parts.items())
     versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
     return {
         "command": command,
