@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from shapsight.report.page import Column, KeyFigure, Page, Section, Table
+from shapsight.report.page import Column, KeyFigure, Page, Section, Table, plain
 from shapsight.studies.compare.facts import Comparison
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import contribution_sections, contribution_words, made_with
@@ -48,8 +48,7 @@ def _key_figures(compared: Comparison) -> list[KeyFigure]:
 
 def _change_section(compared: Comparison) -> Section:
     columns = (
-        Column("environment"),
-        Column("target"),
+        *plain("environment", "target"),
         Column("images", format="d"),
         Column("first", compared.first.name, ".3g"),
         Column("second", compared.second.name, ".3g"),

@@ -29,7 +29,7 @@ from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.outcome import save_table
-from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.run_folder import RunFolder, refuse_other
 from shapsight.studies.shared.sections import write_page
 
 EVERY = "all"
@@ -151,10 +151,7 @@ def trials_of(recipes: Sequence[Recipe], turns: Turns, seeds: int) -> list[Trial
 
 
 def _made(folder: Path) -> Path:
-    if folder.is_file():
-        raise RunError(f"{folder} is a file; --out needs a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "cells").is_dir():
-        raise RunError(f"{folder} is not empty and holds no cure; choose another --out")
+    refuse_other(folder, "holds no cure", is_one=(folder / "cells").is_dir())
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapsight.models.card import library_versions
 from shapsight.report.page import KeyFigure, Page, Picture, Section, Table
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.examined import Examined
@@ -21,7 +20,8 @@ from shapsight.studies.diagnose.verdict.judge import Verdict
 from shapsight.studies.shared.asked import written
 from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
-from shapsight.studies.shared.words import count
+from shapsight.studies.shared.sections import made_with
+from shapsight.studies.shared.words import count, labelled
 from shapsight.studies.tasks.classification import ACCURACY
 from shapsight.studies.tasks.regression import ERRORS
 
@@ -87,26 +87,23 @@ def diagnose_page(diagnosed: Diagnosis, *, command: str, seconds: float) -> Page
 def summarise_diagnosis(diagnosed: Diagnosis, folder: Path, seconds: float) -> list[str]:
     """The verdict and where everything is, for the terminal."""
     verdict, examined = diagnosed.verdict, diagnosed.examined
-    lines = [f"Verdict    {verdict.level}: {verdict.headline}"]
-    lines += [f"           {sentence}" for sentence in verdict.sentences]
-    lines += [
-        f"{'Because' if not number else '':<11}{reason}" for number, reason in enumerate(verdict.reasons)
-    ]
-    for number, advice in enumerate(verdict.advice):
-        said = f"{advice.recipe}: {advice.why}" if advice.recipe else advice.why
-        lines.append(f"{'Try' if not number else '':<11}{said}")
+    said: dict[str, str | list[str]] = {
+        "Verdict": [f"{verdict.level}: {verdict.headline}", *verdict.sentences],
+        "Because": [*verdict.reasons],
+        "Try": [f"{each.recipe}: {each.why}" if each.recipe else each.why for each in verdict.advice],
+    }
     recipes = ",".join(advice.recipe for advice in verdict.advice if advice.recipe)
     if recipes:
         roi, run = "" if examined.roi is None else f" --roi {examined.roi}", examined.subject.folder
         of_own = (
             "the model is your own: shapsight.cure(train, photos, recipes=[...]) takes your training function"
         )
-        lines.append(f"Next       {of_own if run is None else f'shapsight cure {run} --try {recipes}{roi}'}")
-    return [
-        *lines,
-        f"Looked at  {count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
-        f"Report     {folder / 'report.html'}   ({duration(seconds)})",
-    ]
+        said["Next"] = of_own if run is None else f"shapsight cure {run} --try {recipes}{roi}"
+    said |= {
+        "Looked at": f"{count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
+        "Report": f"{folder / 'report.html'}   ({duration(seconds)})",
+    }
+    return labelled(said)
 
 
 def _looked_at(case: Case) -> str:
@@ -208,20 +205,13 @@ def _left_out_section(diagnosed: Diagnosis) -> Section:
 
 def _settings(diagnosed: Diagnosis, command: str, seconds: float) -> Mapping[str, str]:
     case, bundle = diagnosed.examined.case, diagnosed.examined.case.bundle
-    given = {
-        name: str(value)
-        for name, value in written(diagnosed.settings).items()
-        if value not in (None, ()) and name != "reading"
-    }
+    given = {name: value for name, value in written(diagnosed.settings).items() if name != "reading"}
     took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.parts.items())
-    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
-    return {
-        "command": command,
+    used = {
         "model": f"{bundle.name}, {bundle.fingerprint[:12]}",
         "images looked at": f"{len(case.rows)} of {_looked_at(case)}",
         "region of interest": diagnosed.examined.roi or "none",
         **given,
-        "versions": versions,
         "parts took": took or "nothing",
-        "took": duration(seconds),
     }
+    return made_with(used, command, seconds)

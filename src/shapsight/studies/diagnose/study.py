@@ -6,11 +6,9 @@ import json
 import os
 import shutil
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from shapsight.data.written_files import write_text
-from shapsight.errors import RunError
 from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
@@ -23,7 +21,7 @@ from shapsight.studies.diagnose.verdict.judge import judge
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.outcome import save_table
-from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
+from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card, refuse_other
 from shapsight.studies.shared.subject import on_device, subject_of
 
 __all__ = ["DiagnoseSettings", "Diagnosis", "diagnose"]
@@ -60,7 +58,8 @@ def diagnose(
     subject = subject_of(model, data, settings.reading, narrator, seed=settings.seed)
     place = Place.of(out, subject.folder, "diagnosis")
     folder = place.path
-    _check(folder)
+    is_one = (folder / CARD).is_file() and read_card(folder).get("job") == COMMAND
+    refuse_other(folder, "holds no diagnosis", is_one=is_one)  # before any work is done
     with on_device(subject.bundle, settings.device):
         examined = examine(subject, settings, narrator)
         if overwrite:
@@ -90,13 +89,3 @@ def diagnose(
         headline=f"{verdict.level}: {verdict.headline}",
         sentences=tuple(verdict.sentences),
     )
-
-
-def _check(folder: Path) -> None:
-    """Refuse a folder of something else, before any work is done."""
-    if folder.is_file():
-        raise RunError(f"{folder} is a file; --out needs a folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / CARD).is_file() or read_card(folder).get("job") != COMMAND:
-        raise RunError(f"{folder} is not empty and holds no diagnosis; choose another --out")

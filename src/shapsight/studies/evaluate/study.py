@@ -99,7 +99,7 @@ def evaluate(
     report = folder.finish("done") / "report.html"
     lines = [
         *task_of(judged.manifest).measured_lines([judged]),
-        *labelled({"Note": notes, "Report": str(report)}),
+        *labelled({"Note": subject.notes, "Report": str(report)}),
     ]
     headline = f"{judged.name}: how well does it do?"
     return Evaluation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from shapsight.report.page import Column
+from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
 from shapsight.studies.diagnose.findings import Findings, Part, Shown
 from shapsight.studies.diagnose.look.facts import LookFacts, facts_of
@@ -95,9 +95,7 @@ TABLES = (
         "elsewhere",
         (
             Column("environment", "place"),
-            Column("output"),
-            Column("part"),
-            Column("measure"),
+            *plain("output", "part", "measure"),
             Column("images", format="d"),
             Column("value", "value", ".3g", low="low", high="high"),
         ),
@@ -112,8 +110,7 @@ TABLES = (
         "Where it lies, at home (held-out images of the environments that were trained on) and elsewhere",
         (
             Column("environment", "place"),
-            Column("output"),
-            Column("measure"),
+            *plain("output", "measure"),
             Column("images", format="d"),
             Column("value", "value", ".2f", low="low", high="high"),
             Column("chance", "chance", ".2f"),
@@ -124,8 +121,7 @@ TABLES = (
         "objects",
         "Attribution on kinds of objects",
         (
-            Column("environment"),
-            Column("output"),
+            *plain("environment", "output"),
             Column("category", "object"),
             Column("images", format="d"),
             Column("share", "share", ".1%", low="low", high="high"),

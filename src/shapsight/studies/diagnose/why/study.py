@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from shapsight.diagnosis.interventions import can_be_cut
-from shapsight.report.page import Column
+from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
 from shapsight.studies.diagnose.findings import Findings, Part, Shown
 from shapsight.studies.diagnose.why.answers import Answers, ask
@@ -164,8 +164,7 @@ TABLES = (
         "variants",
         "What each change of the picture did, over all images that were changed",
         (
-            Column("variant"),
-            Column("target"),
+            *plain("variant", "target"),
             Column("images", format="d"),
             Column("change", "moves by", ".3f", low="change_low", high="change_high"),
             Column("flips", "turns", ".0%", low="flips_low", high="flips_high"),
@@ -177,8 +176,7 @@ TABLES = (
         "crossed",
         "Shares of the prediction's variance over a crossed design of regions and scenes",
         (
-            Column("environment"),
-            Column("target"),
+            *plain("environment", "target"),
             Column("images", format="d"),
             Column("scene", "scene (Shapley)", ".1%", low="scene_low", high="scene_high"),
             Column("region", "region (Shapley)", ".1%"),
