@@ -148,15 +148,12 @@ def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator
     `train` is a run or its folder, a plan (`shapsight.training(...)`), a function, or "module:name" of the last two.
     Raises a `ShapsightError` for anything else, and for data that are missing.
     """
-    is_path = isinstance(train, str | os.PathLike)
-    if is_path and not Path(train).exists() and is_import_path(train):
-        name, train = str(train), own_object(str(train))
-    else:
-        name = getattr(train, "__qualname__", type(train).__name__)
-    if isinstance(train, Run) or (
-        is_path and not callable(train) and not isinstance(train, TrainingSettings)
-    ):
-        run = train if isinstance(train, Run) else open_run(train)
+    name = getattr(train, "__qualname__", type(train).__name__)
+    if isinstance(train, str | os.PathLike):
+        is_own = not Path(train).exists() and is_import_path(train)
+        name, train = str(train), own_object(str(train)) if is_own else open_run(train)
+    if isinstance(train, Run):
+        run = train
         plan, manifest, rois = _plan_of(run), run.manifest, (run.settings.get("roi"), run.manifest.roi)
         if data is not None:
             subject = subject_of(run, data, settings.reading, narrator)
