@@ -9,7 +9,7 @@ import typer
 
 from shapsight.cli.command import Data, command
 from shapsight.cli.screen import told
-from shapsight.studies.check.settings import CheckSettings
+from shapsight.studies.shared.settings import CheckSettings
 
 
 @command(

@@ -10,7 +10,7 @@ import typer
 
 from shapsight.cli.command import OtherData, Overwrite, Run, command
 from shapsight.cli.screen import told
-from shapsight.studies.compare.settings import CompareSettings
+from shapsight.studies.shared.settings import CompareSettings
 
 
 @command("shapsight compare runs/lockers runs/all_scenes --roi below:112 --out runs/compared")

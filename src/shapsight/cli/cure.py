@@ -10,7 +10,7 @@ import typer
 
 from shapsight.cli.command import OtherData, Run, command, subject
 from shapsight.cli.screen import told
-from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.shared.settings import CureSettings
 
 
 @command(

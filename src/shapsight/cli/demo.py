@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shapsight.cli.command import Out, Overwrite, command
 from shapsight.cli.screen import told
-from shapsight.studies.demo.settings import DemoSettings
+from shapsight.studies.shared.settings import DemoSettings
 
 
 @command("shapsight demo --out runs/demo")

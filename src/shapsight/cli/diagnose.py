@@ -10,7 +10,7 @@ import typer
 
 from shapsight.cli.command import Model, OtherData, Overwrite, Run, command, subject
 from shapsight.cli.screen import told
-from shapsight.studies.diagnose.settings import DiagnoseSettings
+from shapsight.studies.shared.settings import DiagnoseSettings
 
 
 @command(

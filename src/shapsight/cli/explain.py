@@ -10,7 +10,7 @@ import typer
 
 from shapsight.cli.command import Model, Overwrite, command
 from shapsight.cli.screen import told
-from shapsight.studies.explain.settings import ExplainSettings
+from shapsight.studies.shared.settings import ExplainSettings
 
 
 @command(

@@ -17,21 +17,18 @@ from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
-from shapsight.studies.compare.facts import Comparison
-from shapsight.studies.compare.page import compare_page, sentences, summary
-from shapsight.studies.compare.settings import CompareSettings
+from shapsight.studies.compare.page import Comparison, compare_page, sentences, summary
 from shapsight.studies.shared.analysis import analyse, on_held_out
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Place
+from shapsight.studies.shared.found import Place, Run
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.option import DataOptions
 from shapsight.studies.shared.outcome import Outcome, save_outcome, save_table
 from shapsight.studies.shared.references import with_references
-from shapsight.studies.shared.run import Run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import CompareSettings, TrainingSettings
 from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
 
 

@@ -1,4 +1,4 @@
-"""The report of a cure: which recipe is best in unseen environments, how sure that is, and what each does to images."""
+"""The report of a cure, and its sentences: which recipe is best in unseen environments, and how sure that is."""
 
 from __future__ import annotations
 

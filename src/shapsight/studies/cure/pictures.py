@@ -1,4 +1,4 @@
-"""Pictures of remedies: what each does to an image, and errors against where the models look."""
+"""Pictures of remedies: what each does to training images, and errors against where the models look."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.studies.cure.facts import Cure
 from shapsight.studies.cure.page import cure_page, recommended, summary
-from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trainer import OF_LOSS, Trainer, trainer_of
 from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
 from shapsight.studies.shared.asked import Asked, study
@@ -31,6 +30,7 @@ from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import RunFolder, refuse_other
 from shapsight.studies.shared.sections import write_page
+from shapsight.studies.shared.settings import CureSettings
 
 EVERY = "all"
 FAILED = ("recipe", "trained_on", "seed", "reason")

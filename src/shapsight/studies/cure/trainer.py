@@ -21,15 +21,14 @@ from shapsight.data.roi import Roi
 from shapsight.data.turns import Turns, in_turn
 from shapsight.errors import DataError, ModelError, RunError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trials import Trial, TrialBudget, treatment_of
+from shapsight.studies.shared.found import Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.option import roi_text
 from shapsight.studies.shared.reading import dataset_of
-from shapsight.studies.shared.run import Run, open_run
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import CureSettings, TrainingSettings
 from shapsight.studies.shared.subject import is_import_path, own_object, subject_of
 
 OWN_SIZE = 224  # pixels a side of the scenes and pictures of a cure whose training is the user's

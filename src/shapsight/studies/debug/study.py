@@ -12,13 +12,12 @@ from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 from shapsight.studies.shared.analysis import analyse, check, train
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Place
+from shapsight.studies.shared.found import Place, Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome, save_outcome
 from shapsight.studies.shared.reading import dataset_of, source_of
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import (
     contribution_sections,

@@ -10,14 +10,13 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import KeyFigure, Page
-from shapsight.studies.demo.settings import DemoSettings
 from shapsight.studies.shared.analysis import analyse, on_held_out, train
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.outcome import Outcome, save_outcome
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import (
     contribution_sections,
@@ -26,7 +25,7 @@ from shapsight.studies.shared.sections import (
     training_section,
     write_page,
 )
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import DemoSettings, TrainingSettings
 from shapsight.studies.shared.words import count, gap_sentence, labelled
 from shapsight.studies.tasks import regression
 

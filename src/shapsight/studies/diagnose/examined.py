@@ -19,13 +19,13 @@ from shapsight.data.objects import object_masks
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts
 from shapsight.studies.shared.analysis import predicted
 from shapsight.studies.shared.material import Material, region_masks, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.references import with_references
 from shapsight.studies.shared.sampling import choose_held_out
+from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import Subject, scale_warnings
 from shapsight.studies.shared.words import count
 

@@ -1,4 +1,4 @@
-"""What one part of a diagnosis found; on disk complete or not at all, and read again where nothing changed."""
+"""A part of a diagnosis, how the page shows it, and what it found: kept on disk, and read again if nothing changed."""
 
 from __future__ import annotations
 

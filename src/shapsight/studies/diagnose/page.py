@@ -1,4 +1,4 @@
-"""The report of a diagnosis: the verdict first, then each question with its numbers and pictures."""
+"""What a diagnosis came to, and its report: the verdict first, then each question with its numbers and pictures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.examined import Examined
 from shapsight.studies.diagnose.findings import Findings
 from shapsight.studies.diagnose.parts import PARTS
-from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.judge import Verdict
 from shapsight.studies.shared.asked import written
 from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
+from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.words import count, labelled
 from shapsight.studies.tasks.classification import ACCURACY
 from shapsight.studies.tasks.regression import ERRORS

@@ -15,13 +15,13 @@ from shapsight.report.page import render_page
 from shapsight.studies.diagnose.examined import examine
 from shapsight.studies.diagnose.page import Diagnosis, diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
-from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.judge import judge
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card, refuse_other
+from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import on_device, subject_of
 
 __all__ = ["DiagnoseSettings", "Diagnosis", "diagnose"]

@@ -23,8 +23,8 @@ from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
 from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
-from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import opened
 
 # Which settings a method takes; all but DeepSHAP take the seed, too.

@@ -1,4 +1,4 @@
-"""What scene and region contribute to explained images, beside exact values of the same images."""
+"""What scene and region contribute to explained images, beside exact values; as tables and in sentences."""
 
 from __future__ import annotations
 

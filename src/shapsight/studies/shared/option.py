@@ -1,4 +1,4 @@
-"""A setting as people meet it: what it means, its bounds, and its name on the command line."""
+"""A setting as people meet it: what it means, its bounds and its name; those that several studies have, and of data."""
 
 from __future__ import annotations
 

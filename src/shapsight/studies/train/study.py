@@ -17,13 +17,12 @@ from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
 from shapsight.studies.shared import analysis
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Place
+from shapsight.studies.shared.found import Place, Run, open_run
 from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.outcome import Trained, save_judged
 from shapsight.studies.shared.reading import dataset_of, source_of
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
 from shapsight.studies.shared.sections import model_sentence, settings_table, training_sections, write_page
 from shapsight.studies.shared.settings import NOT_OF_TRAIN, TrainingSettings

@@ -1,4 +1,4 @@
-"""What is asked of a model again and again while it is trained, always of the same images."""
+"""What is asked of a model again and again while it is trained, always of the same images, and what was seen."""
 
 from __future__ import annotations
 
