@@ -57,12 +57,7 @@ def compare(
     if len(settings.names) not in (0, 2):
         raise DataError(f"names={','.join(settings.names)!r}: two models need two names")
     chosen_device(settings.device)  # a wrong one is said before any work is done
-    nothing = DataOptions()
-    one = subject_of(first, data, nothing, narrator, seed=settings.seed)
-    has_own = isinstance(second, Run) or (isinstance(second, str | os.PathLike) and Path(second).exists())
-    same = None if data is None and has_own else one.manifest
-    two = subject_of(second, same, nothing, narrator, seed=settings.seed)
-    _check(one, two)
+    one, two = _subjects(first, second, data, settings, narrator)
     held_out, notes = held_out_of_both(one, two)
     roi = roi_of(settings.roi, *one.rois, *two.rois)
     card = {
@@ -115,6 +110,19 @@ def held_out_of_both(first: Subject, second: Subject) -> tuple[pd.Series[bool], 
     missing = sorted(set(table["environment"]) - set(table.loc[held_out, "environment"]))
     notes = [f"No image of {', '.join(missing)} was held out of both models."] if missing else []
     return held_out, notes
+
+
+def _subjects(
+    first: Any, second: Any, data: Any, settings: CompareSettings, narrator: Narrator
+) -> tuple[Subject, Subject]:
+    """Both models with their datasets, that of the second being the first's where it has none of its own."""
+    nothing = DataOptions()
+    one = subject_of(first, data, nothing, narrator, seed=settings.seed)
+    has_own = isinstance(second, Run) or (isinstance(second, str | os.PathLike) and Path(second).exists())
+    same = None if data is None and has_own else one.manifest
+    two = subject_of(second, same, nothing, narrator, seed=settings.seed)
+    _check(one, two)
+    return one, two
 
 
 def _check(first: Subject, second: Subject) -> None:

@@ -13,11 +13,9 @@ from typing import Any
 import pandas as pd
 
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
-from shapsight.data.remedies.sample import Places
 from shapsight.data.turns import Turns, take_turns
 from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, ModelError, RunError, ShapsightError, naming
-from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.studies.cure.facts import Cure
 from shapsight.studies.cure.page import cure_page, recommended, summary
@@ -66,29 +64,22 @@ def cure(
         turns = take_turns(trainer.manifest.environments, trainer.manifest.train_on)
     budget = trainer.budget(settings, turns)
     recipes = read_recipes(_wanted(settings, trainer, narrator), turns)
-    trainer.check(recipes)
-    for recipe in recipes:
-        recipe.check(Places.of(trainer.manifest, settings.mirrored), has_roi=trainer.roi is not None)
+    trainer.check(recipes, settings)
     place = Place.of(out, trainer.folder, "cure")
     folder = _made(place.path)
-    material = Material.decoded(
-        trainer.manifest, budget.image_size, narrator, roi=trainer.roi, scenes=budget.scenes
-    )
-    judged, failed = _run(
-        trials_of(recipes, turns, settings.seeds), budget, material, folder, trainer, narrator
-    )
-    save_table(judged, folder / "judged")
-    save_table(failed, folder / "failed", ".csv")
-    complete, left_out = comparable(judged, failed)
-    ranking = rank(complete)
+    size, roi = budget.image_size, trainer.roi
+    material = Material.decoded(trainer.manifest, size, narrator, roi=roi, scenes=budget.scenes)
+    trials = trials_of(recipes, turns, settings.seeds)
+    judged, failed = _run(trials, budget, material, folder, trainer, narrator)
+    judged, left_out = comparable(judged, failed)
+    ranking = rank(judged)
     save_table(ranking, folder / "ranking")
-    tried = tuple(recipe for recipe in recipes if recipe.name in set(ranking["recipe"]))
     cured = Cure(
         place=place,
-        judged=complete,
+        judged=judged,
         table=ranking,
         recommendation=recommend(ranking),
-        recipes=tried,
+        recipes=tuple(recipe for recipe in recipes if recipe.name in set(ranking["recipe"])),
         budget=budget,
         material=material,
         turns=turns,
@@ -96,14 +87,7 @@ def cure(
         failed=failed,
         left_out=left_out,
     )
-    card = {
-        "command": asked.command,
-        "settings": asked.written,
-        "status": "done",
-        "versions": library_versions(),
-    }
-    record = RunFolder(folder, folder, card)
-    record.write_card()
+    record = RunFolder.at(folder, command=asked.command, settings=asked.written, status="done")
     write_page(cure_page(cured, command=asked.command, seconds=asked.seconds), record)
     return replace(
         cured,
@@ -167,7 +151,7 @@ def _run(
     trainer: Trainer,
     narrator: Narrator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What every training was judged to be, and those that came to nothing."""
+    """What every training was judged to be, and those that came to nothing; also as files."""
     paths = [trial.path(folder / "cells", budget, material.manifest) for trial in trials]
     before = [kept_trial(path) for path in paths]
     left = sum(table is None for table in before)
@@ -202,7 +186,10 @@ def _run(
     found = pd.DataFrame(failed, columns=list(FAILED))
     if not judged:
         raise ModelError(f"every training failed; the first: {found['reason'].iloc[0]}")
-    return pd.concat(judged, ignore_index=True), found
+    whole = pd.concat(judged, ignore_index=True)
+    save_table(whole, folder / "judged")
+    save_table(found, folder / "failed", ".csv")
+    return whole, found
 
 
 def _failure(trial: Trial, error: Exception, narrator: Narrator) -> tuple[Any, ...]:

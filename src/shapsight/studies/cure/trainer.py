@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from shapsight.data.given_files import is_number
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import Recipe
+from shapsight.data.remedies.sample import Places
 from shapsight.data.roi import Roi
 from shapsight.data.turns import Turns, in_turn
 from shapsight.errors import DataError, ModelError, RunError
@@ -132,13 +133,15 @@ class Trainer:
             )
         return found
 
-    def check(self, recipes: list[Recipe]) -> None:
-        """Raise `DataError` for a recipe that the user's function is not given all of."""
-        for recipe in recipes if self.function is not None else ():
-            if wrong := [name for name in OF_LOSS if recipe.has(name)]:
+    def check(self, recipes: list[Recipe], settings: CureSettings) -> None:
+        """Raise `DataError` for a recipe that needs what is not there, or that a user's function cannot be given."""
+        for recipe in recipes:
+            wrong = [name for name in OF_LOSS if recipe.has(name)]
+            if self.function is not None and wrong:
                 raise DataError(
                     f"{wrong[0]} is no change of images, and {self.name} is given nothing else: leave it out of recipes"
                 )
+            recipe.check(Places.of(self.manifest, settings.mirrored), has_roi=self.roi is not None)
 
 
 def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator) -> Trainer:

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from shapsight.data.written_files import write_text
-from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
 from shapsight.studies.diagnose.examined import examine
@@ -24,7 +23,6 @@ from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card, refu
 from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import on_device, subject_of
 
-__all__ = ["DiagnoseSettings", "Diagnosis", "diagnose"]
 COMMAND = "diagnose"
 
 
@@ -66,8 +64,7 @@ def diagnose(
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         card = {"command": asked.command, "settings": asked.written, "status": "running"}
-        record = RunFolder(folder, folder, {"job": COMMAND, **card, "versions": library_versions()})
-        record.write_card()
+        record = RunFolder.at(folder, job=COMMAND, **card)
         save_table(examined.errors, folder / "errors")
         save_table(examined.case.rows, folder / "images")
         found = run_parts(parts, examined, settings, folder, narrator)

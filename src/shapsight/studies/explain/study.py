@@ -28,7 +28,6 @@ from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import on_device
 from shapsight.studies.shared.words import count
 
-__all__ = ["ExplainSettings", "explain_files"]
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
 REFERENCES = 25  # of more in a folder, as many are chosen

@@ -98,6 +98,13 @@ class RunFolder:
         return run
 
     @classmethod
+    def at(cls, folder: Path, **card: Any) -> RunFolder:
+        """A folder that is worked in where it stays, since a second call goes on in it."""
+        run = cls(folder, folder, {**card, "versions": library_versions()})
+        run.write_card()
+        return run
+
+    @classmethod
     def _resumed(cls, target: Path, path: Path, settings: Mapping[str, Any]) -> RunFolder:
         card = read_card(path)
         differing = differences(card["settings"], json.loads(json.dumps(dict(settings), default=str)))
