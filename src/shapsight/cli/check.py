@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Data, command
-from shapsight.cli.screen import told
+from shapsight.cli.command import Data, command, told
 from shapsight.studies.shared.settings import CheckSettings
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import OtherData, Overwrite, Run, command
-from shapsight.cli.screen import told
+from shapsight.cli.command import OtherData, Overwrite, Run, command, told
 from shapsight.studies.shared.settings import CompareSettings
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapsight.cli.command import Out, Overwrite, command
-from shapsight.cli.screen import told
+from shapsight.cli.command import Out, Overwrite, command, told
 from shapsight.studies.shared.settings import DemoSettings
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Model, Overwrite, command
-from shapsight.cli.screen import told
+from shapsight.cli.command import Model, Overwrite, command, told
 from shapsight.studies.shared.settings import ExplainSettings
 
 
