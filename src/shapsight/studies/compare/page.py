@@ -18,6 +18,9 @@ from shapsight.studies.shared.sections import contribution_sections, contributio
 from shapsight.studies.shared.words import count, gap_sentence, labelled
 from shapsight.studies.tasks.task import task_of
 
+KINDS = ("lower", "higher", "not told apart from noise")
+OF_EACH = ("errors", "predictions")
+
 
 def compare_page(
     compared: Comparison, settings: Mapping[str, object], *, command: str, seconds: float
@@ -70,9 +73,6 @@ def _change_section(compared: Comparison) -> Section:
     )
 
 
-KINDS = ("lower", "higher", "not told apart from noise")
-
-
 def sentences(compared: Comparison) -> list[str]:
     """How the error changes, how much the scene contributes in both, and what to know of the images."""
     first, second = compared.first, compared.second
@@ -114,9 +114,6 @@ def summary(compared: Comparison, run: Path, seconds: float) -> list[str]:
             "Report": f"{run / 'report.html'}   ({duration(seconds)})",
         }
     )
-
-
-OF_EACH = ("errors", "predictions")
 
 
 @dataclass(frozen=True)

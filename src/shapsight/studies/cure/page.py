@@ -33,6 +33,27 @@ COLUMNS = (
 )
 
 OF_OURS = ("epochs", "batch_size", "learning_rate", "warm_up")  # unknown where the user's own function trains
+REGION = {
+    "kept": "no pixel inside the region of interest changes",
+    "moved": "the region of interest moves with the image",
+    "changed": "pixels inside the region of interest change, too",
+}
+RANKING = (
+    "Error is {error}, over images of environments that the training had not seen; every environment counts alike. "
+    "Change is the difference to the baseline on the same images and seeds; its intervals hold for all recipes "
+    "together. Pairs won counts pairs of trained and unseen environment with a lower error than the baseline. "
+    "Scene's share is how much of what moves the first output comes from outside the region of interest (signed "
+    "sums of DeepSHAP, mean over images), on the same unseen images for every recipe. Cost is training time over "
+    "the baseline's. Other intervals are 95 %. All are of the luck of trainings (seeds) and of images, by "
+    "Student's t."
+)
+PICTURES = (
+    "The first picture of each row is the training image as it is, the others are draws that the remedy changed. "
+    "The ring is the target, the green line the edge of the region of interest. Check that the ring still marks "
+    "the right place, and that what is erased or swapped is no part of the track."
+)
+HEADINGS = ("Error, unseen", "Change", "Pairs", "Scene", "Right side", "Cost")
+WIDTHS = (24, 27, 7, 8, 12, 0)
 
 
 def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
@@ -111,29 +132,6 @@ def _picture_section(cured: Cure) -> Section:
     without = [each for recipe in cured.recipes for each in recipe.remedies if each.make is None]
     notes = list(dict.fromkeys(f"{what_it_does(each)}." for each in without))
     return Section("What does each remedy do to an image?", PICTURES, pictures=pictures, notes=notes)
-
-
-REGION = {
-    "kept": "no pixel inside the region of interest changes",
-    "moved": "the region of interest moves with the image",
-    "changed": "pixels inside the region of interest change, too",
-}
-RANKING = (
-    "Error is {error}, over images of environments that the training had not seen; every environment counts alike. "
-    "Change is the difference to the baseline on the same images and seeds; its intervals hold for all recipes "
-    "together. Pairs won counts pairs of trained and unseen environment with a lower error than the baseline. "
-    "Scene's share is how much of what moves the first output comes from outside the region of interest (signed "
-    "sums of DeepSHAP, mean over images), on the same unseen images for every recipe. Cost is training time over "
-    "the baseline's. Other intervals are 95 %. All are of the luck of trainings (seeds) and of images, by "
-    "Student's t."
-)
-PICTURES = (
-    "The first picture of each row is the training image as it is, the others are draws that the remedy changed. "
-    "The ring is the target, the green line the edge of the region of interest. Check that the ring still marks "
-    "the right place, and that what is erased or swapped is no part of the track."
-)
-HEADINGS = ("Error, unseen", "Change", "Pairs", "Scene", "Right side", "Cost")
-WIDTHS = (24, 27, 7, 8, 12, 0)
 
 
 def recommended(cured: Cure) -> str:

@@ -28,6 +28,10 @@ from shapsight.studies.cure.facts import Cure
 from shapsight.studies.cure.trials import treatment_of
 
 PANEL = 1.75  # inches
+AFTER = 4  # pictures of each image after a remedy
+TRIES = (
+    60  # a remedy leaves some images as they are: so many draws are looked through for ones that it changes
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +142,6 @@ def _draw(axes: Axes, shown: BeforeOrAfter) -> None:
     axes.set_title(
         style.shorten(shown.title, PANEL, style.NOTE), fontsize=style.NOTE, pad=2, parse_math=False
     )
-
-
-AFTER = 4  # pictures of each image after a remedy
-TRIES = (
-    60  # a remedy leaves some images as they are: so many draws are looked through for ones that it changes
-)
 
 
 def changed_images(recipe: Recipe, cured: Cure) -> list[list[BeforeOrAfter]]:

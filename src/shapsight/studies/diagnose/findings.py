@@ -22,6 +22,7 @@ FORMAT = "shapsight.findings/1"
 FACTS = "facts.json"
 DPI = 144
 Drawn = TypeVar("Drawn", Figure, Path)
+MOST = 24  # rows: more are read in the file
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +101,6 @@ def _read(folder: Path, key: str, facts: type[Facts]) -> Findings[Path] | None:
 def _slug(text: str) -> str:
     plain = "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in text.lower())
     return "_".join(plain.split()[:6])
-
-
-MOST = 24  # rows: more are read in the file
 
 
 @dataclass(frozen=True)

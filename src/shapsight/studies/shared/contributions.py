@@ -29,6 +29,12 @@ AGREEMENT = (
     Column("quoted", "given here"),
 )
 ATTRIBUTIONS, EXACT = "DeepSHAP", "exact Shapley values"
+NO_ROI = "No region of interest was given (--roi), so it is not known how much the scene contributes."
+# Why the share of absolute attribution is a detail and no headline.
+BLUNT = (
+    "The share of absolute attribution inside the region counts single pixels without their sign; most of that is "
+    "noise that cancels, so models that differ can have the same share."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,14 +112,6 @@ def agreement_row(output: str, sums: ndarray, exact: ndarray) -> dict[str, objec
 def as_array(values: Tensor) -> ndarray:
     """A tensor's values in double precision, on the host."""
     return np.asarray(values.detach().cpu().double())
-
-
-NO_ROI = "No region of interest was given (--roi), so it is not known how much the scene contributes."
-# Why the share of absolute attribution is a detail and no headline.
-BLUNT = (
-    "The share of absolute attribution inside the region counts single pixels without their sign; most of that is "
-    "noise that cancels, so models that differ can have the same share."
-)
 
 
 def contribution_sentences(found: Contributions | None, *, home: Sequence[str]) -> list[str]:

@@ -17,6 +17,9 @@ from shapsight.studies.diagnose.case import Case, Report, silent
 from shapsight.studies.diagnose.findings import Findings, Part, Shown
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts, facts_of
 
+EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right
+TYPICAL = 4
+
 
 def strategies(
     case: Case, report: Report = silent, *, clusters: int | None = None, cells: int = CELLS
@@ -64,9 +67,6 @@ def strategies(
     )
 
 
-EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right
-
-
 def sentences(facts: StrategyFacts, target: str) -> tuple[str, ...]:
     """How many groups there are, the one to look at first, and whether they are only low and high targets."""
     if facts.count == 1:
@@ -95,9 +95,6 @@ def _left_out(without_attribution: int, seen: int, unseen: int) -> tuple[str, ..
         which = "seen" if unseen else "unseen"
         said.append(f"No image of {which} environments was explained: no jump of the error is known.")
     return tuple(said)
-
-
-TYPICAL = 4
 
 
 def pictures(

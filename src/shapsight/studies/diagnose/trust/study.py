@@ -27,6 +27,13 @@ STEPS = (exact.COMPLETENESS, *hiding.HIDING, *repeating.REPEATING, *exact.EXACT)
 # passed 2 or 3, and the values of another image 4 or 6.
 GOOD, MIXED = 0.85, 0.5
 CONSTANT = 1e-6  # a change of the prediction below this share of it is none
+ADVICE = {
+    "good": "They can be relied on.",
+    "mixed": "Rely on what many images have in common, not on a single heatmap.",
+    "weak": "Do not draw conclusions from them.",
+    "unknown": "That is too little to judge them by.",
+}
+COARSE = "They can be relied on block by block, not pixel by pixel."
 
 
 def trust(case: Case, report: Report = silent, **options: Any) -> Findings[Figure]:
@@ -148,15 +155,6 @@ def _unit(case: Case) -> str:
     if not case.targets:
         return "logits"
     return case.manifest.scales[case.targets[0]].unit.partition(",")[0] or f"units of {case.targets[0]}"
-
-
-ADVICE = {
-    "good": "They can be relied on.",
-    "mixed": "Rely on what many images have in common, not on a single heatmap.",
-    "weak": "Do not draw conclusions from them.",
-    "unknown": "That is too little to judge them by.",
-}
-COARSE = "They can be relied on block by block, not pixel by pixel."
 
 
 def overall(facts: TrustFacts, what: str) -> str:
