@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
+from shapsight.studies.diagnose.study import diagnose
+from shapsight.studies.shared.settings import DiagnoseSettings
 
 HEAD = (
     "model",

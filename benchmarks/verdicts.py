@@ -35,9 +35,9 @@ from torch import Tensor
 from shapsight.data.images import load_images
 from shapsight.data.rooms import ROOMS, Frame, drive
 from shapsight.diagnosis.interventions import cut
-from shapsight.studies.diagnose.study import DiagnoseSettings, diagnose
-from shapsight.studies.shared.run import open_run
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.diagnose.study import diagnose
+from shapsight.studies.shared.found import open_run
+from shapsight.studies.shared.settings import DiagnoseSettings, TrainingSettings
 from shapsight.studies.train.study import train
 
 GIVES_AWAY = ("place", "near", "most", "stripe")

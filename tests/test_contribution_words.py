@@ -3,8 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from shapsight.studies.shared.contribution_words import NO_ROI, contribution_sentences
-from shapsight.studies.shared.contributions import ATTRIBUTIONS, EXACT, Contributions
+from shapsight.studies.shared.contributions import (
+    ATTRIBUTIONS,
+    EXACT,
+    NO_ROI,
+    Contributions,
+    contribution_sentences,
+)
 
 
 def contributions(quoted: str = ATTRIBUTIONS, correlation: float = 0.987) -> Contributions:

@@ -17,9 +17,9 @@ from shapsight.data.turns import in_turn, take_turns
 from shapsight.errors import DataError
 from shapsight.studies.cure import study as job
 from shapsight.studies.cure.pictures import BeforeOrAfter, augmentation_plot, error_share_plot
-from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trainer import trainer_of
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.settings import CureSettings
 
 TRAINED = [
     "--arch",

@@ -29,16 +29,16 @@ from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
-from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trainer import trainer_of
 from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.explanations import StoredExplanations
 from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
 from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.explain.explained_model import class_names
+from shapsight.studies.shared.found import open_run
 from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.run import open_run
 from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.settings import CureSettings
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 ROW = {"path": "room/a.png", "width": 16, "height": 16}

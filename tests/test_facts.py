@@ -10,7 +10,7 @@ import pytest
 
 from shapsight.diagnosis.estimate import NOT_MEASURED, Estimate
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts
-from shapsight.studies.diagnose.strategies.words import sentences
+from shapsight.studies.diagnose.strategies.study import sentences
 from shapsight.studies.shared.facts import Facts
 
 

@@ -160,7 +160,7 @@ def test_a_model_without_references_gets_them_and_is_left_as_it_was(photos):
     bundle.model.train()
     before = {name: value.clone() for name, value in bundle.model.state_dict().items()}
     found = ss.diagnose(bundle, photos, only=["look"], roi="below:16", images=6, progress=False)
-    assert any("were chosen among the 8 training images" in note for note in found.diagnosed.examined.notes)
+    assert any("were chosen among the 8 training images" in note for note in found.examined.notes)
     assert found.facts.look.home.scene_share.is_known
     assert bundle.model.training
     assert all(torch.equal(before[name], value) for name, value in bundle.model.state_dict().items())

@@ -23,8 +23,7 @@ from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.look.page import TABLES
-from shapsight.studies.diagnose.look.study import look
+from shapsight.studies.diagnose.look.study import TABLES, look
 from shapsight.studies.diagnose.look.words import sentences
 from shapsight.studies.diagnose.strategies.study import strategies
 

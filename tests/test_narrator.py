@@ -12,12 +12,10 @@ from shapsight.data.readers import read_dataset
 from shapsight.models.build import build_model
 from shapsight.models.plan import TrainingPlan
 from shapsight.models.train import fit
-from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.study import cure
-from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.explain.study import explain_files
 from shapsight.studies.shared.narrator import Narrator, portion_of
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import CureSettings, ExplainSettings, TrainingSettings
 from shapsight.studies.train.study import train
 
 

@@ -14,17 +14,19 @@ from typer.testing import CliRunner
 from shapsight.cli import COMMANDS, app
 from shapsight.data.remedies.treatment import STRENGTH
 from shapsight.models.plan import TrainingPlan
-from shapsight.studies.check.settings import CheckSettings
-from shapsight.studies.compare.settings import CompareSettings
-from shapsight.studies.cure.settings import CureSettings
-from shapsight.studies.demo.settings import DemoSettings
-from shapsight.studies.diagnose.settings import DiagnoseSettings
-from shapsight.studies.evaluate.settings import EvaluateSettings
-from shapsight.studies.explain.settings import ExplainSettings
-from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.option import Option
+from shapsight.studies.shared.option import DataOptions, Option
 from shapsight.studies.shared.run_folder import differences
-from shapsight.studies.shared.settings import LightningOptions, TrainingSettings
+from shapsight.studies.shared.settings import (
+    CheckSettings,
+    CompareSettings,
+    CureSettings,
+    DemoSettings,
+    DiagnoseSettings,
+    EvaluateSettings,
+    ExplainSettings,
+    LightningOptions,
+    TrainingSettings,
+)
 
 SETTINGS = {
     "debug": TrainingSettings, "demo": DemoSettings, "explain": ExplainSettings, "train": TrainingSettings,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shapsight.studies.demo.study import demo
     from shapsight.studies.diagnose.study import diagnose
     from shapsight.studies.evaluate.study import evaluate
-    from shapsight.studies.shared.run import open_run as open
+    from shapsight.studies.shared.found import open_run as open
     from shapsight.studies.shared.settings import training
     from shapsight.studies.train.study import train
     from shapsight.studies.watch.study import ShapCallback
@@ -52,7 +52,7 @@ _HOMES = {
     "demo": "shapsight.studies.demo.study",
     "diagnose": "shapsight.studies.diagnose.study",
     "evaluate": "shapsight.studies.evaluate.study",
-    "open": "shapsight.studies.shared.run",
+    "open": "shapsight.studies.shared.found",
     "train": "shapsight.studies.train.study",
     "training": "shapsight.studies.shared.settings",
     "ShapCallback": "shapsight.studies.watch.study",

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from shapsight import __version__
-from shapsight.cli.command import app
-from shapsight.cli.screen import show_warning
+from shapsight.cli.command import app, show_warning
 
 __all__ = ["app", "main"]
 # In the order of `shapsight --help`.

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Data, command
-from shapsight.cli.screen import told
-from shapsight.studies.check.settings import CheckSettings
+from shapsight.cli.command import Data, command, told
+from shapsight.studies.shared.settings import CheckSettings
 
 
 @command(

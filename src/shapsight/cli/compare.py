@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import OtherData, Overwrite, Run, command
-from shapsight.cli.screen import told
-from shapsight.studies.compare.settings import CompareSettings
+from shapsight.cli.command import OtherData, Overwrite, Run, command, told
+from shapsight.studies.shared.settings import CompareSettings
 
 
 @command("shapsight compare runs/lockers runs/all_scenes --roi below:112 --out runs/compared")

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import OtherData, Run, command, subject
-from shapsight.cli.screen import told
-from shapsight.studies.cure.settings import CureSettings
+from shapsight.cli.command import OtherData, Run, command, subject, told
+from shapsight.studies.shared.settings import CureSettings
 
 
 @command(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shapsight.cli.command import Out, Overwrite, command
-from shapsight.cli.screen import told
-from shapsight.studies.demo.settings import DemoSettings
+from shapsight.cli.command import Out, Overwrite, command, told
+from shapsight.studies.shared.settings import DemoSettings
 
 
 @command("shapsight demo --out runs/demo")

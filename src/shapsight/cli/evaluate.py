@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Model, OtherData, Overwrite, Run, command, subject
-from shapsight.cli.screen import told
-from shapsight.studies.evaluate.settings import EvaluateSettings
+from shapsight.cli.command import Model, OtherData, Overwrite, Run, command, subject, told
+from shapsight.studies.shared.settings import EvaluateSettings
 
 
 @command(

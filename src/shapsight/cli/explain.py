@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Model, Overwrite, command
-from shapsight.cli.screen import told
-from shapsight.studies.explain.settings import ExplainSettings
+from shapsight.cli.command import Model, Overwrite, command, told
+from shapsight.studies.shared.settings import ExplainSettings
 
 
 @command(

@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
-from shapsight.cli.command import Data, Out, Overwrite, command
-from shapsight.cli.screen import told
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.cli.command import Data, Out, Overwrite, command, told
+from shapsight.studies.shared.settings import NOT_OF_TRAIN, TrainingSettings
 
 
 @command(
     "shapsight train photos --train-on lockers --out runs/lockers",
     "shapsight train drives.csv --targets steering,speed --scale speed=0:30:km/h --group column:drive "
     "--out runs/drive",
-    without=("explain",),
+    without=NOT_OF_TRAIN,
 )
 def train(
     data: Data,

@@ -50,6 +50,11 @@ class Column:
     high: str = ""
 
 
+def plain(*names: str) -> tuple[Column, ...]:
+    """Columns that need no more than their names."""
+    return tuple(map(Column, names))
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """A table of the report; without `columns` all columns of the frame are shown."""

@@ -13,9 +13,9 @@ from rich.table import Table
 from shapsight.data.checks import check_dataset
 from shapsight.data.images import load_images
 from shapsight.errors import RunError
-from shapsight.studies.check.settings import CheckSettings
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.reading import dataset_of
+from shapsight.studies.shared.settings import CheckSettings
 
 SIZE = 64  # of the thumbnails: enough to tell pictures apart
 STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}

@@ -1,17 +1,30 @@
-"""The report of a comparison: errors, regions and explanations of two models, side by side."""
+"""What a comparison of two models comes to, its sentences, and its report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from shapsight.report.page import Column, KeyFigure, Page, Section, Table
-from shapsight.studies.compare.facts import Compared
-from shapsight.studies.compare.words import sentences
-from shapsight.studies.shared.sections import contribution_sections, made_with
+import pandas as pd
+
+from shapsight.diagnosis.estimate import Estimate
+from shapsight.diagnosis.groups import EVERY
+from shapsight.report.page import Column, KeyFigure, Page, Section, Table, plain
+from shapsight.studies.shared.found import Found
+from shapsight.studies.shared.narrator import duration
+from shapsight.studies.shared.outcome import Outcome
+from shapsight.studies.shared.sections import contribution_sections, contribution_words, made_with
+from shapsight.studies.shared.words import count, gap_sentence, labelled
 from shapsight.studies.tasks.task import task_of
 
+KINDS = ("lower", "higher", "not told apart from noise")
+OF_EACH = ("errors", "predictions")
 
-def compare_page(compared: Compared, settings: Mapping[str, object], *, command: str, seconds: float) -> Page:
+
+def compare_page(
+    compared: Comparison, settings: Mapping[str, object], *, command: str, seconds: float
+) -> Page:
     """The report."""
     first, second = both = compared.first, compared.second
     task = task_of(first.manifest)
@@ -29,7 +42,7 @@ def compare_page(compared: Compared, settings: Mapping[str, object], *, command:
     )
 
 
-def _key_figures(compared: Compared) -> list[KeyFigure]:
+def _key_figures(compared: Comparison) -> list[KeyFigure]:
     target = compared.targets[0]
     what = task_of(compared.first.manifest).error_label(target)
     return [
@@ -42,10 +55,9 @@ def _key_figures(compared: Compared) -> list[KeyFigure]:
     ]
 
 
-def _change_section(compared: Compared) -> Section:
+def _change_section(compared: Comparison) -> Section:
     columns = (
-        Column("environment"),
-        Column("target"),
+        *plain("environment", "target"),
         Column("images", format="d"),
         Column("first", compared.first.name, ".3g"),
         Column("second", compared.second.name, ".3g"),
@@ -56,6 +68,105 @@ def _change_section(compared: Compared) -> Section:
         "Mean squared errors (for labels: shares of wrong ones) on the same held-out images, which neither model was "
         "trained on. The change is taken image by image; its interval is 95 % percentile bootstrap over images, and "
         "does not hold the luck of the two trainings.",
-        tables=[Table(compared.change, "Errors and their change", columns)],
+        tables=[Table(compared.table, "Errors and their change", columns)],
         notes=compared.notes,
     )
+
+
+def sentences(compared: Comparison) -> list[str]:
+    """How the error changes, how much the scene contributes in both, and what to know of the images."""
+    first, second = compared.first, compared.second
+    shares = [f"{each.name}: {said}" for each in (first, second) for said in contribution_words(each)]
+    return [_change_sentence(compared), *shares, *compared.notes]
+
+
+def _change_sentence(compared: Comparison) -> str:
+    """Where the second model's error is lower, higher or not to be told apart from the first one's."""
+    target = compared.targets[0]
+    changes = compared.changes(target)
+    places = {
+        kind: [f"{each.environment} ({each.values()})" for each in changes if each.kind == kind]
+        for kind in KINDS
+    }
+    said = "; ".join(f"{kind} in {', '.join(where)}" for kind, where in places.items() if where)
+    what = task_of(compared.first.manifest).error_name(target)
+    return f"The {what} of {compared.second.name}, beside {compared.first.name}: {said}."
+
+
+def summary(compared: Comparison, run: Path, seconds: float) -> list[str]:
+    """What the comparison came to, for the terminal."""
+    first, task = compared.first, task_of(compared.first.manifest)
+    images = count(len(first.predictions), "image")
+    changes = {
+        task.error_label(target): ", ".join(
+            f"{each.environment} {each.values()} ({each.by.low:+.2g} to {each.by.high:+.2g})"
+            for each in compared.changes(target)
+        )
+        for target in compared.targets
+    }
+    return labelled(
+        {
+            "Images": f"{images} that neither was trained on, {len(first.explained)} of them explained",
+            "Models": f"{first.name} → {compared.second.name}",
+            **changes,
+            "Answer": sentences(compared),
+            "Explained": gap_sentence(compared.second.explanation),
+            "Report": f"{run / 'report.html'}   ({duration(seconds)})",
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Change:
+    """The error of one target in one environment, of both models on the same images."""
+
+    environment: str
+    first: float
+    second: float
+    by: Estimate
+
+    @property
+    def kind(self) -> str:
+        """Whether it is lower or higher beyond the luck of the images."""
+        return "lower" if self.by.high < 0 else "higher" if self.by.low > 0 else "not told apart from noise"
+
+    def values(self, form: str = ".3g") -> str:
+        """`"0.31 → 0.12"`."""
+        return f"{self.first:{form}} → {self.second:{form}}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison(Found):
+    """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`.
+
+    Attributes
+        first, second: both models, judged and explained.
+        table: a row for each environment and target: both errors, and their change with its interval.
+        notes: what a reader should know of the images.
+    """
+
+    first: Outcome
+    second: Outcome
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`change`, and the `errors` and `predictions` of both."""
+        both = {"first": self.first, "second": self.second}
+        named = {f"{kind}_{end}": getattr(each, kind) for end, each in both.items() for kind in OF_EACH}
+        return {"change": self.table, **named}
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What is predicted; sentences are about the first. Labels are one target."""
+        return tuple(dict.fromkeys(self.table["target"].astype(str)))
+
+    def changes(self, target: str) -> list[Change]:
+        """The change of one target, environment by environment."""
+        rows = self.table[self.table["target"] == target]
+        single = rows[rows["environment"] != EVERY]
+        return [
+            Change(row["environment"], row["first"], row["second"], Estimate.in_row(row, "change"))
+            for row in (single if len(single) else rows).to_dict("records")
+        ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,54 +17,19 @@ from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.devices import chosen_device
 from shapsight.models.train import TrainingResult
-from shapsight.studies.compare.facts import Compared
-from shapsight.studies.compare.page import compare_page
-from shapsight.studies.compare.settings import CompareSettings
-from shapsight.studies.compare.words import sentences, summary
+from shapsight.studies.compare.page import Comparison, compare_page, sentences, summary
 from shapsight.studies.shared.analysis import analyse, on_held_out
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.data_options import DataOptions
-from shapsight.studies.shared.found import Found, Place
+from shapsight.studies.shared.found import Place, Run
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.option import DataOptions
 from shapsight.studies.shared.outcome import Outcome, save_outcome, save_table
 from shapsight.studies.shared.references import with_references
-from shapsight.studies.shared.run import Run
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import CompareSettings, TrainingSettings
 from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
-
-OF_EACH = ("errors", "predictions")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Comparison(Found):
-    """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`."""
-
-    compared: Compared
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for each environment and target: both errors, and their change with its interval."""
-        return self.compared.change
-
-    @property
-    def first(self) -> Outcome:
-        """The first model, judged and explained."""
-        return self.compared.first
-
-    @property
-    def second(self) -> Outcome:
-        """The second model, judged and explained."""
-        return self.compared.second
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """`change`, and the `errors` and `predictions` of both."""
-        both = {"first": self.first, "second": self.second}
-        named = {f"{kind}_{end}": getattr(each, kind) for end, each in both.items() for kind in OF_EACH}
-        return {"change": self.table, **named}
 
 
 @study(CompareSettings)
@@ -92,12 +57,7 @@ def compare(
     if len(settings.names) not in (0, 2):
         raise DataError(f"names={','.join(settings.names)!r}: two models need two names")
     chosen_device(settings.device)  # a wrong one is said before any work is done
-    nothing = DataOptions()
-    one = subject_of(first, data, nothing, narrator, seed=settings.seed)
-    has_own = isinstance(second, Run) or (isinstance(second, str | os.PathLike) and Path(second).exists())
-    same = None if data is None and has_own else one.manifest
-    two = subject_of(second, same, nothing, narrator, seed=settings.seed)
-    _check(one, two)
+    one, two = _subjects(first, second, data, settings, narrator)
     held_out, notes = held_out_of_both(one, two)
     roi = roi_of(settings.roi, *one.rois, *two.rois)
     card = {
@@ -119,17 +79,16 @@ def compare(
         save_table(change, folder.path / "change")
         scales = (scale_warnings(each.predictions, one.manifest) for each in both)
         all_notes = dict.fromkeys((*one.notes, *two.notes, *notes, *chain(*scales)))
-        compared = Compared(*both, change, tuple(all_notes))
-        write_page(compare_page(compared, card, command=asked.command, seconds=asked.seconds), folder)
+        found = Comparison(place=place, first=both[0], second=both[1], table=change, notes=tuple(all_notes))
+        write_page(compare_page(found, card, command=asked.command, seconds=asked.seconds), folder)
     except BaseException:
         folder.discard()
         raise
-    return Comparison(
-        place=place,
-        compared=compared,
-        lines=tuple(summary(compared, folder.finish("done"), asked.seconds)),
+    return replace(
+        found,
+        lines=tuple(summary(found, folder.finish("done"), asked.seconds)),
         headline=f"{both[0].name} and {both[1].name} on the same images",
-        sentences=tuple(sentences(compared)),
+        sentences=tuple(sentences(found)),
     )
 
 
@@ -151,6 +110,19 @@ def held_out_of_both(first: Subject, second: Subject) -> tuple[pd.Series[bool], 
     missing = sorted(set(table["environment"]) - set(table.loc[held_out, "environment"]))
     notes = [f"No image of {', '.join(missing)} was held out of both models."] if missing else []
     return held_out, notes
+
+
+def _subjects(
+    first: Any, second: Any, data: Any, settings: CompareSettings, narrator: Narrator
+) -> tuple[Subject, Subject]:
+    """Both models with their datasets, that of the second being the first's where it has none of its own."""
+    nothing = DataOptions()
+    one = subject_of(first, data, nothing, narrator, seed=settings.seed)
+    has_own = isinstance(second, Run) or (isinstance(second, str | os.PathLike) and Path(second).exists())
+    same = None if data is None and has_own else one.manifest
+    two = subject_of(second, same, nothing, narrator, seed=settings.seed)
+    _check(one, two)
+    return one, two
 
 
 def _check(first: Subject, second: Subject) -> None:

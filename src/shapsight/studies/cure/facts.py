@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from shapsight.data.turns import Turns
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.ranking import Recommendation
 from shapsight.studies.cure.trials import TrialBudget
+from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.material import Material
 
 
@@ -33,22 +35,32 @@ class Ranked:
         return "" if self.recipe == BASELINE else f"{self.wins} of {self.pairs}"
 
 
-@dataclass(frozen=True, eq=False)
-class Cured:
-    """All that the report of a cure is made from; `failed` are trainings that came to nothing, `left_out` says why what
-    is not ranked.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cure(Found):
+    """What a cure came to: `.table` (recipes, the lowest error first), `.recommendation`, `.failed`, `.report()`.
+
+    Attributes
+        table: a row for each recipe, with its error in unseen environments and the change to the baseline.
+        recommendation: the recipe to take, and why.
+        failed: the trainings that came to nothing: recipe, trained_on, seed and reason.
+        judged: a row for every image that a ranked training had not seen. left_out: why what is not ranked.
     """
 
     judged: pd.DataFrame
-    ranking: pd.DataFrame
+    table: pd.DataFrame
     recommendation: Recommendation
     recipes: tuple[Recipe, ...]
     budget: TrialBudget
     material: Material
     turns: Turns
     seeds: int
-    failed: pd.DataFrame = field(default_factory=pd.DataFrame)
-    left_out: tuple[str, ...] = ()
+    failed: pd.DataFrame
+    left_out: tuple[str, ...]
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`ranking`, `judged` and `failed`."""
+        return {"ranking": self.table, "judged": self.judged, "failed": self.failed}
 
     @property
     def ranked(self) -> list[Ranked]:
@@ -64,5 +76,5 @@ class Cured:
                 pairs=row["pairs"],
                 cost=row["cost"],
             )
-            for row in self.ranking.to_dict("records")
+            for row in self.table.to_dict("records")
         ]

@@ -1,4 +1,4 @@
-"""Pictures of remedies: what each does to an image, and errors against where the models look."""
+"""Pictures of remedies: what each does to training images, and errors against where the models look."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float, UInt8
 from matplotlib import rcParams
 from matplotlib.axes import Axes
@@ -16,11 +17,21 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import PercentFormatter
 from numpy import ndarray
+from torch import Tensor
 
+from shapsight.data.remedies.batches import RecipeSamples
+from shapsight.data.remedies.recipes import Recipe
+from shapsight.data.turns import in_turn
 from shapsight.drawing import style
 from shapsight.errors import DataError
+from shapsight.studies.cure.facts import Cure
+from shapsight.studies.cure.trials import treatment_of
 
 PANEL = 1.75  # inches
+AFTER = 4  # pictures of each image after a remedy
+TRIES = (
+    60  # a remedy leaves some images as they are: so many draws are looked through for ones that it changes
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,3 +142,43 @@ def _draw(axes: Axes, shown: BeforeOrAfter) -> None:
     axes.set_title(
         style.shorten(shown.title, PANEL, style.NOTE), fontsize=style.NOTE, pad=2, parse_math=False
     )
+
+
+def changed_images(recipe: Recipe, cured: Cure) -> list[list[BeforeOrAfter]]:
+    """Training images of two environments before and after a recipe; none for one that changes no image."""
+    # Every environment is trained on here, so that scenes of others can be shown.
+    names = (cured.turns.wider or cured.turns.plain)[0]
+    budget, material = cured.budget, cured.material
+    manifest = in_turn(
+        material.manifest, names, seed=budget.split_seed, validation_share=budget.validation_share
+    )
+    samples = treatment_of(recipe.name, budget, material).samples(manifest, material.images)
+    training = manifest.rows("train")
+    environments = manifest.table["environment"].to_numpy()
+    pictures = []
+    for name in names[:2]:
+        of_name = training[environments[training] == name]
+        row = int(of_name[len(of_name) // 2])
+        found = [_before(samples, row, str(name), has_roi=material.masks is not None)]
+        for number in range(TRIES):
+            after = _after(samples, number, row)
+            is_new = not any(np.array_equal(after.image, shown.image) for shown in found)
+            if is_new and len(found) <= AFTER:
+                found.append(after)
+        pictures.append(found)
+    return pictures if any(len(found) > 1 for found in pictures) else []
+
+
+def _before(samples: RecipeSamples, row: int, title: str, *, has_roi: bool) -> BeforeOrAfter:
+    image, places = samples.images[row], samples.places
+    size = (image.shape[-2], image.shape[-1])
+    points = places.points(samples.targets[row], size) if places.across else torch.zeros(0, 2)
+    return BeforeOrAfter(
+        image.numpy(), points.numpy(), samples.masks[row].numpy() if has_roi else None, title
+    )
+
+
+def _after(samples: RecipeSamples, number: int, row: int) -> BeforeOrAfter:
+    changed = samples.changed(number, row)
+    image, points, roi = (changed[name].as_subclass(Tensor).numpy() for name in ("image", "points", "roi"))
+    return BeforeOrAfter(image, points, roi)

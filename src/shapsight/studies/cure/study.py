@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,55 +13,25 @@ from typing import Any
 import pandas as pd
 
 from shapsight.data.remedies.recipes import BASELINE, REMEDIES, Recipe, read_recipe
-from shapsight.data.remedies.sample import Places
 from shapsight.data.turns import Turns, take_turns
-from shapsight.diagnosis.ranking import Recommendation, rank, recommend
+from shapsight.diagnosis.ranking import rank, recommend
 from shapsight.errors import DataError, ModelError, RunError, ShapsightError, naming
-from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
-from shapsight.studies.cure.facts import Cured
-from shapsight.studies.cure.page import cure_page
-from shapsight.studies.cure.settings import CureSettings
+from shapsight.studies.cure.facts import Cure
+from shapsight.studies.cure.page import cure_page, recommended, summary
 from shapsight.studies.cure.trainer import OF_LOSS, Trainer, trainer_of
 from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
-from shapsight.studies.cure.words import recommended, summary
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Found, Place
+from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.outcome import save_table
-from shapsight.studies.shared.run_folder import RunFolder
+from shapsight.studies.shared.run_folder import RunFolder, refuse_other
 from shapsight.studies.shared.sections import write_page
+from shapsight.studies.shared.settings import CureSettings
 
 EVERY = "all"
 FAILED = ("recipe", "trained_on", "seed", "reason")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Cure(Found):
-    """What a cure came to: `.table` (recipes, the lowest error first), `.recommendation`, `.failed`, `.report()`."""
-
-    cured: Cured
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The ranking: a row for each recipe, with its error in unseen environments and the change to the baseline."""
-        return self.cured.ranking
-
-    @property
-    def recommendation(self) -> Recommendation:
-        """The recipe to take, and why."""
-        return self.cured.recommendation
-
-    @property
-    def failed(self) -> pd.DataFrame:
-        """The trainings that came to nothing: recipe, trained_on, seed and reason."""
-        return self.cured.failed
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """`ranking`, `judged` (a row for every image that a training had not seen) and `failed`."""
-        return {"ranking": self.table, "judged": self.cured.judged, "failed": self.failed}
 
 
 @study(CureSettings)
@@ -94,47 +64,33 @@ def cure(
         turns = take_turns(trainer.manifest.environments, trainer.manifest.train_on)
     budget = trainer.budget(settings, turns)
     recipes = read_recipes(_wanted(settings, trainer, narrator), turns)
-    trainer.check(recipes)
-    for recipe in recipes:
-        recipe.check(Places.of(trainer.manifest, settings.mirrored), has_roi=trainer.roi is not None)
+    trainer.check(recipes, settings)
     place = Place.of(out, trainer.folder, "cure")
     folder = _made(place.path)
-    material = Material.decoded(
-        trainer.manifest, budget.image_size, narrator, roi=trainer.roi, scenes=budget.scenes
-    )
-    judged, failed = _run(
-        trials_of(recipes, turns, settings.seeds), budget, material, folder, trainer, narrator
-    )
-    save_table(judged, folder / "judged")
-    save_table(failed, folder / "failed", ".csv")
-    complete, left_out = comparable(judged, failed)
-    ranking = rank(complete)
+    size, roi = budget.image_size, trainer.roi
+    material = Material.decoded(trainer.manifest, size, narrator, roi=roi, scenes=budget.scenes)
+    trials = trials_of(recipes, turns, settings.seeds)
+    judged, failed = _run(trials, budget, material, folder, trainer, narrator)
+    judged, left_out = comparable(judged, failed)
+    ranking = rank(judged)
     save_table(ranking, folder / "ranking")
-    tried = tuple(recipe for recipe in recipes if recipe.name in set(ranking["recipe"]))
-    cured = Cured(
-        complete,
-        ranking,
-        recommend(ranking),
-        tried,
-        budget,
-        material,
-        turns,
-        int(ranking["seeds"].max()),
-        failed,
-        left_out,
-    )
-    card = {
-        "command": asked.command,
-        "settings": asked.written,
-        "status": "done",
-        "versions": library_versions(),
-    }
-    record = RunFolder(folder, folder, card)
-    record.write_card()
-    write_page(cure_page(cured, command=asked.command, seconds=asked.seconds), record)
-    return Cure(
+    cured = Cure(
         place=place,
-        cured=cured,
+        judged=judged,
+        table=ranking,
+        recommendation=recommend(ranking),
+        recipes=tuple(recipe for recipe in recipes if recipe.name in set(ranking["recipe"])),
+        budget=budget,
+        material=material,
+        turns=turns,
+        seeds=int(ranking["seeds"].max()),
+        failed=failed,
+        left_out=left_out,
+    )
+    record = RunFolder.at(folder, command=asked.command, settings=asked.written, status="done")
+    write_page(cure_page(cured, command=asked.command, seconds=asked.seconds), record)
+    return replace(
+        cured,
         lines=tuple(summary(cured, folder, asked.seconds)),
         headline=recommended(cured),
         sentences=(cured.recommendation.reason,),
@@ -179,10 +135,7 @@ def trials_of(recipes: Sequence[Recipe], turns: Turns, seeds: int) -> list[Trial
 
 
 def _made(folder: Path) -> Path:
-    if folder.is_file():
-        raise RunError(f"{folder} is a file; --out needs a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "cells").is_dir():
-        raise RunError(f"{folder} is not empty and holds no cure; choose another --out")
+    refuse_other(folder, "holds no cure", is_one=(folder / "cells").is_dir())
     try:
         (folder / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -198,7 +151,7 @@ def _run(
     trainer: Trainer,
     narrator: Narrator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What every training was judged to be, and those that came to nothing."""
+    """What every training was judged to be, and those that came to nothing; also as files."""
     paths = [trial.path(folder / "cells", budget, material.manifest) for trial in trials]
     before = [kept_trial(path) for path in paths]
     left = sum(table is None for table in before)
@@ -233,7 +186,10 @@ def _run(
     found = pd.DataFrame(failed, columns=list(FAILED))
     if not judged:
         raise ModelError(f"every training failed; the first: {found['reason'].iloc[0]}")
-    return pd.concat(judged, ignore_index=True), found
+    whole = pd.concat(judged, ignore_index=True)
+    save_table(whole, folder / "judged")
+    save_table(found, folder / "failed", ".csv")
+    return whole, found
 
 
 def _failure(trial: Trial, error: Exception, narrator: Narrator) -> tuple[Any, ...]:

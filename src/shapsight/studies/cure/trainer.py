@@ -17,19 +17,19 @@ from torchvision.transforms import v2
 from shapsight.data.given_files import is_number
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.recipes import Recipe
+from shapsight.data.remedies.sample import Places
 from shapsight.data.roi import Roi
 from shapsight.data.turns import Turns, in_turn
 from shapsight.errors import DataError, ModelError, RunError
 from shapsight.models.bundle import Bundle
-from shapsight.studies.cure.settings import CureSettings
 from shapsight.studies.cure.trials import Trial, TrialBudget, treatment_of
+from shapsight.studies.shared.found import Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.option import roi_text
 from shapsight.studies.shared.reading import dataset_of
-from shapsight.studies.shared.run import Run, open_run
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.settings import CureSettings, TrainingSettings
 from shapsight.studies.shared.subject import is_import_path, own_object, subject_of
 
 OWN_SIZE = 224  # pixels a side of the scenes and pictures of a cure whose training is the user's
@@ -133,13 +133,15 @@ class Trainer:
             )
         return found
 
-    def check(self, recipes: list[Recipe]) -> None:
-        """Raise `DataError` for a recipe that the user's function is not given all of."""
-        for recipe in recipes if self.function is not None else ():
-            if wrong := [name for name in OF_LOSS if recipe.has(name)]:
+    def check(self, recipes: list[Recipe], settings: CureSettings) -> None:
+        """Raise `DataError` for a recipe that needs what is not there, or that a user's function cannot be given."""
+        for recipe in recipes:
+            wrong = [name for name in OF_LOSS if recipe.has(name)]
+            if self.function is not None and wrong:
                 raise DataError(
                     f"{wrong[0]} is no change of images, and {self.name} is given nothing else: leave it out of recipes"
                 )
+            recipe.check(Places.of(self.manifest, settings.mirrored), has_roi=self.roi is not None)
 
 
 def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator) -> Trainer:
@@ -148,15 +150,12 @@ def trainer_of(train: Any, data: Any, settings: CureSettings, narrator: Narrator
     `train` is a run or its folder, a plan (`shapsight.training(...)`), a function, or "module:name" of the last two.
     Raises a `ShapsightError` for anything else, and for data that are missing.
     """
-    is_path = isinstance(train, str | os.PathLike)
-    if is_path and not Path(train).exists() and is_import_path(train):
-        name, train = str(train), own_object(str(train))
-    else:
-        name = getattr(train, "__qualname__", type(train).__name__)
-    if isinstance(train, Run) or (
-        is_path and not callable(train) and not isinstance(train, TrainingSettings)
-    ):
-        run = train if isinstance(train, Run) else open_run(train)
+    name = getattr(train, "__qualname__", type(train).__name__)
+    if isinstance(train, str | os.PathLike):
+        is_own = not Path(train).exists() and is_import_path(train)
+        name, train = str(train), own_object(str(train)) if is_own else open_run(train)
+    if isinstance(train, Run):
+        run = train
         plan, manifest, rois = _plan_of(run), run.manifest, (run.settings.get("roi"), run.manifest.roi)
         if data is not None:
             subject = subject_of(run, data, settings.reading, narrator)

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from shapsight.models.devices import chosen_device
-from shapsight.studies.debug.page import debug_page
-from shapsight.studies.debug.words import answer, summary
+from shapsight.report.page import Page
 from shapsight.studies.shared.analysis import analyse, check, train
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Place
+from shapsight.studies.shared.found import Place, Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
-from shapsight.studies.shared.outcome import save_outcome
+from shapsight.studies.shared.narrator import duration
+from shapsight.studies.shared.outcome import Outcome, save_outcome
 from shapsight.studies.shared.reading import dataset_of, source_of
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.sections import write_page
+from shapsight.studies.shared.sections import (
+    contribution_sections,
+    contribution_words,
+    model_sentence,
+    settings_table,
+    training_sections,
+    write_page,
+)
 from shapsight.studies.shared.settings import NOT_OF_DEBUG, TrainingSettings
+from shapsight.studies.shared.words import data_sentence, gap_sentence, labelled, skipped_sentence
+from shapsight.studies.tasks.task import task_of
 
 
 @study(TrainingSettings, without=NOT_OF_DEBUG)
@@ -60,3 +71,42 @@ def debug(
         folder.keep_or_discard(error, narrator)
         raise
     return open_run(place, lines=tuple(lines), answer=tuple(answer(outcome)))
+
+
+def debug_page(outcome: Outcome, checks: pd.DataFrame, *, command: str, seconds: float) -> Page:
+    """The report of one model."""
+    task = task_of(outcome.manifest)
+    return Page(
+        title=task.title(outcome.manifest),
+        answer=answer(outcome),
+        key_figures=task.key_figures(outcome),
+        sections=[
+            *task.error_sections([outcome]),
+            *contribution_sections([outcome]),
+            task.picture_section(outcome),
+            *training_sections(outcome, checks),
+        ],
+        settings=settings_table(outcome, command, seconds),
+    )
+
+
+def answer(outcome: Outcome) -> list[str]:
+    """How large the error is, and what scene and region contribute."""
+    return [task_of(outcome.manifest).answer(outcome), *contribution_words(outcome)]
+
+
+def summary(outcome: Outcome, run: Path, seconds: float) -> list[str]:
+    """What one model's run came to."""
+    task = task_of(outcome.manifest)
+    return [
+        *labelled({"Data": data_sentence(outcome.manifest), "Model": model_sentence(outcome)}),
+        *task.measured_lines([outcome]),
+        *labelled(
+            {
+                "Answer": answer(outcome),
+                "Explained": gap_sentence(outcome.explanation),
+                "Left out": skipped_sentence(outcome.manifest),
+                "Report": f"{run / 'report.html'}   ({duration(seconds)})",
+            }
+        ),
+    ]

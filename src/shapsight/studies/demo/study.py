@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from shapsight.data.readers import read_dataset
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.models.devices import chosen_device
-from shapsight.studies.demo.page import demo_page
-from shapsight.studies.demo.settings import DemoSettings
-from shapsight.studies.demo.words import summary
+from shapsight.report.page import KeyFigure, Page
 from shapsight.studies.shared.analysis import analyse, on_held_out, train
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.found import Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
-from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.outcome import Outcome, save_outcome
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import TrainingSettings
+from shapsight.studies.shared.sections import (
+    contribution_sections,
+    contribution_words,
+    settings_table,
+    training_section,
+    write_page,
+)
+from shapsight.studies.shared.settings import DemoSettings, TrainingSettings
+from shapsight.studies.shared.words import count, gap_sentence, labelled
+from shapsight.studies.tasks import regression
 
 QUICK = TrainingSettings(arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, explain=6)
 FULL = replace(QUICK, image_size=224, epochs=30, explain=8)
@@ -85,3 +92,62 @@ def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> t
     second = analyse("all rooms", broader, second_training, material, narrator, explained=first.explained)
     save_outcome(second, run, "_all_rooms")
     return on_held_out(first, held_out), on_held_out(second, held_out)
+
+
+def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) -> Page:
+    """The report of two models, side by side."""
+    target = before.manifest.targets[0]
+    errors = (f"{at.environment} MSE {at.said('.3g')}" for at in after.measured("mse", target))
+    return Page(
+        title="The same track in three rooms: what a model learned, and what more rooms change",
+        answer=[
+            regression.answer(before),
+            *contribution_words(before),
+            f"After training on {after.name}: {'; '.join(errors)}.",
+            *contribution_words(after),
+        ],
+        key_figures=_key_figures(before, after),
+        sections=[
+            regression.comparison_section(before, after),
+            *contribution_sections([before, after]),
+            *regression.error_sections([before, after]),
+            training_section([before, after]),
+        ],
+        settings=settings_table(before, command, seconds),
+    )
+
+
+def _key_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:
+    target = before.manifest.targets[0]
+    change = f"trained on {before.name} → on {after.name}"
+    errors, shares = (
+        [{at.environment: at.found.value for at in each.measured("mse", target)} for each in (before, after)],
+        [each.shares(target) for each in (before, after)],
+    )
+    return [
+        KeyFigure(
+            f"{what} {target} in {place}", " → ".join(f"{each[place]:{form}}" for each in found), change
+        )
+        for what, found, form in (("MSE of", errors, ".2g"), ("scene's share of", shares, ".0%"))
+        for place in before.manifest.environments
+        if all(place in each for each in found)
+    ]
+
+
+def summary(before: Outcome, after: Outcome, run: Path, seconds: float) -> list[str]:
+    """What two models' run came to, side by side."""
+    rooms = count(len(before.manifest.environments), "room")
+    world = f"{count(len(before.manifest), 'image')} of {rooms}, rendered, the same track in each"
+    models = f"{before.training.bundle.card.arch} trained on {before.name}; the same trained on {after.name}"
+    return [
+        *labelled({"World": world, "Models": models}),
+        *regression.measured_lines([before, after]),
+        *labelled(
+            {
+                "Before": [regression.answer(before), *contribution_words(before)],
+                "After": [regression.answer(after), *contribution_words(after)],
+                "Explained": gap_sentence(after.explanation),
+                "Report": f"{run / 'report.html'}   ({duration(seconds)})",
+            }
+        ),
+    ]

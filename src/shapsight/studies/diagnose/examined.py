@@ -16,19 +16,18 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.objects import object_masks
-from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import ErrorFacts, error_facts, is_constant
-from shapsight.studies.shared.material import region_masks, roi_of
+from shapsight.studies.shared.analysis import predicted
+from shapsight.studies.shared.material import Material, region_masks, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.references import with_references
 from shapsight.studies.shared.sampling import choose_held_out
+from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import Subject, scale_warnings
 from shapsight.studies.shared.words import count
-from shapsight.studies.tasks.task import task_of
 
 ANNOTATIONS = (".json", ".csv")
 
@@ -62,13 +61,11 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
     """
     manifest, framing = subject.manifest, subject.bundle.seen
     targets = _targets(subject.bundle, settings.outputs)
-    with narrator.step(f"Decoding {count(len(manifest), 'image')}") as report:
-        images = subject.bundle.load(manifest, progress=report)
-    subject = with_references(subject, images, narrator, seed=settings.seed)
+    material = Material.decoded(manifest, framing, narrator)
+    subject = with_references(subject, material.images, narrator, seed=settings.seed)
     bundle = subject.bundle
-    with narrator.step(f"Predicting {count(len(manifest), 'image')}"):
-        predictions = predict_table(bundle, manifest, images)
-        errors = task_of(manifest).measure(predictions, manifest, seed=settings.seed)
+    judged = predicted(subject.name, bundle, material, narrator, seed=settings.seed)
+    predictions, errors = judged.predictions, judged.errors
     rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
     region = roi_of(settings.roi, *subject.rois)
     masks = None if region is None else region_masks(region, rows, framing)
@@ -77,7 +74,7 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
     more = [*_one_environment(manifest), *_constant(predictions, manifest), *_regions(masks, roi)]
     for sentence in (*notes, *more):
         narrator.note(sentence)
-    chosen = images[torch.tensor(rows.index.to_numpy(np.int64))]
+    chosen = material.images[torch.tensor(rows.index.to_numpy(np.int64))]
     case = Case(
         bundle,
         manifest,

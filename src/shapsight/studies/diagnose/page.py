@@ -1,4 +1,4 @@
-"""The report of a diagnosis: the verdict first, then each question with its numbers and pictures."""
+"""What a diagnosis came to, and its report: the verdict first, then each question with its numbers and pictures."""
 
 from __future__ import annotations
 
@@ -9,34 +9,64 @@ from pathlib import Path
 
 import pandas as pd
 
-from shapsight.models.card import library_versions
 from shapsight.report.page import KeyFigure, Page, Picture, Section, Table
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.examined import Examined
 from shapsight.studies.diagnose.findings import Findings
 from shapsight.studies.diagnose.parts import PARTS
-from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.judge import Verdict
 from shapsight.studies.shared.asked import written
+from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
-from shapsight.studies.shared.words import count
+from shapsight.studies.shared.sections import made_with
+from shapsight.studies.shared.settings import DiagnoseSettings
+from shapsight.studies.shared.words import count, labelled
 from shapsight.studies.tasks.classification import ACCURACY
 from shapsight.studies.tasks.regression import ERRORS
 
 
-@dataclass(frozen=True, eq=False)
-class Diagnosed:
-    """All that the report is made from."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Diagnosis(Found):
+    """What a diagnosis came to: `.verdict`, `.facts`, `.tables`, `.figures`, `.parts`, `.report("why.html")`.
+
+        found.verdict.level                     # "ok", "suspicious", "shortcut" or "unknown"
+        found.facts.why.scene_share             # Estimate(value, low, high)
+        found.tables["why.variants"]            # a DataFrame
+        found.figures["look.heatmaps"]          # a PNG file
+
+    Attributes
+        verdict: the level, the sentences, why, and what to try.
+        facts: all numbers that the verdict reads: of the errors, and of each part.
+        parts: what each part found: `look`, `why`, `strategies`, `trust`.
+        examined: the model, its errors, and the images that were looked at.
+    """
 
     examined: Examined
-    found: Mapping[str, Findings[Path]]
+    parts: Mapping[str, Findings[Path]]
     facts: DiagnosisFacts
     verdict: Verdict
     settings: DiagnoseSettings
 
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """`errors`, `images` (those that were looked at), and the parts' tables as "PART.TABLE"."""
+        of_parts = {
+            f"{part}.{name}": t for part, found in self.parts.items() for name, t in found.tables.items()
+        }
+        return {"errors": self.examined.errors, "images": self.examined.case.rows, **of_parts}
 
-def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page:
+    @property
+    def figures(self) -> Mapping[str, Path]:
+        """The parts' PNG files, as "PART.NAME"."""
+        return {
+            f"{part}.{path.stem.partition('_')[2]}": path
+            for part, found in self.parts.items()
+            for path in found.figures.values()
+        }
+
+
+def diagnose_page(diagnosed: Diagnosis, *, command: str, seconds: float) -> Page:
     """The report."""
     examined, verdict = diagnosed.examined, diagnosed.verdict
     return Page(
@@ -46,7 +76,7 @@ def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page
         sections=[
             _verdict_section(verdict),
             _error_section(examined),
-            *(_part_section(found) for found in diagnosed.found.values()),
+            *(_part_section(found) for found in diagnosed.parts.values()),
             _evidence_section(verdict),
             _left_out_section(diagnosed),
         ],
@@ -54,29 +84,26 @@ def diagnose_page(diagnosed: Diagnosed, *, command: str, seconds: float) -> Page
     )
 
 
-def summarise_diagnosis(diagnosed: Diagnosed, folder: Path, seconds: float) -> list[str]:
+def summarise_diagnosis(diagnosed: Diagnosis, folder: Path, seconds: float) -> list[str]:
     """The verdict and where everything is, for the terminal."""
     verdict, examined = diagnosed.verdict, diagnosed.examined
-    lines = [f"Verdict    {verdict.level}: {verdict.headline}"]
-    lines += [f"           {sentence}" for sentence in verdict.sentences]
-    lines += [
-        f"{'Because' if not number else '':<11}{reason}" for number, reason in enumerate(verdict.reasons)
-    ]
-    for number, advice in enumerate(verdict.advice):
-        said = f"{advice.recipe}: {advice.why}" if advice.recipe else advice.why
-        lines.append(f"{'Try' if not number else '':<11}{said}")
+    said: dict[str, str | list[str]] = {
+        "Verdict": [f"{verdict.level}: {verdict.headline}", *verdict.sentences],
+        "Because": [*verdict.reasons],
+        "Try": [f"{each.recipe}: {each.why}" if each.recipe else each.why for each in verdict.advice],
+    }
     recipes = ",".join(advice.recipe for advice in verdict.advice if advice.recipe)
     if recipes:
         roi, run = "" if examined.roi is None else f" --roi {examined.roi}", examined.subject.folder
         of_own = (
             "the model is your own: shapsight.cure(train, photos, recipes=[...]) takes your training function"
         )
-        lines.append(f"Next       {of_own if run is None else f'shapsight cure {run} --try {recipes}{roi}'}")
-    return [
-        *lines,
-        f"Looked at  {count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
-        f"Report     {folder / 'report.html'}   ({duration(seconds)})",
-    ]
+        said["Next"] = of_own if run is None else f"shapsight cure {run} --try {recipes}{roi}"
+    said |= {
+        "Looked at": f"{count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
+        "Report": f"{folder / 'report.html'}   ({duration(seconds)})",
+    }
+    return labelled(said)
 
 
 def _looked_at(case: Case) -> str:
@@ -169,29 +196,22 @@ def _part_section(found: Findings[Path]) -> Section:
     )
 
 
-def _left_out_section(diagnosed: Diagnosed) -> Section:
+def _left_out_section(diagnosed: Diagnosis) -> Section:
     """What was not done, and why."""
-    missing = [part.question for name, part in PARTS.items() if name not in diagnosed.found]
+    missing = [part.question for name, part in PARTS.items() if name not in diagnosed.parts]
     notes = (*diagnosed.examined.notes, *(f"{question} This was not asked (--only)." for question in missing))
     return Section("What was left out?", "" if notes else "Nothing.", notes=notes)
 
 
-def _settings(diagnosed: Diagnosed, command: str, seconds: float) -> Mapping[str, str]:
+def _settings(diagnosed: Diagnosis, command: str, seconds: float) -> Mapping[str, str]:
     case, bundle = diagnosed.examined.case, diagnosed.examined.case.bundle
-    given = {
-        name: str(value)
-        for name, value in written(diagnosed.settings).items()
-        if value not in (None, ()) and name != "reading"
-    }
-    took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.found.items())
-    versions = ", ".join(f"{name} {version}" for name, version in library_versions().items())
-    return {
-        "command": command,
+    given = {name: value for name, value in written(diagnosed.settings).items() if name != "reading"}
+    took = "; ".join(f"{name} {duration(found.seconds)}" for name, found in diagnosed.parts.items())
+    used = {
         "model": f"{bundle.name}, {bundle.fingerprint[:12]}",
         "images looked at": f"{len(case.rows)} of {_looked_at(case)}",
         "region of interest": diagnosed.examined.roi or "none",
         **given,
-        "versions": versions,
         "parts took": took or "nothing",
-        "took": duration(seconds),
     }
+    return made_with(used, command, seconds)

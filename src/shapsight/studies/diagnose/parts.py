@@ -12,14 +12,13 @@ import shapsight
 from shapsight.errors import DataError, ShapsightError
 from shapsight.studies.diagnose.examined import Examined
 from shapsight.studies.diagnose.explanations import StoredExplanations, fingerprint_of
-from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
-from shapsight.studies.diagnose.look.page import LOOK
-from shapsight.studies.diagnose.part import Part
-from shapsight.studies.diagnose.settings import DiagnoseSettings
-from shapsight.studies.diagnose.strategies.page import STRATEGIES
-from shapsight.studies.diagnose.trust.page import TRUST
-from shapsight.studies.diagnose.why.page import WHY
+from shapsight.studies.diagnose.findings import Findings, Part, read_findings, write_findings
+from shapsight.studies.diagnose.look.study import LOOK
+from shapsight.studies.diagnose.strategies.study import STRATEGIES
+from shapsight.studies.diagnose.trust.study import TRUST
+from shapsight.studies.diagnose.why.study import WHY
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.store import digest
 from shapsight.studies.shared.words import count
 

@@ -5,79 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
-import pandas as pd
-
 from shapsight.data.written_files import write_text
-from shapsight.errors import RunError
-from shapsight.models.card import library_versions
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import render_page
 from shapsight.studies.diagnose.examined import examine
-from shapsight.studies.diagnose.findings import Findings
-from shapsight.studies.diagnose.page import Diagnosed, diagnose_page, summarise_diagnosis
+from shapsight.studies.diagnose.page import Diagnosis, diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
-from shapsight.studies.diagnose.settings import DiagnoseSettings
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
-from shapsight.studies.diagnose.verdict.judge import Verdict, judge
+from shapsight.studies.diagnose.verdict.judge import judge
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Found, Place
+from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.outcome import save_table
-from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card
+from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card, refuse_other
+from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import on_device, subject_of
 
-__all__ = ["DiagnoseSettings", "Diagnosis", "diagnose"]
 COMMAND = "diagnose"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Diagnosis(Found):
-    """What a diagnosis came to: `.verdict`, `.facts`, `.tables`, `.figures`, `.parts`, `.report("why.html")`.
-
-    found.verdict.level                     # "ok", "suspicious", "shortcut" or "unknown"
-    found.facts.why.scene_share             # Estimate(value, low, high)
-    found.tables["why.variants"]            # a DataFrame
-    found.figures["look.heatmaps"]          # a PNG file
-    """
-
-    diagnosed: Diagnosed
-
-    @property
-    def verdict(self) -> Verdict:
-        """The level, the sentences, why, and what to try."""
-        return self.diagnosed.verdict
-
-    @property
-    def facts(self) -> DiagnosisFacts:
-        """All numbers that the verdict reads: of the errors, and of each part."""
-        return self.diagnosed.facts
-
-    @property
-    def parts(self) -> Mapping[str, Findings[Path]]:
-        """What each part found: `look`, `why`, `strategies`, `trust`."""
-        return self.diagnosed.found
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """`errors`, `images` (those that were looked at), and the parts' tables as "PART.TABLE"."""
-        examined = self.diagnosed.examined
-        of_parts = {
-            f"{part}.{name}": t for part, found in self.parts.items() for name, t in found.tables.items()
-        }
-        return {"errors": examined.errors, "images": examined.case.rows, **of_parts}
-
-    @property
-    def figures(self) -> Mapping[str, Path]:
-        """The parts' PNG files, as "PART.NAME"."""
-        return {
-            f"{part}.{path.stem.partition('_')[2]}": path
-            for part, found in self.parts.items()
-            for path in found.figures.values()
-        }
 
 
 @study(DiagnoseSettings)
@@ -110,15 +56,15 @@ def diagnose(
     subject = subject_of(model, data, settings.reading, narrator, seed=settings.seed)
     place = Place.of(out, subject.folder, "diagnosis")
     folder = place.path
-    _check(folder)
+    is_one = (folder / CARD).is_file() and read_card(folder).get("job") == COMMAND
+    refuse_other(folder, "holds no diagnosis", is_one=is_one)  # before any work is done
     with on_device(subject.bundle, settings.device):
         examined = examine(subject, settings, narrator)
         if overwrite:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         card = {"command": asked.command, "settings": asked.written, "status": "running"}
-        record = RunFolder(folder, folder, {"job": COMMAND, **card, "versions": library_versions()})
-        record.write_card()
+        record = RunFolder.at(folder, job=COMMAND, **card)
         save_table(examined.errors, folder / "errors")
         save_table(examined.case.rows, folder / "images")
         found = run_parts(parts, examined, settings, folder, narrator)
@@ -126,26 +72,17 @@ def diagnose(
     facts = DiagnosisFacts(examined.facts, **of_parts)
     verdict = judge(facts)
     write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")
-    diagnosed = Diagnosed(examined, found, facts, verdict, settings)
+    diagnosed = Diagnosis(
+        place=place, examined=examined, parts=found, facts=facts, verdict=verdict, settings=settings
+    )
     render_page(
         diagnose_page(diagnosed, command=asked.command, seconds=asked.seconds), folder / "report.html"
     )
     record.card["status"] = "done"
     record.write_card()
-    return Diagnosis(
-        place=place,
-        diagnosed=diagnosed,
+    return replace(
+        diagnosed,
         lines=tuple(summarise_diagnosis(diagnosed, folder, asked.seconds)),
         headline=f"{verdict.level}: {verdict.headline}",
         sentences=tuple(verdict.sentences),
     )
-
-
-def _check(folder: Path) -> None:
-    """Refuse a folder of something else, before any work is done."""
-    if folder.is_file():
-        raise RunError(f"{folder} is a file; --out needs a folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / CARD).is_file() or read_card(folder).get("job") != COMMAND:
-        raise RunError(f"{folder} is not empty and holds no diagnosis; choose another --out")

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page, Picture
-from shapsight.studies.evaluate.settings import EvaluateSettings
 from shapsight.studies.shared.analysis import predicted
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Found, Place
@@ -22,6 +21,7 @@ from shapsight.studies.shared.outcome import Judged, save_judged
 from shapsight.studies.shared.reading import source_of
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import left_out_section, made_with, write_page
+from shapsight.studies.shared.settings import EvaluateSettings
 from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
 from shapsight.studies.shared.words import labelled
 from shapsight.studies.tasks.task import task_of
@@ -99,7 +99,7 @@ def evaluate(
     report = folder.finish("done") / "report.html"
     lines = [
         *task_of(judged.manifest).measured_lines([judged]),
-        *labelled({"Note": notes, "Report": str(report)}),
+        *labelled({"Note": subject.notes, "Report": str(report)}),
     ]
     headline = f"{judged.name}: how well does it do?"
     return Evaluation(

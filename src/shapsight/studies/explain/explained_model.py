@@ -19,12 +19,12 @@ from shapsight.data.framing import Cropped
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
-from shapsight.models.bundle import Bundle, load_bundle
+from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
 from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
-from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import opened
 
 # Which settings a method takes; all but DeepSHAP take the seed, too.
@@ -87,16 +87,16 @@ def model_of(
 ) -> tuple[ExplainedModel, Sequence[Path]]:
     """The model that was given, or that the settings or else the first path name, and the other paths."""
     chosen_device(settings.device)  # a wrong one is said before any work is done
-    if model is not None:
-        bundle = opened(model)[1]
-        return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths
-    if settings.arch is None:
+    if model is None and settings.arch is None:
         if len(paths) < 2:
             raise ExplainerError(
                 "say what to explain: shapsight explain RUN IMAGE..., or --arch NAME --weights FILE IMAGE..."
             )
-        bundle = load_bundle(paths[0] / "model" if (paths[0] / "model").is_dir() else paths[0])
-        return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths[1:]
+        model, paths = paths[0], paths[1:]
+    if model is not None:
+        bundle = opened(model)[1]
+        return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths
+    assert settings.arch is not None
     names = class_names(settings.classes)
     built = build_classifier(settings.arch, len(names) or IMAGENET_CLASSES, weights=settings.weights)
     for sentence in built.notes:

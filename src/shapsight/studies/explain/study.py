@@ -20,15 +20,14 @@ from shapsight.drawing.style import HEAT, see_through
 from shapsight.errors import DataError, ExplainerError
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.explained_model import ExplainedModel, model_of
-from shapsight.studies.explain.settings import ExplainSettings
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
+from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import on_device
 from shapsight.studies.shared.words import count
 
-__all__ = ["ExplainSettings", "explain_files"]
 TABLE = "explanations.csv"
 SKIPPED = "skipped.csv"
 REFERENCES = 25  # of more in a folder, as many are chosen

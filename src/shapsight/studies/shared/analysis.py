@@ -84,7 +84,16 @@ def train(
     if save_to is not None:  # what was learned is safe, whatever happens while references are chosen
         training.bundle.save(save_to)
     if not settings.references_drawn and not was_interrupted:
-        training = _with_references(training, settings, material, narrator)
+        with narrator.step("Choosing references among the training images") as report:
+            bundle, notes = with_chosen_references(
+                training.bundle,
+                manifest,
+                material.images,
+                settings.references,
+                seed=settings.seed,
+                progress=report,
+            )
+        training = replace(training, bundle=bundle, notes=(*training.notes, *notes))
         if save_to is not None:
             training.bundle.save(save_to)
     for sentence in training.notes:
@@ -92,18 +101,6 @@ def train(
     if was_interrupted:
         raise KeyboardInterrupt
     return training
-
-
-def _with_references(
-    training: TrainingResult, settings: TrainingSettings, material: Material, narrator: Narrator
-) -> TrainingResult:
-    """With references that were chosen."""
-    count, seed = settings.references, settings.seed
-    with narrator.step("Choosing references among the training images") as report:
-        bundle, notes = with_chosen_references(
-            training.bundle, material.manifest, material.images, count, seed=seed, progress=report
-        )
-    return replace(training, bundle=bundle, notes=(*training.notes, *notes))
 
 
 def predicted(name: str, bundle: Bundle, material: Material, narrator: Narrator, *, seed: int = 0) -> Judged:

@@ -12,8 +12,8 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.readers import Task, read_dataset
 from shapsight.data.turns import in_turn
 from shapsight.errors import DataError
-from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.option import DataOptions
 
 TASKS = ("regression", "classification")
 

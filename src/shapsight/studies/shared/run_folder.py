@@ -98,6 +98,13 @@ class RunFolder:
         return run
 
     @classmethod
+    def at(cls, folder: Path, **card: Any) -> RunFolder:
+        """A folder that is worked in where it stays, since a second call goes on in it."""
+        run = cls(folder, folder, {**card, "versions": library_versions()})
+        run.write_card()
+        return run
+
+    @classmethod
     def _resumed(cls, target: Path, path: Path, settings: Mapping[str, Any]) -> RunFolder:
         card = read_card(path)
         differing = differences(card["settings"], json.loads(json.dumps(dict(settings), default=str)))
@@ -191,14 +198,18 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
 
 def refuse_to_overwrite(target: Path, overwrite: bool) -> None:
     """Raise `RunError` where `target` holds something that this run must not replace."""
-    if target.is_file():
-        raise RunError(f"{target} is a file; --out needs a folder")
-    if not target.is_dir() or not any(target.iterdir()):
-        return
-    if not (target / CARD).is_file():
-        raise RunError(f"{target} is not empty and is not a run of shapsight; choose another --out")
-    if not overwrite:
+    is_run = (target / CARD).is_file()
+    refuse_other(target, "is not a run of shapsight", is_one=is_run)
+    if is_run and not overwrite:
         raise RunError(f"{target} holds a run already; use --overwrite to replace it, or another --out")
+
+
+def refuse_other(folder: Path, what: str, *, is_one: bool) -> None:
+    """Raise `RunError` for a file, and for a folder that holds something else, saying `what` it is not."""
+    if folder.is_file():
+        raise RunError(f"{folder} is a file; --out needs a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not is_one:
+        raise RunError(f"{folder} is not empty and {what}; choose another --out")
 
 
 def _now() -> str:

@@ -11,9 +11,8 @@ from shapsight.diagnosis.contributions import MEASURES, SCENE
 from shapsight.drawing.bars import share_bars
 from shapsight.drawing.curves import training_curve
 from shapsight.models.card import library_versions
-from shapsight.report.page import Column, Page, Picture, Section, Table, render_page
-from shapsight.studies.shared.contribution_words import BLUNT, contribution_sentences
-from shapsight.studies.shared.contributions import AGREEMENT
+from shapsight.report.page import Column, Page, Picture, Section, Table, plain, render_page
+from shapsight.studies.shared.contributions import AGREEMENT, BLUNT, contribution_sentences
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Judged, Outcome, Trained
@@ -22,19 +21,13 @@ from shapsight.studies.shared.words import count
 
 CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
 SHARES = (
-    Column("environment"),
-    Column("split"),
-    Column("output"),
+    *plain("environment", "split", "output"),
     Column("images", format="d"),
     Column("share", "share inside the ROI", ".1%", low="low", high="high"),
     Column("chance", "chance", ".1%"),
 )
 CONTRIBUTIONS = (
-    Column("environment"),
-    Column("split"),
-    Column("output"),
-    Column("part"),
-    Column("measure"),
+    *plain("environment", "split", "output", "part", "measure"),
     Column("images", format="d"),
     Column("value", format=".3g", low="low", high="high"),
 )

@@ -1,14 +1,15 @@
-"""What a model is trained and explained with."""
+"""What can be asked of each study: a field is an option of the command line and a keyword in Python."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from shapsight.studies.shared.asked import settings_of
-from shapsight.studies.shared.data_options import DataOptions
 from shapsight.studies.shared.option import (
     REMEDY_NAMES,
+    DataOptions,
     Device,
     Option,
     RoiSpec,
@@ -20,12 +21,8 @@ from shapsight.studies.shared.option import (
 )
 
 AUTO = "auto"
-LEFT_OPEN = {
-    "epochs": 0,
-    "batch_size": 0,
-    "learning_rate": 0.0,
-    "image_size": 0,
-}  # what run.json says of None
+# What run.json says of None.
+LEFT_OPEN = {"epochs": 0, "batch_size": 0, "learning_rate": 0.0, "image_size": 0}
 
 # Settings of a training that one of the two commands has no option for.
 NOT_OF_DEBUG = ("logger", "trainer", "watch_every")
@@ -131,3 +128,158 @@ def training(**options: Any) -> TrainingSettings:
     The options are those of `shapsight.train`. Raises `SettingError` for one that there is not.
     """
     return settings_of(TrainingSettings, options, of="training")
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What `shapsight check` is asked to do."""
+
+    train_on: TrainOn = "all"
+    seed: Seed = 0
+    reading: DataOptions = field(default_factory=DataOptions)
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What `shapsight evaluate` is asked to do; `reading` is how another dataset than the run's is read."""
+
+    seed: Seed = 0
+    device: Device = "auto"
+    reading: DataOptions = field(default_factory=DataOptions)
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """What `shapsight explain` is asked to do."""
+
+    method: Annotated[str, Option("deep, gradient, partition or regions.")] = "partition"
+    outputs: Annotated[str, Option("topK, all, or names or numbers by comma.", by_comma=True)] = "top4"
+    masker: Annotated[
+        str,
+        Option(
+            "partition, regions: what stands where pixels are hidden: blur(W,H), inpaint_telea, inpaint_ns, "
+            "inpaint_diffuse, mean, constant(V)."
+        ),
+    ] = "inpaint_telea"
+    max_evals: Annotated[int, Option("partition, regions: masked images that the model sees.")] = 500
+    tree: Annotated[
+        str, Option("partition: regions follows colours, axis halves rectangles, as shap does.")
+    ] = "regions"
+    contexts: Annotated[str, Option("partition: auto gets farthest, both gives shap's numbers; 0, 1.")] = (
+        "auto"
+    )
+    regions: Annotated[str, Option("regions: grid(ROWS,COLUMNS) or slic(COUNT).")] = "grid(4,4)"
+    estimator: Annotated[str, Option("regions: exact (16 at most), kernel or permutation.")] = "exact"
+    samples: Annotated[int, Option("gradient: points on the way for each image.", at_least=1)] = 200
+    references: Annotated[
+        Path | None,
+        Option(
+            "deep, gradient: images that stand for 'feature absent'; of more than 25, 25 are chosen. A run has "
+            "its own."
+        ),
+    ] = None
+    references_drawn: Annotated[bool, Option("deep, gradient: compare with all of --references.")] = False
+    arch: Annotated[
+        str | None, Option("A classifier of torchvision or timm (timm:NAME), instead of a run.")
+    ] = None
+    weights: Weights = "imagenet"
+    classes: Annotated[Path | None, Option("With --arch: class names in order, JSON list or one a line.")] = (
+        None
+    )
+    as_probability: Annotated[
+        bool,
+        Option("With --arch: explain softmax probabilities, not logits.", flags=("--probability",)),
+    ] = False
+    detail: Annotated[
+        str,
+        Option(
+            "Figures: sums over regions of the image (regions) or under a Gaussian (smooth), or pixels. "
+            "auto: pixels in images of up to 32 a side and of --method partition and regions, else regions."
+        ),
+    ] = "auto"
+    cmap: Annotated[str | None, Option("Figures: a colour map of matplotlib, such as coolwarm.")] = None
+    show_noise: Annotated[
+        bool, Option("Figures, partition: draw what cannot be told from the coins' noise.")
+    ] = False
+    image_size: Annotated[
+        int | None, Option("With --arch: pixels squared; by default the network's own.", at_least=16)
+    ] = None
+    seed: Seed = 0
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class DiagnoseSettings:
+    """What `shapsight diagnose` is asked to do; `reading` is how another dataset than the run's is read."""
+
+    images: Annotated[int, Option("Held-out images to look at, as many of each environment.", at_least=2)] = (
+        100
+    )
+    references: Annotated[int, Option("Of the bundle's, how many DeepSHAP compares with.", at_least=1)] = 50
+    outputs: Annotated[tuple[str, ...], Option("Targets to explain, by comma; by default the first.")] = ()
+    only: Annotated[
+        tuple[str, ...], Option("Parts to do, by comma: look, why, strategies, trust; by default all.")
+    ] = ()
+    roi: RoiSpec = None
+    objects: Annotated[
+        str | None, Option("A COCO file with several categories; by default the ROI's if it is one.")
+    ] = None
+    seed: Seed = 0
+    device: Device = "auto"
+    reading: DataOptions = field(default_factory=DataOptions)
+
+
+@dataclass(frozen=True)
+class CureSettings:
+    """What `shapsight cure` is asked to do; the baseline is always among the recipes.
+
+    `reading` is how another dataset than a run's is read.
+    """
+
+    recipes: Annotated[
+        tuple[str, ...],
+        Option(
+            "Recipes by comma, remedies of one joined by a plus; all for each remedy alone. Remedies: "
+            f"{', '.join(REMEDY_NAMES)}.",
+            flags=("--try",),
+        ),
+    ] = ("flip", "erase-scene", "swap-scene", "right-reasons")
+    seeds: Annotated[int, Option("Trainings of each recipe and turn; three or more.", at_least=1)] = 3
+    epochs: Annotated[int | None, Option("By default the run's.", at_least=1)] = None
+    batch_size: Annotated[int | None, Option("By default the run's.", at_least=1)] = None
+    image_size: Annotated[int | None, Option("Pixels squared; by default the run's.", at_least=16)] = None
+    weights: Annotated[str | None, Option("imagenet, none, or a file; by default the run's.")] = None
+    roi: RoiSpec = None
+    scenes: Scenes = None
+    mirrored: Annotated[
+        tuple[str, ...], Option("flip: targets beside x whose sign a mirror image changes, by comma.")
+    ] = ()
+    strength: Annotated[
+        float, Option("right-reasons: weight of the penalty; 1 suits targets in -1 to +1.", at_least=0)
+    ] = 1.0
+    references: Annotated[int, Option("Training images for DeepSHAP to compare with.", at_least=1)] = 16
+    explain: Annotated[int, Option("Images explained in each unseen environment.", at_least=0)] = 4
+    device: Device = "auto"
+    reading: DataOptions = field(default_factory=DataOptions)
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """What `shapsight compare` is asked to do; `roi` is by default that of the first run that has one."""
+
+    roi: RoiSpec = None
+    explain: Annotated[int, Option("Images explained in each environment.", at_least=1)] = 6
+    names: Annotated[
+        tuple[str, ...], Option("What the two are called, by comma; by default as their folders.")
+    ] = ()
+    seed: Seed = 0
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What `shapsight demo` is asked to do."""
+
+    full: Annotated[bool, Option("224 pixels and 30 epochs: about as long as a coffee.")] = False
+    seed: Seed = 0
+    device: Device = "auto"

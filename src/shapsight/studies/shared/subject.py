@@ -18,10 +18,10 @@ from shapsight.errors import DataError, ModelError, RunError
 from shapsight.models.bundle import Bundle, load_bundle
 from shapsight.models.devices import AUTO, chosen_device
 from shapsight.models.modes import in_eval_mode
-from shapsight.studies.shared.data_options import DataOptions
+from shapsight.studies.shared.found import Run, open_run
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.option import DataOptions
 from shapsight.studies.shared.reading import arguments_of, read, refuse_options
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import CARD, read_card
 from shapsight.studies.tasks.task import task_of
 

@@ -17,9 +17,9 @@ from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table, evaluate_classes
 from shapsight.diagnosis.contributions import PARTS, class_contributions_per_image
 from shapsight.models.card import Card
-from shapsight.report.page import Column, KeyFigure, Picture, Section, Table
+from shapsight.report.page import Column, KeyFigure, Picture, Section, Table, plain
 from shapsight.studies.shared.contributions import EXACT, PREDICTED, agreement_row, as_array
-from shapsight.studies.shared.outcome import Judged, Measured, Outcome
+from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.shared.sampling import choose_of_each_class
 from shapsight.studies.shared.sections import stacked
 from shapsight.studies.shared.words import gap_sentence
@@ -27,8 +27,7 @@ from shapsight.studies.tasks.classification_pictures import accuracy_bars, calib
 
 FIRST_OUTPUT: Outputs = TopK(1)
 ACCURACY = (
-    Column("environment"),
-    Column("split"),
+    *plain("environment", "split"),
     Column("images", format="d"),
     Column("accuracy", "accuracy", ".1%", low="accuracy_low", high="accuracy_high"),
     Column("f1", "F1", ".3f", low="f1_low", high="f1_high"),
@@ -131,11 +130,10 @@ def curves(judged: Judged) -> dict[str, float]:
 
 def key_figures(judged: Judged) -> list[KeyFigure]:
     """The accuracy in each place."""
-
-    def figure(at: Measured) -> KeyFigure:
-        return KeyFigure(f"accuracy, {at.place}", f"{at.found.value:.1%}", at.said(".1%"))
-
-    return [figure(at) for at in judged.measured("accuracy")]
+    return [
+        KeyFigure(f"accuracy, {at.place}", f"{at.found.value:.1%}", at.said(".1%"))
+        for at in judged.measured("accuracy")
+    ]
 
 
 def error_sections(judged: Sequence[Judged]) -> list[Section]:

@@ -21,7 +21,7 @@ from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.drawing.bars import error_bars
 from shapsight.drawing.scatter import scatter_panels
 from shapsight.models.card import Card
-from shapsight.report.page import Column, KeyFigure, Picture, Section
+from shapsight.report.page import Column, KeyFigure, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.shared.sampling import choose_images
@@ -30,9 +30,7 @@ from shapsight.studies.shared.words import gap_sentence
 
 FIRST_OUTPUT: Outputs = [0]
 ERRORS = (
-    Column("environment"),
-    Column("split"),
-    Column("target"),
+    *plain("environment", "split", "target"),
     Column("images", format="d"),
     Column("mse", "MSE", ".3g", low="mse_low", high="mse_high"),
     Column("mae", "MAE", ".3g", low="mae_low", high="mae_high"),

@@ -5,27 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import part_of
 from shapsight.errors import DataError, RunError
 from shapsight.models.devices import chosen_device
+from shapsight.report.page import Page
 from shapsight.studies.shared import analysis
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.found import Place
+from shapsight.studies.shared.found import Place, Run, open_run
 from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.material import Material, roi_of
-from shapsight.studies.shared.narrator import Narrator
-from shapsight.studies.shared.outcome import save_judged
+from shapsight.studies.shared.narrator import Narrator, duration
+from shapsight.studies.shared.outcome import Trained, save_judged
 from shapsight.studies.shared.reading import dataset_of, source_of
-from shapsight.studies.shared.run import Run, open_run
 from shapsight.studies.shared.run_folder import CHECKPOINTS, RunFolder
-from shapsight.studies.shared.sections import write_page
+from shapsight.studies.shared.sections import model_sentence, settings_table, training_sections, write_page
 from shapsight.studies.shared.settings import NOT_OF_TRAIN, TrainingSettings
+from shapsight.studies.shared.words import data_sentence, labelled, skipped_sentence
 from shapsight.studies.tasks.task import task_of
-from shapsight.studies.train.page import train_page
-from shapsight.studies.train.words import summary
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -167,3 +169,32 @@ def _stop(run: RunFolder, error: BaseException, narrator: Narrator, *, was_resum
         )
     else:
         run.discard()
+
+
+def train_page(trained: Trained, checks: pd.DataFrame, *, command: str, seconds: float) -> Page:
+    """The report."""
+    task = task_of(trained.manifest)
+    return Page(
+        title=f"Trained on {', '.join(trained.manifest.train_on)}: how well does it do?",
+        answer=[task.answer(trained)],
+        sections=[*task.error_sections([trained]), *training_sections(trained, checks)],
+        settings=settings_table(trained, command, seconds),
+    )
+
+
+def summary(trained: Trained, run: Path, seconds: float) -> list[str]:
+    """What a training came to."""
+    task, resumed = task_of(trained.manifest), trained.training.bundle.card.training["resumed"]
+    model = f"{model_sentence(trained)}, resumed {resumed} times"
+    return [
+        *labelled({"Data": data_sentence(trained.manifest), "Model": model}),
+        *task.measured_lines([trained]),
+        *labelled(
+            {
+                "Answer": task.answer(trained),
+                "Left out": skipped_sentence(trained.manifest),
+                "Next": f"shapsight evaluate {run} DATA   |   shapsight explain {run} IMAGES --method deep",
+                "Report": f"{run / 'report.html'}   ({duration(seconds)})",
+            }
+        ),
+    ]

@@ -28,8 +28,7 @@ from shapsight.models.card import Card
 from shapsight.models.modes import in_eval_mode
 from shapsight.models.own_transform import OwnTransform
 from shapsight.studies.shared.material import Material, roi_of
-from shapsight.studies.watch.facts import Watched
-from shapsight.studies.watch.watch import Watch
+from shapsight.studies.watch.watch import Watch, Watched
 
 if TYPE_CHECKING:
     from shapsight.models.loop import Regression

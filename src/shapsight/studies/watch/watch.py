@@ -1,9 +1,9 @@
-"""What is asked of a model again and again while it is trained, always of the same images."""
+"""What is asked of a model again and again while it is trained, always of the same images, and what was seen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,18 @@ from shapsight.attribution.explanation.heatmaps import image_plot
 from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
+from shapsight.diagnosis.contributions import SCENE
+from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.errors import DataError, ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.models.train import draw_references
+from shapsight.studies.shared.contributions import Contributions
 from shapsight.studies.shared.exact_contributions import contributions_of
 from shapsight.studies.shared.material import region_masks
 from shapsight.studies.shared.outcome import Judged
 from shapsight.studies.shared.sampling import choose_held_out
 from shapsight.studies.tasks.task import task_of
-from shapsight.studies.watch.facts import Watched
 
 HELD_OUT = "held out"
 
@@ -152,3 +154,32 @@ def _held_out(manifest: Manifest) -> ndarray:
     environment = manifest.table["environment"]
     has_others = environment.isin(set(environment[~is_trained])).to_numpy(bool)
     return np.flatnonzero(~(is_trained & has_others))
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """Errors of held-out images, what the scene contributes to some of them, and pictures.
+
+    Attributes
+        judged: the predictions, and the errors in each environment.
+        contributions: of scene and region; None where no region of interest is known.
+        figures: explained images of each environment, by its name.
+        notes: sentences that a user should read.
+    """
+
+    judged: Judged
+    contributions: Contributions | None = None
+    figures: dict[str, Figure] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        """For a logger: `mse/x/room_1` or `accuracy/room_1`, and `scene_share/x/room_1`."""
+        found = task_of(self.judged.manifest).curves(self.judged)
+        if self.contributions is None:
+            return found
+        measures = self.contributions.measures
+        is_share = (measures["measure"] == "share") & (measures["part"] == SCENE)
+        rows = measures[is_share & (measures["environment"] != EVERY)]
+        shares = zip(rows["output"], rows["environment"], rows["value"], strict=True)
+        return found | {f"scene_share/{output}/{place}": float(share) for output, place, share in shares}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings
-from shapsight.studies.diagnose.look.facts import facts_of
+from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.look.facts import LookFacts, facts_of
 from shapsight.studies.diagnose.look.pictures import pictures
 from shapsight.studies.diagnose.look.tables import LookTables, is_home, tables_of
 from shapsight.studies.diagnose.look.words import sentences
+from shapsight.studies.shared.contributions import AGREEMENT
 
 
 def look(
@@ -84,3 +86,47 @@ def _absent_classes(case: Case) -> list[str]:
             some = ", ".join(absent[:4]) + (f" and {len(absent) - 4} more" if len(absent) > 4 else "")
             said.append(f"No image of {environment} shows {some}: nothing is said of that there.")
     return said
+
+
+TABLES = (
+    Shown(
+        "contributions_by_place",
+        "What scene and region contribute, at home (held-out images of the environments that were trained on) and "
+        "elsewhere",
+        (
+            Column("environment", "place"),
+            *plain("output", "part", "measure"),
+            Column("images", format="d"),
+            Column("value", "value", ".3g", low="low", high="high"),
+        ),
+    ),
+    Shown(
+        "agreement_with_exact",
+        "Sums of the attributions beside exact Shapley values of scene and region in the same images",
+        AGREEMENT,
+    ),
+    Shown(
+        "places",
+        "Where it lies, at home (held-out images of the environments that were trained on) and elsewhere",
+        (
+            Column("environment", "place"),
+            *plain("output", "measure"),
+            Column("images", format="d"),
+            Column("value", "value", ".2f", low="low", high="high"),
+            Column("chance", "chance", ".2f"),
+            Column("randomised", "random weights", ".2f"),
+        ),
+    ),
+    Shown(
+        "objects",
+        "Attribution on kinds of objects",
+        (
+            *plain("environment", "output"),
+            Column("category", "object"),
+            Column("images", format="d"),
+            Column("share", "share", ".1%", low="low", high="high"),
+            Column("chance", "chance", ".1%"),
+        ),
+    ),
+)
+LOOK = Part("look", "Where does it look?", look, LookFacts, TABLES)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from numpy import ndarray
 
 from shapsight.diagnosis.prediction_errors import error_per_image
-from shapsight.diagnosis.strategies import CELLS, find_strategies, strategy_table
+from shapsight.diagnosis.strategies import CELLS, Strategies, find_strategies, strategy_table
+from shapsight.drawing.strategies import Member, strategies_plot, strategy_map
 from shapsight.errors import DataError
+from shapsight.report.page import Column
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings
-from shapsight.studies.diagnose.strategies import words
+from shapsight.studies.diagnose.findings import Findings, Part, Shown
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts, facts_of
-from shapsight.studies.diagnose.strategies.pictures import pictures
+
+EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right
+TYPICAL = 4
 
 
 def strategies(
@@ -55,7 +61,90 @@ def strategies(
         "strategies",
         {"strategies": table, "strategy_of_images": of_images},
         facts,
-        words.sentences(facts, case.targets[0] if case.targets else "label"),
+        sentences(facts, case.targets[0] if case.targets else "label"),
         pictures(case, found, table, np.asarray(sizes, dtype=float)),
-        words.left_out(int((found.labels == 0).sum()), int(is_seen.sum()), int((~is_seen).sum())),
+        _left_out(int((found.labels == 0).sum()), int(is_seen.sum()), int((~is_seen).sum())),
     )
+
+
+def sentences(facts: StrategyFacts, target: str) -> tuple[str, ...]:
+    """How many groups there are, the one to look at first, and whether they are only low and high targets."""
+    if facts.count == 1:
+        return ("The heatmaps form one group: no second strategy stands out.",)
+    jump = ""
+    if facts.first_jump is not None:
+        jump = f", {facts.first_jump:.2g} times as high in unseen environments as in seen"
+    said = [
+        f"The heatmaps form {facts.count} groups. The first holds {facts.first_images} images "
+        f"({facts.first_share:.0%}; {facts.first_environments}); its error is {facts.first_error:.3g}{jump}."
+    ]
+    if facts.by_target is not None and facts.by_target > EXPLAINED:
+        said.append(
+            f"The groups part low from high {target} (they explain {facts.by_target:.0%} of its variance): they may be "
+            "one strategy that follows the target."
+        )
+    return tuple(said)
+
+
+def _left_out(without_attribution: int, seen: int, unseen: int) -> tuple[str, ...]:
+    """What could not be told, from how many images have no attribution and how many are of either kind of place."""
+    said = []
+    if without_attribution:
+        said.append(f"{without_attribution} images have no attribution and belong to no strategy.")
+    if not seen or not unseen:
+        which = "seen" if unseen else "unseen"
+        said.append(f"No image of {which} environments was explained: no jump of the error is known.")
+    return tuple(said)
+
+
+def pictures(
+    case: Case, found: Strategies, table: pd.DataFrame, sizes: Float[ndarray, "images height width"]
+) -> dict[str, Figure]:
+    """The part's pictures by title: strategies with typical images, and the map of heatmaps."""
+    rows = []
+    for entry in table.to_dict("records"):
+        members = np.flatnonzero(found.labels == entry["strategy"])
+        total = sizes[members].sum((1, 2), keepdims=True)
+        middle = Member(
+            np.asarray(case.images[members].float().mean(0) / 255, dtype=float),
+            (sizes[members] / total).mean(0),
+            "mean",
+        )
+        typical = [_member(case, sizes, image) for image in found.typical(entry["strategy"], TYPICAL)]
+        jump = "" if np.isnan(entry["jump"]) else f", unseen over seen {entry['jump']:.2g}"
+        said = (
+            f"strategy {entry['strategy']}: {entry['images']} images ({entry['environments']}), error "
+            f"{entry['error']:.2g}{jump}"
+        )
+        rows.append((said, [middle, *typical]))
+    environments = case.rows["environment"].tolist()
+    drawn = strategy_map(found.embedding, found.labels, environments, found.eigenvalues)
+    return {"Strategies, with typical images": strategies_plot(rows), "Which heatmaps are alike": drawn}
+
+
+def _member(case: Case, sizes: Float[ndarray, "images height width"], image: int) -> Member:
+    row = case.rows.iloc[image]
+    name = case.targets[0] if case.targets else "label"
+    value = row[name]
+    said = f"{value:.2f}".replace("-", "−") if case.targets else str(value)
+    said = f"{row['environment']}, {name} {said}"
+    return Member(np.asarray(case.images[image].float() / 255, dtype=float), sizes[image], said)
+
+
+TABLES = (
+    Shown(
+        "strategies",
+        "Groups of heatmaps, the one whose error jumps most in unseen environments first",
+        (
+            Column("strategy", format="d"),
+            Column("images", format="d"),
+            Column("share", "of all", ".0%"),
+            Column("environments"),
+            Column("error", "error", ".3g", low="error_low", high="error_high"),
+            Column("seen_error", "seen", ".3g"),
+            Column("unseen_error", "unseen", ".3g"),
+            Column("jump", "jump", ".2g"),
+        ),
+    ),
+)
+STRATEGIES = Part("strategies", "One strategy or several?", strategies, StrategyFacts, TABLES)

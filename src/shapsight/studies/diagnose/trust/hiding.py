@@ -29,7 +29,6 @@ from shapsight.drawing.style import number
 from shapsight.studies.diagnose.case import Report
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.trust.specimen import Check, Measured, Specimen, Step
-from shapsight.studies.diagnose.trust.words import between
 
 ABSENT = 2  # references that stand for what is hidden, where values against references are tested
 
@@ -136,6 +135,13 @@ def checks(found: TrustFacts, unit: str) -> list[Check]:
             f"{number(found.occlusion_correlation, 2)} on average.",
         ),
     ]
+
+
+def between(estimate: Estimate) -> str:
+    """`95 % 1.2 to 1.4`, or that it is not known."""
+    if not estimate.has_interval:
+        return "no interval"
+    return f"95 % {number(estimate.low)} to {number(estimate.high)}"
 
 
 HIDING = (

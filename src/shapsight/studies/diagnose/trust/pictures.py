@@ -17,20 +17,24 @@ from shapsight.drawing.faithfulness import (
     similarity_plot,
 )
 from shapsight.drawing.style import number
+from shapsight.studies.diagnose.trust.facts import TrustFacts
+from shapsight.studies.diagnose.trust.hiding import between
 from shapsight.studies.diagnose.trust.specimen import Measured
 
 SHOWN = 3  # images in pictures of heatmaps
 
 
-def pictures(measured: Measured, unit: str, note: str) -> dict[str, Figure]:
+def pictures(measured: Measured, unit: str) -> dict[str, Figure]:
     """Every picture that the tables and explanations allow, by title.
 
-    unit: of the first output, whose curves and effects are drawn. note: what stands over insertion and deletion.
+    unit: of the first output, whose curves and effects are drawn.
     """
     tables = measured.tables
     figures: dict[str, Figure] = {}
     if "curves" in tables:
-        figures["Insertion and deletion"] = removal_plot(tables["curves"], unit, note)
+        figures["Insertion and deletion"] = removal_plot(
+            tables["curves"], unit, _note_of_curves(measured.facts)
+        )
         figures["Pixel flipping by blocks"] = flipping_plot(tables["curves"], unit)
     if "hidden" in tables:
         figures["Hidden rectangles"] = hidden_effects_plot(tables["hidden"], unit)
@@ -56,3 +60,13 @@ def _side_by_side(explanations: Mapping[str, Explanation], images: int = SHOWN) 
         for name, explanation in explanations.items()
     }
     return side_by_side(np.asarray(first.images.detach().cpu(), dtype=float), captions, heatmaps)
+
+
+def _note_of_curves(facts: TrustFacts) -> str:
+    """What stands over the curves: how far the orders are apart, and how sure that is."""
+    ratios = {"deletion": facts.deletion_ratio, "insertion": facts.insertion_ratio}
+    return ", ".join(
+        f"{curve} {number(ratio.value)} × random ({between(ratio)})"
+        for curve, ratio in ratios.items()
+        if ratio.is_known
+    )

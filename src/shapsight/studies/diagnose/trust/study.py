@@ -14,12 +14,12 @@ from shapsight.diagnosis.faithfulness.completeness import completeness
 from shapsight.diagnosis.faithfulness.same_model import refuse_other_model
 from shapsight.errors import ShapsightError
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings
+from shapsight.studies.diagnose.findings import Findings, Part
 from shapsight.studies.diagnose.trust import exact, hiding, repeating
 from shapsight.studies.diagnose.trust.facts import TrustFacts, Trustworthiness
 from shapsight.studies.diagnose.trust.pictures import pictures
 from shapsight.studies.diagnose.trust.specimen import Check, Effort, Measured, Specimen
-from shapsight.studies.diagnose.trust.words import note_of_curves, overall
+from shapsight.studies.shared.words import count
 
 STEPS = (exact.COMPLETENESS, *hiding.HIDING, *repeating.REPEATING, *exact.EXACT)
 # Shares of the checks that are passed. DeepSHAP of three trained SqueezeNets (ImageNet's, two on office photographs)
@@ -27,6 +27,13 @@ STEPS = (exact.COMPLETENESS, *hiding.HIDING, *repeating.REPEATING, *exact.EXACT)
 # passed 2 or 3, and the values of another image 4 or 6.
 GOOD, MIXED = 0.85, 0.5
 CONSTANT = 1e-6  # a change of the prediction below this share of it is none
+ADVICE = {
+    "good": "They can be relied on.",
+    "mixed": "Rely on what many images have in common, not on a single heatmap.",
+    "weak": "Do not draw conclusions from them.",
+    "unknown": "That is too little to judge them by.",
+}
+COARSE = "They can be relied on block by block, not pixel by pixel."
 
 
 def trust(case: Case, report: Report = silent, **options: Any) -> Findings[Figure]:
@@ -59,7 +66,7 @@ def trust(case: Case, report: Report = silent, **options: Any) -> Findings[Figur
         {"images": specimen.rows, **measured.tables},
         facts,
         (overall(facts, what), *(check.sentence for check in found if check.sentence)),
-        pictures(measured, unit, note_of_curves(facts)),
+        pictures(measured, unit),
         (*still, *measured.left_out),
     )
 
@@ -148,3 +155,18 @@ def _unit(case: Case) -> str:
     if not case.targets:
         return "logits"
     return case.manifest.scales[case.targets[0]].unit.partition(",")[0] or f"units of {case.targets[0]}"
+
+
+def overall(facts: TrustFacts, what: str) -> str:
+    """How many checks are passed, which are not, and what follows; `what` is explained, such as "x"."""
+    first, _, last = facts.failed_checks.rpartition(", ")
+    failed = f"{first} and {last}" if first else last
+    misses = f"; they fail {failed}" if failed else ""
+    is_coarse = facts.level == "good" and facts.max_sensitivity > 0.5
+    return (
+        f"The explanations of {what} pass {facts.checks_passed} of {facts.checks} checks on "
+        f"{count(facts.images, 'image')}{misses}. {COARSE if is_coarse else ADVICE[facts.level]}"
+    )
+
+
+TRUST = Part("trust", "Can the explanation be trusted?", trust, TrustFacts)

@@ -65,7 +65,9 @@ def error_facts(errors: pd.DataFrame, predictions: pd.DataFrame, manifest: Manif
     target = "label" if is_classes else manifest.targets[0]
     table = _as_errors(errors) if is_classes else errors[errors["target"] == target]
     home, worst = _home(table, manifest), _worst(table, manifest)
-    home_error, worst_error = _estimate(home), _estimate(worst)
+    home_error, worst_error = (
+        NOT_MEASURED if row is None else Estimate.in_row(row.to_dict(), "mse") for row in (home, worst)
+    )
     place = None if worst is None else str(worst["environment"])
     return ErrorFacts(
         output=target,
@@ -105,12 +107,6 @@ def _variance(predictions: pd.DataFrame, environment: str | None, target: str) -
 
 def _over(value: float, under: float) -> float:
     return value / under if under > 0 else UNKNOWN
-
-
-def _estimate(row: pd.Series | None) -> Estimate:
-    if row is None:
-        return NOT_MEASURED
-    return Estimate(float(row["mse"]), float(row["mse_low"]), float(row["mse_high"]))
 
 
 def _as_errors(errors: pd.DataFrame) -> pd.DataFrame:

@@ -117,7 +117,7 @@ def facts_of(answers: Answers) -> WhyFacts:
         harm=_mean(scene.error - control.error),
         background_gap=_mean(rand.error - same.error),
         crossed=int(whole["images"]),
-        scene_share=Estimate(float(whole["scene"]), float(whole["scene_low"]), float(whole["scene_high"])),
+        scene_share=Estimate.in_row(whole.to_dict(), "scene"),
         region_share=float(whole["region"]),
         together_share=float(whole["together"]),
         scene_share_within=_known_mean(single["scene"]),
