@@ -503,3 +503,23 @@ def test_a_target_of_a_tiny_unit_is_not_taken_for_constant(photos):
         model.layers[-1].bias.mul_(1e-7)
     found = ss.diagnose(own_bundle(model), tiny, only=["look"], images=6, progress=False)
     assert not found.facts.errors.is_constant
+
+
+def test_a_module_of_ones_own_that_fails_is_told_in_a_sentence(place, tmp_path, monkeypatch):
+    (tmp_path / "my_broken.py").write_text("def boom():\n    raise ValueError('no weights here')\n")
+    (tmp_path / "my_syntax.py").write_text("def boom(:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, said in (("my_broken:boom", "no weights here"), ("my_syntax:boom", "SyntaxError")):
+        with pytest.raises(ss.ShapsightError, match=said):
+            ss.evaluate(name, place / "data")
+
+
+def test_bundles_that_see_other_parts_of_an_image_cannot_be_compared(place, photos):
+    network = ss.open(place / "run").bundle.model
+    size = transforms.Resize((32, 32))
+    whole, part = (
+        ss.Bundle.wrap(network, transforms.Compose([*steps, transforms.ToTensor()]), outputs=["x", "y"])
+        for steps in ([size], [transforms.CenterCrop(20), size])
+    )
+    with pytest.raises(ss.ShapsightError, match="see other parts of an image"):
+        ss.compare(whole, part, photos)

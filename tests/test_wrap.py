@@ -335,3 +335,31 @@ def test_a_model_of_one_number_for_each_image_is_explained_as_one_of_a_column(fo
     ]
     torch.testing.assert_close(found[0].values, found[2].values)
     torch.testing.assert_close(found[1].values, found[3].values)
+
+
+class Restless(nn.Module):
+    """Drops half of what it is given, whatever its mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.net(nn.functional.dropout(images, 0.5))
+
+
+def test_a_model_that_is_random_in_eval_mode_is_refused():
+    with pytest.raises(ModelError, match=r"differently each time.*training=self\.training"):
+        ss.Bundle.wrap(Restless(), T48, outputs=["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((3, 20, 24), np.uint8), "channels were first"),
+        (torch.zeros(20, 24, 3, dtype=torch.uint8), "channels were last"),
+    ],
+)
+def test_an_image_with_its_channels_at_the_other_end_is_not_taken_for_several(image, message):
+    with pytest.raises(ss.ShapsightError, match=message):
+        ss.Bundle.wrap(small(), T48, outputs=["x", "y"]).predict(image)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shapsight.attribution.shared.outputs import TopK
     from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
+    from shapsight.errors import ShapsightError
     from shapsight.models.bundle import Bundle, load_bundle
     from shapsight.studies.check.study import check
     from shapsight.studies.compare.study import compare
@@ -44,6 +45,7 @@ _HOMES = {
     "explain": "shapsight.attribution.explain",
     "read_dataset": "shapsight.data.readers",
     "Bundle": "shapsight.models.bundle",
+    "ShapsightError": "shapsight.errors",
     "load_bundle": "shapsight.models.bundle",
     "check": "shapsight.studies.check.study",
     "compare": "shapsight.studies.compare.study",
@@ -72,6 +74,7 @@ __all__ = [
     "PartitionShap",
     "RegionShap",
     "ShapCallback",
+    "ShapsightError",
     "TopK",
     "__version__",
     "check",

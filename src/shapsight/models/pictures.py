@@ -39,6 +39,14 @@ def _one_by_one(images: Any) -> Iterator[Any]:
         yield images
     elif isinstance(images, Tensor | np.ndarray):
         several = images.ndim == 4 or (images.ndim == 3 and not _has_channels(images))
+        if several and images.ndim == 3 and _is_turned(images):
+            first = "first, (channels, height, width)" if isinstance(images, np.ndarray) else "last"
+            kind = "arrays have" if isinstance(images, np.ndarray) else "tensors have"
+            other = "last" if isinstance(images, np.ndarray) else "first"
+            raise DataError(
+                f"the image {tuple(images.shape)} looks as if its channels were {first}; {kind} them {other}. Several "
+                "grey images come as a list"
+            )
         yield from images if several else [images]
     elif isinstance(images, dict) or not hasattr(images, "__iter__"):
         raise DataError(
@@ -47,6 +55,11 @@ def _one_by_one(images: Any) -> Iterator[Any]:
         )
     else:
         yield from images
+
+
+def _is_turned(image: Tensor | np.ndarray) -> bool:
+    """Whether it looks like one image with its channels at the other end."""
+    return image.shape[-1 if isinstance(image, Tensor) else 0] in CHANNELS
 
 
 def _has_channels(image: Tensor | np.ndarray) -> bool:

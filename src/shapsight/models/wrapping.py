@@ -270,12 +270,26 @@ def asked_once(module: nn.Module, images: Tensor, output: str | int | None) -> t
         ) from error
     if not rows.isfinite().all():
         raise ModelError("the model answers a probe picture with NaN or infinite numbers")
+    _refuse_random(module, images, rows)
     if not isinstance(module, Asked):
         if not rows.requires_grad:
             module = Asked(_Tensors(module, output), name=type(module).__name__)
         elif not isinstance(result, Tensor) or result.shape != rows.shape:
             module = Picked(module, None)
     return module, rows.detach().float().cpu()
+
+
+def _refuse_random(module: nn.Module, images: Tensor, rows: Tensor) -> None:
+    """A model that draws random numbers, also in eval mode, has no prediction that could be explained."""
+    with torch.no_grad(), in_eval_mode(module):
+        again = as_columns(part_of(module(images.clone()), None), len(images))
+    rows = rows.detach()
+    off = (again - rows).abs().max()
+    if off > 1e-3 * rows.abs().max().clamp_min(1e-6):
+        raise ModelError(
+            f"the model answers the same pictures differently each time (by {float(off):.2g}), also in eval mode: "
+            "functional dropout needs training=self.training"
+        )
 
 
 class _Tensors:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
 from shapsight.diagnosis.paired import paired_change
 from shapsight.errors import DataError
@@ -138,6 +139,18 @@ def _check(first: Subject, second: Subject) -> None:
             f"{first.name} sees images of {sizes[0]} pixels, {second.name} of {sizes[1]}: their explanations cannot be "
             "laid side by side. Train both with the same --image-size"
         )
+    for height, width in _sizes(first.manifest):
+        if one.seen.frame(height, width) != two.seen.frame(height, width):
+            raise DataError(
+                f"{first.name} and {second.name} see other parts of an image of {height} × {width} pixels, so their "
+                "explanations cannot be laid side by side: give both bundles transforms that crop alike"
+            )
+
+
+def _sizes(manifest: Manifest) -> list[tuple[int, int]]:
+    """The sizes of the images, each once."""
+    known = manifest.table[["height", "width"]].drop_duplicates()
+    return [(int(height), int(width)) for height, width in known.itertuples(index=False)]
 
 
 def _outcomes(

@@ -14,7 +14,7 @@ import numpy as np
 
 from shapsight.data.imported import imported
 from shapsight.data.manifest import SPLITS, Manifest
-from shapsight.errors import DataError, ModelError, RunError
+from shapsight.errors import DataError, ModelError, RunError, ShapsightError
 from shapsight.models.bundle import Bundle, load_bundle
 from shapsight.models.devices import AUTO, chosen_device
 from shapsight.models.modes import in_eval_mode
@@ -119,13 +119,20 @@ def own_object(text: str) -> Any:
     module, _, name = text.partition(":")
     try:
         return getattr(imported(module), name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ModelError(f"{text!r} cannot be imported: {error}. Expected module:name") from error
+    except Exception as error:  # whatever the module's own code raises
+        raise ModelError(
+            f"{text!r} cannot be imported: {type(error).__name__}: {error}. Expected module:name"
+        ) from error
 
 
 def _own_bundle(text: str) -> Bundle:
     found = own_object(text)
-    bundle = found() if callable(found) and not isinstance(found, Bundle) else found
+    try:
+        bundle = found() if callable(found) and not isinstance(found, Bundle) else found
+    except ShapsightError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{text}() fails: {type(error).__name__}: {error}") from error
     if not isinstance(bundle, Bundle):
         raise ModelError(
             f"{text} gives a {type(bundle).__name__}, not a Bundle: return shapsight.Bundle.wrap(model, transform, "
