@@ -344,3 +344,14 @@ def test_a_mirror_image_changes_the_sign_of_places_whose_range_is_lopsided(name,
             torch.zeros(3, 8, 12).byte(), torch.tensor([value]), places, torch.eye(12).bool()[:8]
         )
         torch.testing.assert_close(targets_of(Flip(1.0)(sample), places), torch.tensor([-value]))
+
+
+def test_a_flip_of_places_on_a_scale_that_was_only_guessed_is_refused():
+    images = [np.full((8, 8, 3), 20 * n, np.uint8) for n in range(10)]
+    shares = {"x": np.linspace(0.07, 0.9, 10), "y": np.linspace(0.2, 0.8, 10)}
+    guessed = read_dataset((images, shares), validation_share=0)
+    with pytest.raises(DataError, match=r"flip mirrors x.*x=0:1:widths"):
+        read_recipe("flip").check(Places.of(guessed), has_roi=False)
+    known = read_dataset((images, shares), scales={"x": "0:1:widths"}, validation_share=0)
+    read_recipe("flip").check(Places.of(known), has_roi=False)
+    assert Places.of(known).points(torch.tensor([0.2, 0.5]), (8, 10))[0, 0] == pytest.approx(0.2 * 10 - 0.5)

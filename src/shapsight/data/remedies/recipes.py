@@ -67,6 +67,13 @@ class Recipe:
                 raise DataError(
                     f"{remedy.name} needs to know the region of interest: pass --roi, such as --roi below:112"
                 )
+        if self.has("flip") and places.guessed:
+            name = places.guessed[0]
+            raise DataError(
+                f"flip mirrors {name} about the middle of the image, and nothing says which value that is: its scale "
+                f"is only the range of the training images. Read the data with scales, such as {name}=0:1:widths, or "
+                f"{name}=width for pixels"
+            )
         if self.has("flip") and places.unknown:
             raise DataError(
                 f"flip mirrors x, but what does a mirror image do to {', '.join(places.unknown)}? Name the targets "

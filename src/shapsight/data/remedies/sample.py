@@ -31,12 +31,14 @@ class Places:
         across: positions of targets whose value is a place from the left to the right edge of their scale.
         down: the position of the target y, where the point of x has one.
         unknown: names of targets of which it is not known what a mirror image does to them.
+        guessed: names of places whose scale is only the range of the training images, so that its middle is no place.
         scales: of every target.
     """
 
     across: tuple[int, ...] = ()
     down: int | None = None
     unknown: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
     scales: tuple[Scale, ...] = ()
 
     @classmethod
@@ -53,6 +55,9 @@ class Places:
             across=across,
             down=names.index("y") if is_point else None,
             unknown=tuple(name for name in names if name not in sideways and name not in NEUTRAL),
+            guessed=tuple(
+                names[n] for n in across if names[n] not in mirrored and _is_guessed(manifest, names[n])
+            ),
             scales=tuple(
                 _about_zero(manifest.scales[name]) if name in mirrored else manifest.scales[name]
                 for name in names
@@ -157,6 +162,14 @@ def _about_zero(scale: Scale) -> Scale:
     """A scale with 0 in its middle, where it holds 0: a mirror image changes the sign of a steering."""
     reach = max(-scale.low, scale.high)
     return Scale(-reach, reach, scale.unit) if scale.low < 0 < scale.high else scale
+
+
+def _is_guessed(manifest: Manifest, name: str) -> bool:
+    """Whether a scale runs from exactly the least to the largest training value, and not from 0 or -1 to 1."""
+    scale, values = manifest.scales[name], manifest.split("train")[name]
+    if not len(values) or (scale.low, scale.high) in ((0.0, 1.0), (-1.0, 1.0)):
+        return False
+    return (scale.low, scale.high) == (float(values.min()), float(values.max()))
 
 
 def _pixel(value: Tensor, scale: Scale, extent: int) -> Tensor:
