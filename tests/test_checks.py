@@ -154,3 +154,24 @@ def test_an_image_for_every_row_is_needed(rooms):
     manifest = read_dataset(rooms)
     with pytest.raises(DataError, match="3 images came with a manifest of 60 rows"):
         check_dataset(manifest, torch.zeros(3, 3, 8, 8, dtype=torch.uint8))
+
+
+def test_pictures_that_look_the_same_with_other_labels_are_a_problem_and_it_says_what_that_costs():
+    generator = np.random.default_rng(0)
+    coarse = [Image.fromarray(generator.integers(0, 256, (12, 12, 3)).astype(np.uint8)) for _ in range(6)]
+    pictures = [np.asarray(image.resize((48, 48), Image.Resampling.BICUBIC)) // 2 + 9 for image in coarse]
+    pictures.append(pictures[0] + generator.integers(0, 2, pictures[0].shape).astype(np.uint8))
+    x = [-0.8, -0.4, 0.0, 0.3, 0.6, 0.9]
+
+    def checked(last: float | None) -> pd.DataFrame:
+        targets = list("abababb") if last is None else {"x": np.array([*x, last])}
+        scales = {} if last is None else {"x": "half"}
+        manifest = read_dataset((pictures, targets), validation_share=0, scales=scales)
+        return check_dataset(manifest, load_images(manifest, manifest.table["path"], 64)).set_index("check")
+
+    name = "nearly the same picture with labels that disagree"
+    apart = checked(-0.6).loc[f"{name}, x"]
+    assert (apart["found"], apart["images"]) == ("problem", 2)
+    assert "costs an MSE of 0.01 at least;" in apart["detail"]
+    assert checked(-0.75).loc[f"{name}, x", "found"] == "ok"
+    assert checked(None).loc[name, "images"] == 2

@@ -22,6 +22,10 @@ FLAT = 1.0  # standard deviation in grey levels
 SHOWN = 3
 SHIFT = 0.15  # largest distance of two distributions (Kolmogorov-Smirnov, or total variation for classes)
 DRAWS = 200
+SAME = (
+    2.0  # mean difference of thumbnails in grey levels: one picture stored twice, or two of a car that stands
+)
+APART = 0.1  # of half a target's scale: labels that cannot both be right
 COLUMNS = ("check", "found", "images", "detail")
 
 
@@ -44,6 +48,7 @@ def check_dataset(
         check_dataset(manifest, images)
 
     Unreadable files and targets outside the image (from `manifest.skipped`); exact and near duplicates across splits;
+    nearly the same picture with labels that disagree, and what it costs to answer both alike;
     environments, classes and target ranges with few images; splits with other targets than training; images that are
     constant, nearly black or of an unusual size. `found` is "ok", "note" or "problem".
     Raises `DataError` unless there is an image for each row.
@@ -54,6 +59,7 @@ def check_dataset(
     findings = [
         *_skipped(manifest),
         *_duplicates(manifest, images, thumbs),
+        *_disagreeing(manifest, thumbs),
         *_few(manifest),
         *_shifted(manifest, seed),
         *_odd_pictures(manifest, thumbs),
@@ -91,6 +97,31 @@ def _duplicates(
         ("nearly the same picture in two splits", "note", near),
     ):
         yield _finding(check, found, [said for _, said in pairs], len({row for row, _ in pairs}), "none")
+
+
+def _disagreeing(manifest: Manifest, thumbs: Float[Tensor, "images 32 32"]) -> Iterator[Finding]:
+    """Pictures that look the same with other labels: a model that answers them alike is wrong once."""
+    every = np.arange(len(manifest))
+    pairs = near_pairs(thumbs, every, every)
+    pairs = pairs[(pairs[:, 0] < pairs[:, 1]) & (pairs[:, 2] <= SAME)].astype(int)
+    paths = manifest.table["path"].to_numpy()
+    check = "nearly the same picture with labels that disagree"
+    if manifest.class_names:
+        labels = manifest.table["label"].to_numpy()
+        apart = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+        said = [f"{paths[a]} ({labels[a]}) and {paths[b]} ({labels[b]})" for a, b, _ in apart]
+        yield _finding(check, "problem", said, len(np.unique(apart[:, :2])), "none")
+        return
+    for target in manifest.targets:
+        values = manifest.table[target].to_numpy(float)
+        difference = np.abs(values[pairs[:, 0]] - values[pairs[:, 1]])
+        apart = pairs[difference > APART * manifest.scales[target].half]
+        said = [f"{paths[a]} ({values[a]:.3g}) and {paths[b]} ({values[b]:.3g})" for a, b, _ in apart]
+        rows = np.unique(apart[:, :2])
+        if len(rows):
+            least = float(np.square(values[apart[:, 0]] - values[apart[:, 1]]).mean() / 4)
+            said[0] = f"saying the same of both costs an MSE of {least:.3g} at least; {said[0]}"
+        yield _finding(f"{check}, {target}", "problem", said, len(rows), "none")
 
 
 def _few(manifest: Manifest) -> Iterator[Finding]:
