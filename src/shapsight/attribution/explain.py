@@ -77,12 +77,15 @@ def explain(
     if method not in METHODS:
         raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     options = {"output_names": output_names, **options}
-    if isinstance(model, Bundle):
-        options |= {"masker": masker, "regions": regions, "references": references}
-        return _of_bundle(model, images, method, outputs, on_image, progress, options)
+    originals = None
+    if isinstance(model, Bundle) and not model.is_seen(images):
+        originals = as_pictures(images)
+        images = model.see(originals)
     explainer = _explainer(method, model, references, masker, regions, options)
     explanation: Explanation = explainer(images, outputs, progress=progress)
-    return explanation
+    if originals is None or on_image is False or not isinstance(model, Bundle):
+        return explanation
+    return _laid(explanation, originals, model, is_asked_for=on_image is True)
 
 
 def attributions(
@@ -107,27 +110,6 @@ def attributions(
     )
 
 
-def _of_bundle(
-    bundle: Bundle,
-    images: Any,
-    method: Method,
-    outputs: Outputs,
-    on_image: bool | None,
-    progress: bool | Report,
-    options: dict[str, Any],
-) -> Explanation:
-    """Explain what a bundle's model sees, and lay it on the images."""
-    seen = bundle.is_seen(images)
-    originals = [] if seen else as_pictures(images)
-    pictures = images if seen else bundle.see(originals)
-    references, masker, regions = (options.pop(name) for name in ("references", "masker", "regions"))
-    explainer = _explainer(method, bundle, references, masker, regions, options)
-    found: Explanation = explainer(pictures, outputs, progress=progress)
-    if seen or on_image is False:
-        return found
-    return _laid(found, originals, bundle, is_asked_for=on_image is True)
-
-
 def _laid(found: Explanation, originals: Sequence[Any], bundle: Bundle, *, is_asked_for: bool) -> Explanation:
     """An explanation on the images' own pixels, where these have one size and their place is known."""
     sizes = {pixels.shape[:2] for pixels in originals}
@@ -143,7 +125,7 @@ def _laid(found: Explanation, originals: Sequence[Any], bundle: Bundle, *, is_as
     if reason:
         if is_asked_for:
             raise ExplainerError(f"values cannot be laid on the images: {reason}. Explain them one by one")
-        warnings.warn(f"values are of what the model sees: {reason}", stacklevel=4)
+        warnings.warn(f"values are of what the model sees: {reason}", stacklevel=3)
         return found
     if (height, width) == bundle.seen.size and frame == Frame(0, 0, width, height):
         return found

@@ -29,7 +29,7 @@ from shapsight.attribution.shared.inputs import (
 from shapsight.attribution.shared.layer import heatmap_of_layer, path_of
 from shapsight.attribution.shared.memory import is_out_of_memory
 from shapsight.attribution.shared.numbers import is_real, is_whole
-from shapsight.attribution.shared.of_bundle import names_of, network_of, references_of, seen_by
+from shapsight.attribution.shared.of_bundle import opened, seen_by
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.predictor import Predictor
@@ -120,12 +120,7 @@ class GradientShap:
         precision: str | None = None,
         seed: int = 0,
     ) -> None:
-        self.bundle = model if isinstance(model, Bundle) else None
-        self.output_names = names_of(model, output_names)
-        if isinstance(model, Bundle):
-            network = network_of(model)
-            references = references_of(model, references)
-            model = network
+        self.bundle, model, references, self.output_names = opened(model, references, output_names)
         if not isinstance(model, nn.Module):
             raise ExplainerError(
                 f"GradientShap needs a torch.nn.Module, not {type(model).__name__}; see PartitionShap"

@@ -91,46 +91,33 @@ class Stretched:
 
     def see(self, pixels: Pixels) -> UInt8[Tensor, "3 side side"]:
         """The picture."""
-        return _tensor(_resized(Image.fromarray(pixels), self.side))
+        return torch.from_numpy(np.array(self._shown(Image.fromarray(pixels)))).permute(2, 0, 1)
 
     def mask(self, mask: Mask) -> Bool[np.ndarray, "side side"]:
         """A mask in step with the picture."""
-        return np.asarray(_resized(_grey(mask), self.side)) >= 128
+        return np.asarray(self._shown(Image.fromarray(mask.astype(np.uint8) * 255))) >= 128
 
     def frame(self, height: int, width: int) -> Frame:
         """All of it."""
         return Frame(0, 0, width, height)
 
+    def _shown(self, image: Image.Image) -> Image.Image:
+        """What lies in the frame, at the picture's size."""
+        frame = self.frame(image.height, image.width)
+        edges = (int(frame.left), int(frame.top), int(frame.right), int(frame.bottom))
+        image = image if edges == (0, 0, *image.size) else image.crop(edges)
+        side = (self.side, self.side)
+        return image if image.size == side else image.resize(side, Image.Resampling.BILINEAR)
 
-@dataclass(frozen=True)
-class Cropped:
+
+class Cropped(Stretched):
     """The middle square, resized to `side` pixels (bilinear, antialiased), as classifiers of photographs see it."""
-
-    side: int
-    is_own_code = False
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width)."""
-        return self.side, self.side
-
-    def see(self, pixels: Pixels) -> UInt8[Tensor, "3 side side"]:
-        """The picture."""
-        return _tensor(_resized(self._middle(Image.fromarray(pixels)), self.side))
-
-    def mask(self, mask: Mask) -> Bool[np.ndarray, "side side"]:
-        """A mask in step with the picture."""
-        return np.asarray(_resized(self._middle(_grey(mask)), self.side)) >= 128
 
     def frame(self, height: int, width: int) -> Frame:
         """The middle square."""
         side = min(height, width)
         left, top = (width - side) // 2, (height - side) // 2
         return Frame(left, top, left + side, top + side)
-
-    def _middle(self, image: Image.Image) -> Image.Image:
-        frame = self.frame(image.height, image.width)
-        return image.crop((int(frame.left), int(frame.top), int(frame.right), int(frame.bottom)))
 
 
 def framing_of(size: int | Framing) -> Framing:
@@ -149,18 +136,6 @@ def seen_places(
         return framing.frame(*size).seen_at(points, framing.size)
     except ModelError:
         return np.full_like(points, np.nan)
-
-
-def _resized(image: Image.Image, side: int) -> Image.Image:
-    return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
-
-
-def _grey(mask: Mask) -> Image.Image:
-    return Image.fromarray(mask.astype(np.uint8) * 255)
-
-
-def _tensor(image: Image.Image) -> UInt8[Tensor, "3 side side"]:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def _overlaps(first: float, last: float, seen: int, pixels: int) -> Float[Tensor, "seen pixels"]:

@@ -46,9 +46,16 @@ class Asked(nn.Module):
         if self.layout == "channels last":
             given = given.permute(0, 2, 3, 1)
         array = given.numpy().copy(order="C")
-        with torch.no_grad():
-            result = self.function(array, training=False) if is_keras(self.function) else self.function(array)
-        return as_rows(part_of(result, self.output), len(images)).to(images.device)
+        return answers(self.function, array, self.output).to(images.device)
+
+
+def answers(
+    function: Callable[..., Any], array: np.ndarray, output: str | int | None
+) -> Float[Tensor, "images outputs"]:
+    """What a function says of an array of images, a row for each; Keras is told that nothing is trained."""
+    with torch.no_grad():
+        result = function(array, training=False) if is_keras(function) else function(array)
+    return as_rows(part_of(result, output), len(array))
 
 
 def as_function(model: Any) -> Callable[..., Any] | None:

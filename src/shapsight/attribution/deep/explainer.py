@@ -26,7 +26,7 @@ from shapsight.attribution.shared.inputs import (
 )
 from shapsight.attribution.shared.layer import LayerInput, heatmap_of_layer, path_of
 from shapsight.attribution.shared.memory import LARGEST_CHUNK, Budget, budget, is_out_of_memory
-from shapsight.attribution.shared.of_bundle import names_of, network_of, references_of, seen_by
+from shapsight.attribution.shared.of_bundle import opened, seen_by
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.progress import Report, Steps, reporting
@@ -90,12 +90,7 @@ class DeepShap:
         max_memory: int | None = None,
         on_unsupported: Literal["raise", "gradient"] = "raise",
     ) -> None:
-        self.bundle = model if isinstance(model, Bundle) else None
-        self.output_names = names_of(model, output_names)
-        if isinstance(model, Bundle):
-            network = network_of(model)
-            references = references_of(model, references)
-            model = network
+        self.bundle, model, references, self.output_names = opened(model, references, output_names)
         if not isinstance(model, nn.Module):
             raise ExplainerError(
                 f"DeepShap needs a torch.nn.Module, not {type(model).__name__}; see PartitionShap"

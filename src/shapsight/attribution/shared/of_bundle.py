@@ -6,32 +6,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 
 
-def network_of(bundle: Bundle) -> nn.Module:
-    """The network of a bundle. Raises `ExplainerError` for a function, which has no inside."""
-    if not bundle.has_gradients:
+def opened(
+    model: Any, references: Any, output_names: Sequence[str] | None
+) -> tuple[Bundle | None, Any, Any, tuple[str, ...]]:
+    """The bundle, if it is one; the network, references as it takes them, and the outputs' names.
+
+    A bundle's own references and names stand where none are given; references given as pictures are prepared like the
+    images. Raises `ExplainerError` for a bundle around a function, which has no inside.
+    """
+    names = names_of(model, output_names)
+    if not isinstance(model, Bundle):
+        return None, model, references, names
+    if not model.has_gradients:
         raise ExplainerError(
-            f"{bundle.name} is a function that can only be asked, and this method looks inside a model: use "
+            f"{model.name} is a function that can only be asked, and this method looks inside a model: use "
             "PartitionShap or RegionShap"
         )
-    return bundle.model
-
-
-def references_of(bundle: Bundle, references: Any) -> ChosenReferences | Tensor:
-    """References as the model takes them; its own for None, and those given as pictures prepared like the images."""
     if references is None:
-        return bundle.prepared_references()
-    if isinstance(references, ChosenReferences) or (
+        references = model.prepared_references()
+    is_prepared = isinstance(references, ChosenReferences) or (
         isinstance(references, Tensor) and references.is_floating_point()
-    ):
-        return references
-    return bundle.prepare(bundle.pictures(references).to(bundle.device))
+    )
+    if not is_prepared:
+        references = model.prepare(model.pictures(references).to(model.device))
+    return model, model.model, references, names
 
 
 def names_of(model: Any, output_names: Sequence[str] | None) -> tuple[str, ...]:

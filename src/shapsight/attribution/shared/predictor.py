@@ -17,8 +17,8 @@ from shapsight.attribution.shared.memory import is_out_of_memory
 from shapsight.attribution.shared.modules import left_as_found
 from shapsight.attribution.shared.suitability import refuse_other_integers, refuse_uninitialised
 from shapsight.errors import ExplainerError
-from shapsight.models.columns import part_of, pick
-from shapsight.models.functions import as_rows, is_keras, read_array
+from shapsight.models.columns import pick
+from shapsight.models.functions import answers, is_keras, read_array
 
 LARGEST = 65535  # what 16 bits hold
 DARK = 0.01
@@ -177,9 +177,7 @@ class Predictor:
     def _run_function(self, images: Tensor, of: str) -> Tensor:
         given = images.detach().cpu().permute(0, 2, 3, 1)
         array = given.numpy().copy(order="C")
-        with torch.no_grad():
-            result = self.predict(array, training=False) if is_keras(self.predict) else self.predict(array)
-        rows = as_rows(part_of(result, self.output), len(images))
+        rows = answers(self.predict, array, self.output)
         if not np.array_equal(array, given.numpy(), equal_nan=given.is_floating_point()):
             raise ExplainerError(
                 f"the function changes the images that it is given (seen on {of}); let it begin with a copy, such as "
