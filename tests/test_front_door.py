@@ -25,7 +25,7 @@ from shapsight.errors import DataError, ModelError, SettingError, ShapsightError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.cure.study import comparable
 from shapsight.studies.explain.study import explain_files
-from shapsight.studies.shared.subject import scale_warnings
+from shapsight.studies.shared.subject import prediction_warnings
 
 SIZE = 32
 QUICK = {"images": 8, "references": 2, "device": "cpu", "progress": False}
@@ -367,12 +367,12 @@ def test_another_scale_is_noticed_from_the_numbers(photos, said, is_told):
     table = pd.DataFrame({"x": x, "predicted_x": said(x, np.random.default_rng(0).normal(size=60))})
     table = table.assign(y=x, predicted_y=x)
     if not is_told:
-        assert scale_warnings(table, photos) == ()
+        assert prediction_warnings(table, photos) == ()
         return
     with pytest.warns(
         UserWarning, match=r"x seems to be on another scale .* the data hold -0\.3 to 0\.5, the model says"
     ):
-        assert len(scale_warnings(table, photos)) == 1
+        assert len(prediction_warnings(table, photos)) == 1
 
 
 def test_a_run_trained_in_python_is_opened_again_and_keeps_its_files(place, photos, tmp_path):
@@ -523,3 +523,21 @@ def test_bundles_that_see_other_parts_of_an_image_cannot_be_compared(place, phot
     )
     with pytest.raises(ss.ShapsightError, match="see other parts of an image"):
         ss.compare(whole, part, photos)
+
+
+def test_answers_that_are_no_numbers_are_counted_and_said(photos):
+    class Sometimes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.is_bad = torch.nn.Conv2d(3, 2, 32), False
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            found = self.net(images).flatten(1)
+            return found.where(torch.tensor(not self.is_bad), torch.nan)
+
+    network = Sometimes()
+    bundle = ss.Bundle.wrap(network, transforms.Compose([transforms.Resize((32, 32)), transforms.ToTensor()]),
+                            outputs=["x", "y"])  # fmt: skip
+    network.is_bad = True
+    with pytest.warns(UserWarning, match="answers 30 of 30 images with NaN or infinite numbers"):
+        ss.evaluate(bundle, photos, progress=False)

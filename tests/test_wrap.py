@@ -363,3 +363,25 @@ def test_a_model_that_is_random_in_eval_mode_is_refused():
 def test_an_image_with_its_channels_at_the_other_end_is_not_taken_for_several(image, message):
     with pytest.raises(ss.ShapsightError, match=message):
         ss.Bundle.wrap(small(), T48, outputs=["x", "y"]).predict(image)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arch": "huggingface:AutoConfig"}, "has no model AutoConfig"),
+        (
+            {"preprocessing": {"huggingface": {"class": "AutoConfig", "config": {}}}},
+            "no image processor 'AutoConfig'",
+        ),
+        ({"preprocessing": {"import": "no_such_module:name"}}, "cannot be imported"),
+    ],
+)
+def test_a_card_that_names_something_else_than_a_model_or_a_transform_is_refused(tmp_path, changes, message):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16}
+    config = transformers.ViTConfig(**sizes, image_size=16, patch_size=8, num_labels=2)
+    processor = transformers.ViTImageProcessor(size={"height": 16, "width": 16})
+    folder = ss.Bundle.wrap(transformers.ViTForImageClassification(config), processor).save(tmp_path / "vit")
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | changes))
+    with pytest.raises(ModelError, match=message):
+        ss.load_bundle(folder)

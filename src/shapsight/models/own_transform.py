@@ -214,10 +214,9 @@ def _entry(transform: Callable[..., Any], probe: Pixels) -> tuple[str, Layout, C
 
 
 def is_image_processor(transform: object) -> bool:
-    """Whether it is one of Hugging Face transformers."""
-    return any(
-        kind.__name__ in ("BaseImageProcessor", "ImageProcessingMixin") for kind in type(transform).__mro__
-    )
+    """Whether it is one of Hugging Face transformers, or the class of one."""
+    kinds = transform.__mro__ if isinstance(transform, type) else type(transform).__mro__
+    return any(kind.__name__ in ("BaseImageProcessor", "ImageProcessingMixin") for kind in kinds)
 
 
 def _called(run: Callable[[Any], Any], entry: Callable[[Pixels], Any], pixels: Pixels) -> Numbers:

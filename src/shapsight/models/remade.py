@@ -16,7 +16,7 @@ from shapsight.models.build import OPTIONS, build_model
 from shapsight.models.card import Card
 from shapsight.models.columns import Picked
 from shapsight.models.own_module import is_import_path, own_module
-from shapsight.models.own_transform import OwnTransform
+from shapsight.models.own_transform import OwnTransform, is_image_processor
 
 
 def remade(card: Card) -> tuple[nn.Module, Framing]:
@@ -58,9 +58,7 @@ def _framing(card: Card) -> Framing:
     elif "timm" in how:
         transform = timm_transform(how["timm"])
     elif "huggingface" in how:
-        transform = getattr(_transformers(), how["huggingface"]["class"]).from_dict(
-            how["huggingface"]["config"]
-        )
+        transform = _image_processor(**how["huggingface"])
     elif "import" in how:
         transform = named(how["import"])
     else:
@@ -75,10 +73,18 @@ def _framing(card: Card) -> Framing:
 def _from_huggingface(name: str, config: Mapping[str, Any]) -> nn.Module:
     transformers = _transformers()
     kind = getattr(transformers, name, None)
-    if kind is None or not isinstance(kind, type):
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ModelError(f"transformers {transformers.__version__} has no model {name}")
     model: nn.Module = kind(transformers.AutoConfig.for_model(**config))
     return model
+
+
+def _image_processor(**how: Any) -> Any:
+    """The image processor of a class name and its config. Raises `ModelError` for a class that is none."""
+    kind = getattr(_transformers(), str(how.get("class")), None)
+    if not (isinstance(kind, type) and is_image_processor(kind)):
+        raise ModelError(f"transformers has no image processor {how.get('class')!r}")
+    return kind.from_dict(how.get("config") or {})  # type: ignore[attr-defined]
 
 
 def _transformers() -> Any:

@@ -30,7 +30,7 @@ from shapsight.studies.shared.references import with_references
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import CompareSettings, TrainingSettings
-from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
+from shapsight.studies.shared.subject import Subject, on_device, prediction_warnings, subject_of
 
 
 @study(CompareSettings)
@@ -78,7 +78,7 @@ def compare(
         save_outcome(both[0], folder, "_first")
         save_outcome(both[1], folder, "_second")
         save_table(change, folder.path / "change")
-        scales = (scale_warnings(each.predictions, one.manifest) for each in both)
+        scales = (prediction_warnings(each.predictions, one.manifest) for each in both)
         all_notes = dict.fromkeys((*one.notes, *two.notes, *notes, *chain(*scales)))
         found = Comparison(place=place, first=both[0], second=both[1], table=change, notes=tuple(all_notes))
         write_page(compare_page(found, card, command=asked.command, seconds=asked.seconds), folder)

@@ -26,7 +26,7 @@ from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.references import with_references
 from shapsight.studies.shared.sampling import choose_held_out
 from shapsight.studies.shared.settings import DiagnoseSettings
-from shapsight.studies.shared.subject import Subject, scale_warnings
+from shapsight.studies.shared.subject import Subject, prediction_warnings
 from shapsight.studies.shared.words import count
 
 ANNOTATIONS = (".json", ".csv")
@@ -70,7 +70,7 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
     region = roi_of(settings.roi, *subject.rois)
     masks = None if region is None else region_masks(region, rows, framing)
     roi = None if region is None else region.spec
-    scales = scale_warnings(predictions, manifest)
+    scales = prediction_warnings(predictions, manifest)
     more = [*_one_environment(manifest), *_constant(predictions, manifest), *_regions(masks, roi)]
     for sentence in (*notes, *more):
         narrator.note(sentence)

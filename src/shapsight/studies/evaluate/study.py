@@ -22,7 +22,7 @@ from shapsight.studies.shared.reading import source_of
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import left_out_section, made_with, write_page
 from shapsight.studies.shared.settings import EvaluateSettings
-from shapsight.studies.shared.subject import Subject, on_device, scale_warnings, subject_of
+from shapsight.studies.shared.subject import Subject, on_device, prediction_warnings, subject_of
 from shapsight.studies.shared.words import labelled
 from shapsight.studies.tasks.task import task_of
 
@@ -83,7 +83,7 @@ def evaluate(
     with on_device(subject.bundle, settings.device):
         material = Material.decoded(subject.manifest, subject.bundle.seen, narrator)
         judged = predicted(subject.name, subject.bundle, material, narrator, seed=settings.seed)
-    notes = (*subject.notes, *scale_warnings(judged.predictions, subject.manifest))
+    notes = (*subject.notes, *prediction_warnings(judged.predictions, subject.manifest))
     where = source_of(subject.manifest if data is None else data)
     card = {"run": str(subject.folder or subject.name), "data": where, "seed": settings.seed}
     folder = RunFolder.start(

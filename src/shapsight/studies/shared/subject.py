@@ -245,14 +245,21 @@ def on_device(bundle: Bundle, name: str) -> Iterator[None]:
                 bundle.model.to(before)
 
 
-def scale_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
-    """Targets that are on another scale than what the model says of them, with both ranges; also as warnings.
+def prediction_warnings(predictions: Any, manifest: Manifest) -> tuple[str, ...]:
+    """Answers that are no numbers, and targets on another scale than what is said of them; also as warnings.
 
-    They are where either is true, of all images: no prediction lies in the range of the targets, or they reach ten
-    times as far from 0; or predictions follow the targets (correlation of 0.95 and more) and are yet further
-    from them than their mean is, which a model of the same scale never is on what it was trained on.
+    They are on another scale where either is true, of all images: no prediction lies in the range of the targets, or
+    they reach ten times as far from 0; or predictions follow the targets (correlation of 0.95 and more) and are yet
+    further from them than their mean is, which a model of the same scale never is on what it was trained on.
     """
     said = []
+    for column in ["confidence"] if manifest.class_names else [f"predicted_{n}" for n in manifest.targets]:
+        lost = int((~np.isfinite(predictions[column].to_numpy(float))).sum())
+        if lost:
+            said.append(
+                f"The model answers {lost} of {len(predictions)} images with NaN or infinite numbers ({column}), so "
+                "its errors there are not known."
+            )
     for name in () if manifest.class_names else manifest.targets:
         is_known = np.isfinite(predictions[name].to_numpy(float))
         truth, found = (
