@@ -1,37 +1,20 @@
-"""A report as one HTML file that needs nothing else: no network, no second file, no script."""
+"""A report as data: the answer on one screen, then a section for each question."""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import pandas as pd
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from PIL import Image
 
-from shapsight.data.written_files import write_text
-from shapsight.errors import RunError
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-PNG_DPI = 144
-CSS_PIXELS_PER_INCH = 96
+    from shapsight.drawing.charts import Chart
+    from shapsight.drawing.viewer import Shown
 
-
-@dataclass(frozen=True)
-class KeyFigure:
-    """A number that a reader should take away: what it is, its value, and its interval or meaning."""
-
-    label: str
-    value: str
-    note: str = ""
+MOST_WORDS = 12  # of a verdict
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class Column:
 
     name: str
     heading: str = ""
-    format: str = ".4g"
+    format: str = ".3g"
     low: str = ""
     high: str = ""
 
@@ -57,7 +40,10 @@ def plain(*names: str) -> tuple[Column, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of the report; without `columns` all columns of the frame are shown."""
+    """A table, folded away under its caption; without `columns` all columns of the frame are shown.
+
+    The page also holds the whole frame, unrounded, as a CSV file to save.
+    """
 
     frame: pd.DataFrame
     caption: str = ""
@@ -66,21 +52,81 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure of the report, or a PNG file of one; `alt` says in words what it shows, for who does not see it."""
+    """A chart, or images in the viewer; `alt` says in words what it shows, for who does not see it.
 
-    figure: Figure | Path
+        Picture(error_bars(errors), "Errors by environment")
+        Picture([Shown("a.jpg", pixels, [Map("x", values)])], "Explained images", figure=image_plot(explanation))
+
+    Attributes
+        shown: a chart of altair, or images: `Shown`, or what `encoded` made of one.
+        first: so many images are seen at once, the others after a click.
+        maps: which heatmaps of each image stand side by side.
+        figure: the same for papers, where `shown` are images; it becomes a file in figures/.
+    """
+
+    shown: Chart | Sequence[Shown | Mapping[str, Any]]
     alt: str
     caption: str = ""
+    first: int = 12
+    maps: Sequence[int] = (0,)
+    figure: Figure | None = None
+
+    @property
+    def images(self) -> Sequence[Shown | Mapping[str, Any]]:
+        """The images; none of a chart."""
+        return self.shown if isinstance(self.shown, Sequence) else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Card:
+    """An image on the first screen: what it is an example of, and what is to be seen in it, in a few words.
+
+    `map` is which of its heatmaps is shown, with the parts that it sums to.
+    """
+
+    image: Shown | Mapping[str, Any]
+    title: str
+    said: str = ""
+    map: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The first screen.
+
+    Answer("It fails elsewhere, but the scene is not why.", "The error is 6.4 times as high in room_3.",
+           [Card(image, "At home: room_1")], next="shapsight cure runs/room_1 --try flip")
+
+    Attributes
+        verdict: at most 12 words. evidence: one sentence with at most three numbers.
+        cards: two or three images that show it. chart: errors per environment, and what it shows.
+        next: a command to copy, or code; next_is: what it does.
+        level: "ok", "suspicious", "shortcut", "unknown" or nothing; colours the verdict.
+    """
+
+    verdict: str
+    evidence: str = ""
+    cards: Sequence[Card] = ()
+    chart: Picture | None = None
+    next: str = ""
+    next_is: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A question and what answers it: text, tables, pictures, notes, in this order. A blank line parts paragraphs."""
+    """A question: one sentence and a picture answer it; what else there is to read follows, folded away.
+
+    Attributes
+        lead: one sentence. text: how to read it; a blank line parts paragraphs.
+        notes: what a reader has to know, such as what was left out; never folded away.
+    """
 
     heading: str
-    intro: str = ""
-    tables: Sequence[Table] = ()
+    lead: str = ""
     pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+    text: str = ""
     notes: Sequence[str] = ()
 
 
@@ -88,126 +134,19 @@ class Section:
 class Page:
     """A report: the answer first, then what supports it, then how it was made.
 
-    page = Page("Where does it look?", ["The error is 20 times larger in the hall."],
-                [KeyFigure("MSE in the hall", "0.32", "0.25 to 0.41")],
+    page = Page("lockers, diagnosed", Answer("It fails elsewhere, but the scene is not why."),
                 [Section("How large is the error?", tables=[Table(errors)])],
                 {"command": "shapsight debug data"})
     render_page(page, "run/report.html")
     """
 
     title: str
-    answer: Sequence[str]
-    key_figures: Sequence[KeyFigure] = ()
+    answer: Answer
     sections: Sequence[Section] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
-
-def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
-    """Write the report as one self-contained HTML file, complete or not at all, and return its path.
-
-    Charts are embedded as SVG, pictures with photographs in them as PNG. All text is escaped. Raises `RunError`
-    where the file cannot be written, and `KeyError` for a table that lacks one of its columns.
-    """
-    path = Path(path)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("shapsight.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(cells=_rows, embed=_embed, paragraphs=_paragraphs)
-    html = environment.get_template("page.html").render(page=page)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, html)
-    except OSError as error:
-        raise RunError(f"the report cannot be written to {path}: {error.strerror or error}") from error
-    return path
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What stands in a table: the text, the interval beside it, and whether it is aligned as a number."""
-
-    text: str
-    interval: str | None
-    is_number: bool
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table ready to be written: its columns, and a row of cells for each row of the frame."""
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-
     @property
-    def width(self) -> int:
-        """How many cells a row takes; an interval is a cell of its own."""
-        return sum(2 if column.low else 1 for column in self.columns)
-
-
-def _rows(table: Table) -> Grid:
-    columns = table.columns or [Column(str(name)) for name in table.frame.columns]
-    numeric = {c.name: table.frame[c.name].dtype.kind in "iufc" for c in columns}
-    records = table.frame.to_dict("records")
-    return Grid(
-        columns, [[_cell(record, column, numeric[column.name]) for column in columns] for record in records]
-    )
-
-
-def _cell(record: Mapping[Any, Any], column: Column, is_number: bool) -> Cell:
-    interval = None
-    if column.low:
-        low, high = (_written(record[name], column.format) for name in (column.low, column.high))
-        interval = "" if "–" in (low, high) else f"[{low}, {high}]"
-    return Cell(_written(record[column.name], column.format), interval, is_number)
-
-
-def _written(value: Any, spec: str) -> str:
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        # Counts keep all their digits unless a format was asked for that fits whole numbers too.
-        return format(value, "d" if spec == ".4g" else spec).replace("-", "−")
-    return format(value, spec).replace("-", "−") if isinstance(value, float) else str(value)
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [part.strip() for part in text.split("\n\n") if part.strip()]
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """An image as a data URI, and its natural size on the page in CSS pixels."""
-
-    uri: str
-    width: int
-    height: int
-
-
-def _embed(picture: Picture) -> Embedded:
-    """Photographs as PNG; charts as SVG, in an `img` so that the ids inside do not meet those of other charts."""
-    figure = picture.figure
-    if isinstance(figure, Path):
-        return _embed_file(figure)
-    stream = io.BytesIO()
-    if figure.findobj(AxesImage):
-        figure.savefig(stream, format="png", dpi=PNG_DPI, metadata={"Software": None})
-        kind = "png"
-    else:
-        with rc_context({"svg.hashsalt": "shapsight"}):
-            figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-        kind = "svg+xml"
-    width, height = (round(side * CSS_PIXELS_PER_INCH) for side in figure.get_size_inches())
-    return Embedded(f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}", width, height)
-
-
-def _embed_file(path: Path) -> Embedded:
-    """A PNG as it is, at the size that it was drawn for."""
-    with Image.open(path) as image:
-        width, height = (round(side * CSS_PIXELS_PER_INCH / PNG_DPI) for side in image.size)
-    return Embedded(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}", width, height)
+    def pictures(self) -> Sequence[Picture]:
+        """All of them, in their order."""
+        first = [self.answer.chart] if self.answer.chart is not None else []
+        return [*first, *(picture for section in self.sections for picture in section.pictures)]

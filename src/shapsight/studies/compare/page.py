@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.groups import EVERY
-from shapsight.report.page import Column, KeyFigure, Page, Section, Table, plain
+from shapsight.drawing.charts import errors_at_a_glance
+from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table, plain
+from shapsight.studies.shared.examples import images_of
+from shapsight.studies.shared.first_screen import said_of, typical_images
 from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
@@ -20,6 +23,7 @@ from shapsight.studies.tasks.task import task_of
 
 KINDS = ("lower", "higher", "not told apart from noise")
 OF_EACH = ("errors", "predictions")
+SURE, UNSURE = "beyond the luck of the images", "not told apart from the luck of the images"
 
 
 def compare_page(
@@ -30,29 +34,71 @@ def compare_page(
     task = task_of(first.manifest)
     return Page(
         title=f"{first.name} and {second.name} on the same images",
-        answer=sentences(compared),
-        key_figures=_key_figures(compared),
+        answer=_answer(compared),
         sections=[
             _change_section(compared),
-            *task.error_sections(both),
-            *contribution_sections(both),
             task.comparison_section(first, second),
+            *contribution_sections(both),
+            *task.error_sections(both),
         ],
         settings=made_with(settings, command, seconds),
     )
 
 
-def _key_figures(compared: Comparison) -> list[KeyFigure]:
-    target = compared.targets[0]
-    what = task_of(compared.first.manifest).error_label(target)
-    return [
-        KeyFigure(
-            f"{what} in {each.environment}",
-            each.values(".2g"),
-            f"change {each.by.value:+.2g}, 95 % {each.by.low:+.2g} to {each.by.high:+.2g}",
-        )
-        for each in compared.changes(target)
-    ]
+def _answer(compared: Comparison) -> Answer:
+    first, second = compared.first, compared.second
+    changes = compared.changes(compared.targets[0])
+    most = max(changes, key=lambda each: abs(each.by.value))
+    what = task_of(first.manifest).error_label(compared.targets[0])
+    return Answer(
+        verdict=_verdict(compared, changes),
+        evidence=f"{what} in {most.environment}: {most.first:.2g} with {first.name}, {most.second:.2g} with "
+        f"{second.name}; the difference is {SURE if most.is_sure else UNSURE}.",
+        cards=_cards(compared, most.environment),
+        chart=Picture(
+            errors_at_a_glance(_both(compared), first.manifest.train_on),
+            f"{what} of both models by environment",
+            f"{what} by environment",
+        ),
+        next=f"shapsight diagnose {compared.folders[1]}" if compared.folders[1] else "",
+        next_is=f"Ask where {second.name} looks",
+    )
+
+
+def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
+    """At most twelve words."""
+    lower, higher = (sum(each.kind == kind for each in changes) for kind in KINDS[:2])
+    if not lower and not higher:
+        return "The two models cannot be told apart."
+    better, worse = (compared.second, compared.first) if lower >= higher else (compared.first, compared.second)
+    return f"{better.name} does better than {worse.name} in {max(lower, higher)} of {len(changes)} environments."
+
+
+def _cards(compared: Comparison, environment: str) -> list[Card]:
+    """One image of an environment, explained for both models."""
+    first, second = compared.first, compared.second
+    facts = replace(first.facts, worst=environment)
+    rows, manifest = first.explained, first.manifest
+    images = images_of({first.name: first, second.name: second})
+    found = []
+    for title, at in typical_images(rows, manifest, facts).items():
+        if environment not in title:
+            continue
+        for number, outcome in enumerate((first, second)):
+            said = said_of(outcome.explained.iloc[at].to_dict(), manifest)
+            of_second = len(first.explanation.names()[0])
+            found.append(Card(images[at], f"{outcome.name}, {environment}", said, map=number * of_second))
+    return found[:2]
+
+
+def _both(compared: Comparison) -> pd.DataFrame:
+    """The errors of both models under each other, of the first target."""
+    table = compared.table[compared.table["target"] == compared.targets[0]]
+    rows = table[table["environment"] != EVERY]
+    return pd.concat(
+        [rows.assign(mse=rows[end], model=each.name) for end, each in (("first", compared.first), ("second", compared.second))],
+        ignore_index=True,
+    )
 
 
 def _change_section(compared: Comparison) -> Section:
@@ -65,7 +111,8 @@ def _change_section(compared: Comparison) -> Section:
     )
     return Section(
         "Which model has the lower error?",
-        "Mean squared errors (for labels: shares of wrong ones) on the same held-out images, which neither model was "
+        _change_sentence(compared),
+        text="Mean squared errors (for labels: shares of wrong ones) on the same held-out images, which neither model was "
         "trained on. The change is taken image by image; its interval is 95 % percentile bootstrap over images, and "
         "does not hold the luck of the two trainings.",
         tables=[Table(compared.table, "Errors and their change", columns)],
@@ -129,6 +176,11 @@ class Change:
     def kind(self) -> str:
         """Whether it is lower or higher beyond the luck of the images."""
         return "lower" if self.by.high < 0 else "higher" if self.by.low > 0 else "not told apart from noise"
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is told apart from noise."""
+        return self.kind != KINDS[2]
 
     def values(self, form: str = ".3g") -> str:
         """`"0.31 → 0.12"`."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from shapsight.data.remedies.recipes import BASELINE
+from shapsight.data.remedies.recipes import BASELINE, Recipe
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
+from shapsight.drawing.charts import error_share_plot, recipes_at_a_glance
+from shapsight.drawing.style import number
+from shapsight.drawing.viewer import Mark, Shown
+from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table
 from shapsight.studies.cure.facts import Cure, Ranked
-from shapsight.studies.cure.pictures import augmentation_plot, changed_images, error_share_plot
+from shapsight.studies.cure.pictures import Rows, augmentation_plot, changed_images
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
 from shapsight.studies.shared.words import count, labelled
@@ -61,38 +64,68 @@ def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
     turns = "; ".join(" + ".join(names) for names in cured.turns.plain)
     used = {name: value for name, value in asdict(cured.budget).items() if value or name not in OF_OURS}
     settings = {"trained on, in turn": turns, "seeds": cured.seeds, **used}
+    changed = {recipe: changed_images(recipe, cured) for recipe in cured.recipes}
     return Page(
-        title="Which remedy helps in environments that were never seen?",
-        answer=[recommended(cured), cured.recommendation.reason, caveat(cured)],
-        key_figures=_key_figures(cured),
-        sections=[_ranking_section(cured), _detail_section(cured), _picture_section(cured)],
+        title="Which remedy helps where it was not trained?",
+        answer=_answer(cured, changed),
+        sections=[_ranking_section(cured), _detail_section(cured), _picture_section(cured, changed)],
         settings=made_with(settings, command, seconds),
     )
 
 
-def _key_figures(cured: Cure) -> list[KeyFigure]:
+def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
     rows = {row.recipe: row for row in cured.ranked}
-    shown = [rows[name] for name in dict.fromkeys((BASELINE, next(iter(rows))))]
-    return [
-        KeyFigure(f"{what}, {row.recipe}", f"{found.value:{form}}", found.between(form))
-        for row in shown
-        for what, found, form in (
-            ("error in unseen environments", row.error, ".3g"),
-            ("scene's share", row.scene_share, ".0%"),
-        )
-        if found.is_known
-    ]
+    base, best = rows[BASELINE], rows[cured.recommendation.recipe if cured.recommendation.is_sure else _first(cured)]
+    shown = next((rows for recipe, rows in changed.items() if recipe.name == best.recipe), [])
+    is_sure = cured.recommendation.is_sure
+    command = cured.next_command(best.recipe) if is_sure else ""
+    return Answer(
+        verdict=_verdict(base, best, is_sure=is_sure),
+        evidence=f"Mean error {number(base.error.value, 2)} without, {number(best.error.value, 2)} with {best.recipe}, "
+        f"in environments that were not trained on; {best.won} comparisons won."
+        if best.recipe != BASELINE
+        else cured.recommendation.reason,
+        cards=[
+            Card(image, title, said)
+            for image, title, said in zip(
+                _images(best.recipe, shown)[:2],
+                ("As it is", f"After {best.recipe}"),
+                ("A training image.", "The same image in training."),
+                strict=False,
+            )
+        ],
+        chart=Picture(recipes_at_a_glance(cured.table, BASELINE), "Error of each recipe", "Error, not trained there"),
+        next=command,
+        next_is="Train with it",
+        level="ok" if is_sure else "suspicious",
+    )
+
+
+def _first(cured: Cure) -> str:
+    """The remedy with the lowest error; the baseline where there is no other."""
+    return next((row.recipe for row in cured.ranked if row.recipe != BASELINE), BASELINE)
+
+
+def _verdict(base: Ranked, best: Ranked, *, is_sure: bool) -> str:
+    """At most twelve words."""
+    if not is_sure:
+        return "No remedy is better than none beyond chance."
+    fallen = 1 - best.error.value / base.error.value
+    return f"{best.recipe} lowers the error elsewhere by {fallen:.0%}."
 
 
 def _ranking_section(cured: Cure) -> Section:
     ranking = cured.table.assign(won=[row.won for row in cured.ranked])
-    said = "Error in unseen environments against the scene's share of what moves the prediction"
-    has_shares = np.isfinite(ranking["scene_share"].to_numpy(float)).any()
+    pictures = [Picture(recipes_at_a_glance(ranking, BASELINE), "Error of each recipe where it was not trained")]
+    if np.isfinite(ranking["scene_share"].to_numpy(float)).any():
+        said = "Error where it was not trained, against the scene's share of what moves the prediction"
+        pictures.append(Picture(error_share_plot(ranking), said, f"{said}; lower and further left is better."))
     return Section(
         "Which recipe has the lowest error where it was not trained?",
-        ranking_intro(cured),
-        tables=[Table(ranking, "Recipes, the lowest error first", COLUMNS)],
-        pictures=[Picture(error_share_plot(ranking), said)] if has_shares else [],
+        f"{recommended(cured)} {cured.recommendation.reason}",
+        pictures,
+        [Table(ranking, "Recipes, the lowest error first", COLUMNS)],
+        text=ranking_intro(cured),
         notes=[caveat(cured), *failures(cured)],
     )
 
@@ -118,20 +151,37 @@ def _columns(table: pd.DataFrame, heading: str) -> Sequence[Column]:
     return [Column("recipe"), *(Column(heading.format(name), format=".3g") for name in table.columns)]
 
 
-def _picture_section(cured: Cure) -> Section:
-    rows = {recipe: changed_images(recipe, cured) for recipe in cured.recipes}
+def _picture_section(cured: Cure, changed: Mapping[Recipe, Rows]) -> Section:
     pictures = [
         Picture(
-            augmentation_plot(shown),
+            _images(recipe.name, rows),
             f"Before and after {recipe.name}",
             f"{recipe.name}. {'; '.join(what_it_does(each) for each in recipe.remedies if each.make)}.",
+            figure=augmentation_plot(rows),
         )
-        for recipe, shown in rows.items()
-        if shown
+        for recipe, rows in changed.items()
+        if rows
     ]
     without = [each for recipe in cured.recipes for each in recipe.remedies if each.make is None]
     notes = list(dict.fromkeys(f"{what_it_does(each)}." for each in without))
-    return Section("What does each remedy do to an image?", PICTURES, pictures=pictures, notes=notes)
+    return Section("What does each remedy do to an image?", pictures=pictures, text=PICTURES, notes=notes)
+
+
+def _images(recipe: str, rows: Rows) -> list[Shown]:
+    """Each row's image before and after, as the viewer shows them."""
+    return [
+        Shown(
+            f"{shown.title or row[0].title}, {f'after {recipe}, draw {at}' if at else 'as it is'}",
+            np.ascontiguousarray(shown.image.transpose(1, 2, 0)),
+            marks=tuple(Mark("target", *point) for point in shown.points.tolist()),
+            caption=f"after {recipe}" if at else f"{row[0].title}, as it is",
+            group=row[0].title,
+            key=f"{recipe} {row[0].title} {number} {at}",
+            outline=shown.roi,
+        )
+        for number, row in enumerate(rows)
+        for at, shown in enumerate(row)
+    ]
 
 
 def recommended(cured: Cure) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import Page
+from shapsight.report.page import Answer, Page
 from shapsight.studies.shared.analysis import analyse, check, train
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.examples import images_of
+from shapsight.studies.shared.first_screen import cards, error_evidence, error_verdict, glance
 from shapsight.studies.shared.found import Place, Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
@@ -23,6 +25,7 @@ from shapsight.studies.shared.sections import (
     contribution_sections,
     contribution_words,
     model_sentence,
+    scene_lead,
     settings_table,
     training_sections,
     write_page,
@@ -65,7 +68,10 @@ def debug(
         name = f"trained on {', '.join(manifest.train_on)}"
         outcome = analyse(name, chosen, training, material, narrator)
         save_outcome(outcome, folder)
-        write_page(debug_page(outcome, checks, command=asked.command, seconds=asked.seconds), folder)
+        page = debug_page(
+            outcome, checks, folder.target, command=asked.command, seconds=asked.seconds
+        )
+        write_page(page, folder)
         lines = summary(outcome, folder.finish("done"), asked.seconds)
     except BaseException as error:
         folder.keep_or_discard(error, narrator)
@@ -73,15 +79,23 @@ def debug(
     return open_run(place, lines=tuple(lines), answer=tuple(answer(outcome)))
 
 
-def debug_page(outcome: Outcome, checks: pd.DataFrame, *, command: str, seconds: float) -> Page:
+def debug_page(
+    outcome: Outcome, checks: pd.DataFrame, run: Path, *, command: str, seconds: float
+) -> Page:
     """The report of one model."""
-    task = task_of(outcome.manifest)
+    task, facts, images = task_of(outcome.manifest), outcome.facts, images_of({"": outcome})
     return Page(
-        title=task.title(outcome.manifest),
-        answer=answer(outcome),
-        key_figures=task.key_figures(outcome),
+        title=f"Trained on {', '.join(outcome.manifest.train_on)}",
+        answer=Answer(
+            error_verdict(facts),
+            scene_lead(outcome) if outcome.contributions is not None else error_evidence(facts),
+            cards(outcome.explained, outcome.manifest, facts, images.__getitem__),
+            glance(outcome.errors, outcome.manifest, facts),
+            next=f"shapsight diagnose {run}",
+            next_is="Ask whether that is why",
+        ),
         sections=[
-            *task.error_sections([outcome]),
+            *task.error_sections([outcome], list(outcome.explained["path"])),
             *contribution_sections([outcome]),
             task.picture_section(outcome),
             *training_sections(outcome, checks),

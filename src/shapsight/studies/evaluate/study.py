@@ -8,13 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from jaxtyping import UInt8
+from torch import Tensor
 
+from shapsight.data.manifest import Manifest
+from shapsight.diagnosis.prediction_errors import error_per_image
+from shapsight.drawing.viewer import Shown
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import Page, Picture
+from shapsight.report.page import Answer, Page, Picture, Section
 from shapsight.studies.shared.analysis import predicted
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.examples import key_of, plain_image
+from shapsight.studies.shared.first_screen import cards, error_evidence, error_verdict, glance
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.outcome import Judged, save_judged
@@ -25,6 +32,8 @@ from shapsight.studies.shared.settings import EvaluateSettings
 from shapsight.studies.shared.subject import Subject, on_device, prediction_warnings, subject_of
 from shapsight.studies.shared.words import labelled
 from shapsight.studies.tasks.task import task_of
+
+WORST = 12  # images on the page
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,11 +57,10 @@ class Evaluation(Found):
         """`errors` and `predictions`."""
         return {"errors": self.table, "predictions": self.predictions}
 
-    def plot(self) -> Figure:
+    def plot(self) -> Any:
         """The errors by environment, as on the page."""
-        found = _pictures(self.judged)[0].figure
-        assert isinstance(found, Figure)
-        return found
+        section = task_of(self.judged.manifest).error_sections([self.judged])[0]
+        return section.pictures[0].shown
 
 
 @study(EvaluateSettings)
@@ -92,7 +100,7 @@ def evaluate(
     try:
         save_judged(judged, folder)
         subject.manifest.save(folder.path)
-        write_page(_page(judged, subject, notes, card, asked), folder)
+        write_page(_page(judged, subject, material.images, notes, card, asked), folder)
     except BaseException:
         folder.discard()
         raise
@@ -112,28 +120,59 @@ def _answer(judged: Judged) -> list[str]:
     return [f"{' '.join(line.removeprefix('Accuracy').split())}." for line in lines]
 
 
-def _pictures(judged: Judged) -> list[Picture]:
-    return [
-        picture
-        for section in task_of(judged.manifest).error_sections([judged])
-        for picture in section.pictures
-    ]
-
-
 def _page(
     judged: Judged,
     subject: Subject,
+    images: UInt8[Tensor, "images 3 height width"],
     notes: tuple[str, ...],
     settings: dict[str, Any],
     asked: Asked[EvaluateSettings],
 ) -> Page:
-    task, card = task_of(judged.manifest), subject.bundle.card
+    task, card, manifest = task_of(judged.manifest), subject.bundle.card, judged.manifest
+    rows, facts = judged.predictions, judged.facts
+
+    def shown(at: int) -> Shown:
+        return plain_image(images[int(rows.index[at])], rows.iloc[at].to_dict(), manifest, subject.bundle)
+
+    typical = cards(rows, manifest, facts, shown)
+    wrong = [shown(at) for at in _worst(rows, manifest)]
     return Page(
-        title=f"{judged.name} on {Path(settings['data']).name}: how well does it do?",
-        answer=[*_answer(judged), *notes],
-        key_figures=task.key_figures(judged),
-        sections=[*task.error_sections([judged]), left_out_section(judged)],
+        title=f"{judged.name} on {Path(settings['data']).name}",
+        answer=Answer(
+            error_verdict(facts),
+            error_evidence(facts),
+            typical,
+            glance(judged.errors, manifest, facts),
+            next=_next(subject, settings),
+            next_is="Ask why",
+        ),
+        sections=[
+            *task.error_sections([judged], [key_of(image) for image in wrong]),
+            Section(
+                "Where is it most wrong?",
+                f"The {len(wrong)} images with the largest errors, as the model sees them.",
+                [Picture(wrong, "The images with the largest errors")],
+                notes=notes,
+            ),
+            left_out_section(judged),
+        ],
         settings=made_with(
             {**settings, "model": subject.bundle.name}, asked.command, asked.seconds, card.versions
         ),
     )
+
+
+def _worst(rows: pd.DataFrame, manifest: Manifest) -> list[int]:
+    """Positions of the images with the largest errors, the largest first; of classes, those it was most sure of."""
+    errors = error_per_image(rows, manifest)
+    if manifest.class_names:
+        errors = errors * rows["confidence"].to_numpy(float)
+    order = np.argsort(-np.where(np.isfinite(errors), errors, -1), kind="stable")
+    return [int(at) for at in order[:WORST]]
+
+
+def _next(subject: Subject, settings: dict[str, Any]) -> str:
+    """How to go on from here."""
+    if subject.folder is None:
+        return 'shapsight.diagnose(bundle, photos).report("why.html")'
+    return f"shapsight diagnose {subject.folder} {settings['data']}"

@@ -19,6 +19,7 @@ from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.groups import EVERY
 from shapsight.models.train import TrainingResult
 from shapsight.studies.shared.contributions import Contributions
+from shapsight.studies.shared.error_facts import ErrorFacts, error_facts
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.settings import TrainingSettings
 from shapsight.studies.shared.words import count
@@ -55,6 +56,11 @@ class Judged:
     manifest: Manifest
     predictions: pd.DataFrame
     errors: pd.DataFrame
+
+    @property
+    def facts(self) -> ErrorFacts:
+        """The errors at home and where they are largest."""
+        return error_facts(self.errors, self.predictions, self.manifest)
 
     @property
     def held_out(self) -> pd.DataFrame:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from shapsight.diagnosis.contributions import MEASURES, SCENE
-from shapsight.drawing.bars import share_bars
-from shapsight.drawing.curves import training_curve
+from shapsight.drawing.charts import share_bars, training_curve
 from shapsight.models.card import library_versions
-from shapsight.report.page import Column, Page, Picture, Section, Table, plain, render_page
+from shapsight.report.page import Column, Page, Picture, Section, Table, plain
+from shapsight.report.rendered import render_page, save_picture
 from shapsight.studies.shared.contributions import AGREEMENT, BLUNT, contribution_sentences
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import duration
@@ -69,10 +68,12 @@ def contribution_sections(outcomes: Sequence[Outcome]) -> list[Section]:
     scene = rows[(rows["measure"] == "share") & (rows["part"] == SCENE) & (rows["environment"] != "all")]
     section = Section(
         "How much comes from the scene?",
-        "SHAP values keep their sign and add up: those of the scene and those of the region of interest together are "
+        scene_lead(outcomes[0]),
+        text="SHAP values keep their sign and add up: those of the scene and those of the region of interest together are "
         "the prediction less the base value, image by image, in the output's unit. The scene's share is its mean "
         "absolute contribution over that of both. A scene that contributes much where the model was trained, and knows "
-        "the target there but not elsewhere, is a shortcut.",
+        "the target there but not elsewhere, is a shortcut."
+        f"\n\n{meanings}.\n\n{BLUNT}",
         tables=[
             measures,
             stacked(
@@ -87,16 +88,24 @@ def contribution_sections(outcomes: Sequence[Outcome]) -> list[Section]:
             Picture(
                 share_bars(scene, "scene's share of what moves {}"),
                 "How much of what moves the prediction comes from the scene, by environment",
-                "Lines are 95 % bootstrap intervals over images.",
+                "The scene's share of what moves the prediction; lines are 95 % intervals over images.",
             )
         ],
         notes=[
-            f"{meanings}.",
-            BLUNT,
-            "Half of the explained images were chosen as extremes (see below), the others drawn at random.",
+            "Half of the explained images were chosen as extremes, the others drawn at random.",
         ],
     )
     return [section]
+
+
+def scene_lead(outcome: Outcome) -> str:
+    """The scene's share at home and where the model is worst, in a sentence."""
+    found = outcome.contributions
+    assert found is not None
+    shares, facts = outcome.shares(found.output), outcome.facts
+    places = {**dict.fromkeys(outcome.manifest.train_on, "where it was trained"), facts.worst: "where it is worst"}
+    said = [f"{shares[place]:.0%} in {place}, {where}" for place, where in places.items() if place in shares]
+    return f"Of what moves {found.output}, the scene contributes {' and '.join(said[:2])}." if said else ""
 
 
 def training_section(outcomes: Sequence[Trained]) -> Section:
@@ -112,7 +121,7 @@ def training_section(outcomes: Sequence[Trained]) -> Section:
     card = outcomes[0].training.bundle.card
     intro = f"{card.arch}, weights: {_weights_of(outcomes[0])}. The epoch with the lowest validation loss was kept."
     notes = [sentence for outcome in outcomes for sentence in outcome.training.notes]
-    return Section("How was it trained?", intro, pictures=pictures, notes=notes)
+    return Section("How was it trained?", intro, pictures, notes=notes)
 
 
 def _weights_of(trained: Trained) -> str:
@@ -165,13 +174,11 @@ def made_with(
 
 
 def write_page(page: Page, run: RunFolder) -> None:
-    """Write report.html, and every figure as a file of its own."""
+    """Write report.html, and every picture as a file of its own, PNG and SVG."""
     render_page(page, run.path / "report.html")
     folder = run.folder("figures")
-    pictures = [picture for section in page.sections for picture in section.pictures]
-    for number, picture in enumerate(pictures, start=1):
-        if isinstance(picture.figure, Figure):
-            picture.figure.savefig(folder / f"{number:02d}_{_slug(picture.alt)}.png", dpi=144)
+    for number, picture in enumerate(page.pictures, start=1):
+        save_picture(picture, folder / f"{number:02d}_{_slug(picture.alt)}")
 
 
 def _slug(text: str) -> str:

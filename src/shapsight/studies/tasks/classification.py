@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table, evaluate_classes
 from shapsight.diagnosis.contributions import PARTS, class_contributions_per_image
+from shapsight.diagnosis.groups import EVERY
 from shapsight.models.card import Card
-from shapsight.report.page import Column, KeyFigure, Picture, Section, Table, plain
+from shapsight.report.page import Column, Picture, Section, Table, plain
 from shapsight.studies.shared.contributions import EXACT, PREDICTED, agreement_row, as_array
+from shapsight.studies.shared.examples import images_of
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.shared.sampling import choose_of_each_class
 from shapsight.studies.shared.sections import stacked
@@ -47,8 +50,8 @@ CLASSES = (
     Column("f1", "F1", ".3f"),
 )
 TESTED = ("test", "unseen")
-A_PICTURE = 5  # images in one figure: more rows are cut by the end of a screen
-A_CLASS = 2  # images of each class that are compared
+A_PICTURE = 5  # images in the figure for papers
+A_CLASS = 2  # images of a class in the figure for papers
 
 
 def measure(predictions: pd.DataFrame, manifest: Manifest, *, seed: int = 0) -> pd.DataFrame:
@@ -128,28 +131,23 @@ def curves(judged: Judged) -> dict[str, float]:
     return {f"accuracy/{at.environment}": at.found.value for at in judged.measured("accuracy")}
 
 
-def key_figures(judged: Judged) -> list[KeyFigure]:
-    """The accuracy in each place."""
-    return [
-        KeyFigure(f"accuracy, {at.place}", f"{at.found.value:.1%}", at.said(".1%"))
-        for at in judged.measured("accuracy")
-    ]
-
-
-def error_sections(judged: Sequence[Judged]) -> list[Section]:
+def error_sections(judged: Sequence[Judged], links: Collection[str] = ()) -> list[Section]:
     """Accuracy, F1 and calibration of each environment; of a single model also what it mistakes."""
     table = stacked(judged, [each.errors for each in judged], "Accuracy by environment", ACCURACY)
-    if len(judged) > 1:
-        return [Section("How often is each right?", tables=[table])]
-    bars = accuracy_bars(table.frame[table.frame["environment"] != "all"])
-    section = Section(
-        "How often is it right?",
-        "F1 is the mean over classes. The calibration error is the mean distance between how sure the model is and "
-        "how often it is right. Intervals are 95 % percentile bootstrap over images.",
-        tables=[table],
-        pictures=[Picture(bars, "Accuracy by environment", "Lines are 95 % bootstrap intervals.")],
+    bars = Picture(
+        accuracy_bars(table.frame[table.frame["environment"] != EVERY]),
+        "Accuracy by environment",
+        "Share of images told right; lines are 95 % intervals.",
     )
-    return [section, _mistakes_section(judged[0])]
+    section = Section(
+        "How often is it right?" if len(judged) == 1 else "How often is each right?",
+        answer(judged[0]) if len(judged) == 1 else "",
+        pictures=[bars],
+        tables=[table],
+        text="F1 is the mean over classes. The calibration error is the mean distance between how sure the model is "
+        "and how often it is right. Intervals are 95 % percentile bootstrap over images.",
+    )
+    return [section, _mistakes_section(judged[0])] if len(judged) == 1 else [section]
 
 
 def _mistakes_section(judged: Judged) -> Section:
@@ -159,53 +157,70 @@ def _mistakes_section(judged: Judged) -> Section:
     names = judged.manifest.class_names
     confusion = confusion_plot(confusion_table(rows, names))
     calibration = calibration_plot(calibration_table(rows))
-    said = "On the red diagonal the model is as often right as it is sure."
+    said = "How often the model is right, by how sure it is: on the diagonal as often as it is sure."
     return Section(
         "What does it mistake for what?",
         f"All {len(rows)} images of: {', '.join(dict.fromkeys(rows['split']))}.",
-        tables=[Table(class_table(rows, names), "Each class", CLASSES)],
         pictures=[
             Picture(confusion, "Confusion matrix: labels in rows, predictions in columns"),
             Picture(calibration, "Accuracy against confidence", said),
         ],
+        tables=[Table(class_table(rows, names), "Each class", CLASSES)],
     )
 
 
 def picture_section(outcome: Outcome) -> Section:
     """An image of each class."""
-    pictures, explained = [], outcome.explained
+    explained = outcome.explained
     mistaken = explained["label"] + ", taken for " + explained["predicted_label"]
     titles = explained["label"].where(explained["label"] == explained["predicted_label"], mistaken)
-    for start in range(0, len(explained), A_PICTURE):
-        at = slice(start, start + A_PICTURE)
-        chosen = outcome.explanation.select(images=list(range(len(explained))[at]))
-        figure = image_plot(chosen, true_labels=titles[at].tolist(), unit="logit")
-        pictures.append(Picture(figure, f"Explained images of {', '.join(explained['label'][at])}"))
+    chosen = outcome.explanation.select(images=list(range(min(A_PICTURE, len(explained)))))
     splits = ", ".join(dict.fromkeys(explained["split"]))
     return Section(
         "Which pixels does it use?",
-        f"One image of each class, drawn from: {splits}. Red raises a class's logit, blue lowers it; one "
-        f"scale for each row. {gap_sentence(outcome.explanation)}.",
-        pictures=pictures,
+        "Red speaks for the class that the model says, blue against it.",
+        pictures=[
+            Picture(
+                images_of({"": outcome}),
+                "Explained images of each class",
+                "One image of each class; a click opens it, with the other classes.",
+                figure=image_plot(chosen, true_labels=titles[:A_PICTURE].tolist(), unit="logit"),
+            )
+        ],
+        text=f"One image of each class, drawn from: {splits}. Red raises a class's logit, blue lowers it. "
+        f"{gap_sentence(outcome.explanation)}.",
     )
 
 
 def comparison_section(first: Outcome, second: Outcome) -> Section:
     """The same pictures of each class, with what speaks for their label."""
     labels = first.explained["label"].to_numpy()
+    images = images_of({first.name: first, second.name: second})
+    shown, known = [], first.explanation.output_names or ()
+    for image, label in zip(images, labels, strict=True):
+        mine = [each for each in image.maps if each.output == label] if label in known else []
+        if len(mine) == 2:
+            shown.append(replace(image, maps=tuple(mine)))
     pictures = []
-    for label in dict.fromkeys(labels):
-        if label not in (first.explanation.output_names or ()):
-            continue
+    if shown:
+        label = shown[0].maps[0].output
         positions = np.flatnonzero(labels == label)[:A_CLASS].tolist()
         one, two = (each.explanation.select(images=positions) for each in (first, second))
-        figure = compare_plot(one, two, names=(first.name, second.name), output=str(label))
-        pictures.append(Picture(figure, f"Images of {label} explained for both models", str(label)))
+        figure = compare_plot(one, two, names=(first.name, second.name), output=label)
+        pictures = [
+            Picture(
+                shown,
+                "Images of each class explained for both models",
+                f"Left {first.name}, right {second.name}: what speaks for the image's own label.",
+                maps=(0, 1),
+                figure=figure,
+            )
+        ]
     return Section(
         "Which pixels do they use?",
-        "The same pictures, explained for both models, on one scale for each row. Red raises the logit of the "
-        f"picture's own label, blue lowers it. {gap_sentence(second.explanation)}.",
+        "The same images, explained for both models: red speaks for the image's own label, blue against it.",
         pictures=pictures,
+        text=f"{gap_sentence(second.explanation)}.",
     )
 
 

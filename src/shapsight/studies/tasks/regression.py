@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,14 @@ from shapsight.data.framing import seen_places
 from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.diagnosis.contributions import contributions_per_image
+from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.prediction_errors import evaluate
-from shapsight.drawing.bars import error_bars
-from shapsight.drawing.scatter import scatter_panels
+from shapsight.drawing.charts import error_bars, scatter_panels
 from shapsight.models.card import Card
-from shapsight.report.page import Column, KeyFigure, Picture, Section, plain
+from shapsight.report.page import Column, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
+from shapsight.studies.shared.examples import images_of
+from shapsight.studies.shared.first_screen import error_evidence
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.shared.sampling import choose_images
 from shapsight.studies.shared.sections import stacked
@@ -40,7 +42,7 @@ SIDES = (
     *ERRORS[:4],
     Column("sign_accuracy", "on the right side", ".0%", low="sign_accuracy_low", high="sign_accuracy_high"),
 )
-SHOWN = 4  # pictures of each environment: more is scrolled past
+SHOWN = 4  # pictures of each environment that are seen at once, and drawn for papers
 
 
 def measure(predictions: pd.DataFrame, manifest: Manifest, *, seed: int = 0) -> pd.DataFrame:
@@ -152,47 +154,26 @@ def curves(judged: Judged) -> dict[str, float]:
     }
 
 
-def key_figures(judged: Judged) -> list[KeyFigure]:
-    """The error of the first target in each environment, and what of it comes from the scene, where that is known."""
-    target = judged.manifest.targets[0]
-    errors = [
-        KeyFigure(
-            f"MSE of {target} in {at.environment}",
-            f"{at.found.value:.3g}",
-            f"{at.split}, {at.interval('.3g')}",
-        )
-        for at in judged.measured("mse", target)
-    ]
-    shares = judged.shares(target) if isinstance(judged, Outcome) else {}
-    where = {True: "trained there", False: "never trained there"}
-    return errors + [
-        KeyFigure(
-            f"scene's share of {target}, {place}", f"{share:.0%}", where[place in judged.manifest.train_on]
-        )
-        for place, share in shares.items()
-    ]
-
-
-def error_sections(judged: Sequence[Judged]) -> list[Section]:
-    """The errors of each target in each environment, and predictions against targets."""
+def error_sections(judged: Sequence[Judged], links: Collection[str] = ()) -> list[Section]:
+    """The errors of each target in each environment, and predictions against targets; `links` are images to open."""
     errors = stacked(judged, [each.errors for each in judged], "Errors of each target", ERRORS)
     signed = [each.errors[each.errors["sign_accuracy"].notna()] for each in judged]
     sides = stacked(judged, signed, "Right side", SIDES)
-    bars = errors.frame[errors.frame["environment"] != "all"]
+    bars = errors.frame[errors.frame["environment"] != EVERY]
     scales, targets = judged[0].manifest.scales, judged[0].manifest.targets
     pictures = [
         Picture(
             error_bars(bars[bars["target"].isin(together)]),
             f"Mean squared error of {', '.join(together)} by environment",
-            "Lines are 95 % bootstrap intervals.",
+            f"Mean squared error of {', '.join(together)}; lines are 95 % intervals.",
         )
         for together in _on_one_scale(scales)
     ]
     pictures += [
         Picture(
-            scatter_panels(each.predictions, target),
+            scatter_panels(each.predictions, target, links=links),
             f"Predicted against actual {target}, {each.name}",
-            f"{target}, model {each.name}. On the red diagonal the prediction is right.",
+            f"{target}, {each.name}. On the diagonal the prediction is right; explained images open with a click.",
         )
         for each in judged
         for target in targets
@@ -200,11 +181,12 @@ def error_sections(judged: Sequence[Judged]) -> list[Section]:
     held_out = " All numbers are of held-out images, which neither model was trained on."
     section = Section(
         "How large is the error?",
-        f"{'; '.join(f'{name}: {scale}' for name, scale in scales.items())}. MSE is in the square of that unit, MAE in "
-        "the unit. On the right side are images whose target and prediction have the same sign. Intervals are "
-        f"95 % percentile bootstrap over images.{held_out if len(judged) > 1 else ''}",
-        tables=[errors, sides] if len(sides.frame) else [errors],
+        error_evidence(judged[0].facts) if len(judged) == 1 else "",
         pictures=pictures,
+        tables=[errors, sides] if len(sides.frame) else [errors],
+        text=f"{'; '.join(f'{name}: {scale}' for name, scale in scales.items())}. MSE is in the square of that unit, "
+        "MAE in the unit. On the right side are images whose target and prediction have the same sign. Intervals are "
+        f"95 % percentile bootstrap over images.{held_out if len(judged) > 1 else ''}",
     )
     return [section]
 
@@ -220,66 +202,72 @@ def _are_plain(scales: Mapping[str, Scale]) -> bool:
 
 def picture_section(outcome: Outcome) -> Section:
     """Explained pictures of each environment."""
-    scales = outcome.manifest.scales
-    are_plain = _are_plain(scales)
-    pictures = []
-    for environment, positions in _shown(outcome.explained):
-        chosen = outcome.explanation.select(images=positions.tolist())
-        marks = _marks(outcome, positions, "predicted_")
-        for together in _on_one_scale(scales):
-            name = together[0]
-            unit = "units of the output" if are_plain else scales[name].unit or f"units of {name}"
-            figure = image_plot(chosen.select(outputs=together), unit=unit, **marks)
-            said = environment if are_plain else f"{environment}, {name}"
-            pictures.append(Picture(figure, f"Explained images of {said}", said))
+    images = images_of({"": outcome})
+    unit = _unit_of(outcome.manifest)
     point = "; x rises to the right, y downwards. The ring is the target, the cross the prediction"
     return Section(
         "Which pixels does it use?",
-        f"Red raises the output, blue lowers it{point if _is_point(outcome) else ''}. One scale for each row. "
+        f"Red raises {outcome.manifest.targets[0]}, blue lowers it.",
+        pictures=[
+            Picture(
+                [images[at] for at in positions],
+                f"Explained images of {environment}",
+                f"{environment}: {outcome.manifest.targets[0]}, by regions.",
+                first=SHOWN,
+                figure=image_plot(
+                    outcome.explanation.select(images=positions[:SHOWN].tolist()),
+                    unit=unit,
+                    **_marks(outcome, positions[:SHOWN], "predicted_"),
+                ),
+            )
+            for environment, positions in _shown(outcome.explained)
+        ],
+        text=f"Red raises the output, blue lowers it{point if _is_point(outcome) else ''}. "
         f"{gap_sentence(outcome.explanation)}.",
-        pictures=pictures,
     )
 
 
 def comparison_section(first: Outcome, second: Outcome) -> Section:
     """The same pictures explained for two models."""
     target = first.manifest.targets[0]
-
-    def compared(positions: ndarray, names: tuple[str, str], **options: Any) -> Any:
-        one, two = (each.explanation.select(images=positions.tolist()) for each in (first, second))
-        return compare_plot(one, two, names=names, output=target, **options)
-
-    one_each = np.array([_typical(first, positions) for _, positions in _shown(first.explained)])
-    titles = [_share_title(place, first, second) for place in first.explained["environment"].iloc[one_each]]
-    names = (f"trained on {first.name}", f"trained on {second.name}")
-    options = _marks(first, one_each) | {"true_labels": titles, "targets": None}
-    overview = Picture(
-        compared(one_each, names, **options),
-        "An image of each environment explained for both models",
-        "one image of each environment",
-    )
-    pictures = [
-        Picture(
-            compared(positions, (first.name, second.name), **_marks(first, positions)),
-            f"The same images of {environment} explained for both models",
-            environment,
+    images = images_of({first.name: first, second.name: second})
+    pictures = []
+    for environment, positions in _shown(first.explained):
+        one, two = (each.explanation.select(images=positions[:SHOWN].tolist()) for each in (first, second))
+        figure = compare_plot(
+            one, two, names=(first.name, second.name), output=target, **_marks(first, positions[:SHOWN])
         )
-        for environment, positions in _shown(first.explained)
-    ]
-    right, ring = (" (steer right)", " The ring is the target.") if _is_point(first) else ("", "")
+        pictures.append(
+            Picture(
+                [images[at] for at in positions],
+                f"The same images of {environment} explained for both models",
+                f"{_share_title(environment, first, second)}; left {first.name}, right {second.name}.",
+                first=SHOWN,
+                maps=(0, len(first.explanation.names()[0])),
+                figure=figure,
+            )
+        )
+    ring = " The ring is the target." if _is_point(first) else ""
     return Section(
         "Which pixels do they use?",
-        "The same pictures, explained for both models, on one scale for each row. Red raises "
-        f"{target}{right}, blue lowers it.{ring} {gap_sentence(second.explanation)}.",
-        pictures=[overview, *pictures],
+        f"The same images, explained for both models: red raises {target}, blue lowers it.",
+        pictures=pictures,
+        text=f"{gap_sentence(second.explanation)}.{ring}",
     )
+
+
+def _unit_of(manifest: Manifest) -> str:
+    if _are_plain(manifest.scales):
+        return "units of the output"
+    name = manifest.targets[0]
+    return manifest.scales[name].unit or f"units of {name}"
 
 
 def _shown(explained: pd.DataFrame) -> Iterator[tuple[str, ndarray]]:
-    """Positions, in the explanation, of the pictures to show for each environment."""
+    """Each environment, and the positions of its images in the explanation, in their order."""
     environments = explained["environment"].to_numpy()
     for name in dict.fromkeys(environments):
-        yield name, np.flatnonzero(environments == name)[:SHOWN]
+        yield name, np.flatnonzero(environments == name)
 
 
 def _is_point(outcome: Outcome) -> bool:
@@ -312,13 +300,6 @@ def _marks(outcome: Outcome, positions: ndarray, predicted: str = "") -> dict[st
         if predicted:
             marks["predictions_xy"] = pixels(predicted)
     return marks
-
-
-def _typical(outcome: Outcome, positions: ndarray) -> int:
-    """The first image that was not chosen as an extreme."""
-    why = outcome.explained["why"].to_numpy()[positions]
-    drawn = positions[why == "drawn at random"]
-    return int(drawn[0] if len(drawn) else positions[-1])
 
 
 def _share_title(environment: str, first: Outcome, second: Outcome) -> str:

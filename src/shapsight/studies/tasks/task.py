@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -13,7 +13,7 @@ from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.data.manifest import Manifest
 from shapsight.models.card import Card
-from shapsight.report.page import KeyFigure, Section
+from shapsight.report.page import Section
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.tasks import classification, regression
 
@@ -55,11 +55,8 @@ class Task(Protocol):
     def curves(self, judged: Judged) -> dict[str, float]:
         """The errors in each environment, by the names that a logger draws them under."""
 
-    def key_figures(self, judged: Judged) -> list[KeyFigure]:
-        """The numbers that a reader should take away."""
-
-    def error_sections(self, judged: Sequence[Judged]) -> list[Section]:
-        """How large the errors are, of one or several models."""
+    def error_sections(self, judged: Sequence[Judged], links: Collection[str] = ()) -> list[Section]:
+        """How large the errors are, of one or several models; points of the images in `links` open them."""
 
     def picture_section(self, outcome: Outcome) -> Section:
         """Explained pictures."""

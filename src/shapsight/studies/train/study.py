@@ -14,9 +14,10 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import part_of
 from shapsight.errors import DataError, RunError
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import Page
+from shapsight.report.page import Answer, Page
 from shapsight.studies.shared import analysis
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.first_screen import error_evidence, error_verdict, glance
 from shapsight.studies.shared.found import Place, Run, open_run
 from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.material import Material, roi_of
@@ -81,7 +82,8 @@ def train(
         trained = analysis.judge(name, settings, training, material, narrator)
         save_judged(trained, folder)
         training.history.to_csv(folder.path / "history.csv", index=False)
-        write_page(train_page(trained, checks, command=asked.command, seconds=asked.seconds), folder)
+        page = train_page(trained, checks, folder.target, command=asked.command, seconds=asked.seconds)
+        write_page(page, folder)
         shutil.rmtree(checkpoints, ignore_errors=True)
         lines = summary(trained, folder.finish("done"), asked.seconds)
     except BaseException as error:
@@ -107,7 +109,7 @@ def _check_watching(settings: TrainingSettings, data: Any) -> None:
     roi = settings.roi or getattr(data, "roi", None)
     needed = {
         "a log to write into": ("--logger csv", settings.logger),
-        "to know the region of interest": ("--roi, such as --roi below:112", roi),
+        "to know the region of interest": ("--roi, such as ", roi),
     }
     for need, (how, given) in needed.items():
         if settings.watch_every is not None and given is None:
@@ -171,12 +173,18 @@ def _stop(run: RunFolder, error: BaseException, narrator: Narrator, *, was_resum
         run.discard()
 
 
-def train_page(trained: Trained, checks: pd.DataFrame, *, command: str, seconds: float) -> Page:
+def train_page(trained: Trained, checks: pd.DataFrame, run: Path, *, command: str, seconds: float) -> Page:
     """The report."""
-    task = task_of(trained.manifest)
+    task, facts = task_of(trained.manifest), trained.facts
     return Page(
-        title=f"Trained on {', '.join(trained.manifest.train_on)}: how well does it do?",
-        answer=[task.answer(trained)],
+        title=f"Trained on {', '.join(trained.manifest.train_on)}",
+        answer=Answer(
+            error_verdict(facts),
+            error_evidence(facts),
+            chart=glance(trained.errors, trained.manifest, facts),
+            next=f"shapsight diagnose {run}",
+            next_is="Ask why",
+        ),
         sections=[*task.error_sections([trained]), *training_sections(trained, checks)],
         settings=settings_table(trained, command, seconds),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts
-from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts, ErrorFacts
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
+from shapsight.studies.shared.error_facts import ErrorFacts
 
 CONCENTRATED = 0.35  # of the scene's RegionSHAP in one patch of sixteen
 JUMP = 2.0  # times the error in unseen environments, for a strategy to be named

@@ -10,7 +10,8 @@ from shapsight.diagnosis.estimate import Estimate
 from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.verdict.advice import Advice, advise
-from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts, ErrorFacts
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
+from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.diagnose.verdict.words import Evidence, contributions, errors, interventions
 from shapsight.studies.diagnose.why.facts import WhyFacts
 

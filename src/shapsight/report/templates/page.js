@@ -1,0 +1,53 @@
+// What a page does: stills are painted when they come into sight, a click opens the viewer, links name an image.
+{
+  const read = document.getElementById("content");
+  const content = JSON.parse(read.textContent);
+  read.remove(); // the browser would keep the text beside what was read
+  const closer = document.getElementById("closer");
+  let viewer = null;
+
+  function open(number, map = 0) {
+    if (!closer.open) closer.showModal();
+    viewer ??= mount(document.getElementById("viewer"), content);
+    viewer.show(number, map);
+  }
+
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      const { image, map } = entry.target.dataset;
+      still(entry.target, content.images[Number(image)], { map: Number(map) });
+    }
+  }, { rootMargin: "300px" });
+  for (const place of document.querySelectorAll(".still")) {
+    seen.observe(place);
+    place.addEventListener("click", () => open(Number(place.dataset.image), Number(place.dataset.map)));
+  }
+
+  function follow() {
+    const [kind, key] = location.hash.slice(1).split("=");
+    if (kind !== "image" || key === undefined) return;
+    const number = content.images.findIndex((image) => image.key === decodeURIComponent(key));
+    if (number >= 0) open(number);
+  }
+  addEventListener("hashchange", follow);
+  follow();
+  closer.addEventListener("close", () => {
+    if (location.hash.startsWith("#image=")) history.replaceState(null, "", location.pathname + location.search);
+  });
+  closer.addEventListener("click", (event) => { if (event.target === closer) closer.close(); });
+
+  for (const button of document.querySelectorAll("[data-copies]"))
+    button.addEventListener("click", async () => {
+      const source = document.getElementById(button.dataset.copies);
+      getSelection().selectAllChildren(source);
+      try { await navigator.clipboard.writeText(source.textContent); } catch { document.execCommand("copy"); }
+      button.textContent = "Copied";
+    });
+
+  addEventListener("beforeprint", async () => {
+    for (const folded of document.querySelectorAll("details:not(.more)")) folded.open = true;
+  });
+  document.documentElement.dataset.ready = "true";
+}

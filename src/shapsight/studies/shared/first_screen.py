@@ -1,0 +1,117 @@
+"""The first screen of a report on one model: how wrong it is where, and an image of either place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+import pandas as pd
+
+from shapsight.data.manifest import Manifest
+from shapsight.diagnosis.groups import EVERY
+from shapsight.diagnosis.prediction_errors import error_per_image
+from shapsight.drawing.charts import errors_at_a_glance
+from shapsight.drawing.style import number
+from shapsight.drawing.viewer import Shown
+from shapsight.report.page import Card, Picture
+from shapsight.studies.shared.error_facts import ErrorFacts
+from shapsight.studies.shared.examples import typical
+
+SAME = (0.9, 1.1)  # ratios of errors that are told as no difference
+
+
+def error_verdict(facts: ErrorFacts) -> str:
+    """How much higher the error is elsewhere, in at most twelve words."""
+    if facts.is_constant:
+        return "It says the same of every image."
+    worst = facts.worst or ""
+    if isfinite(facts.ratio):
+        if SAME[0] <= facts.ratio <= SAME[1]:
+            return f"It does as well in {worst} as at home."
+        if facts.ratio < SAME[0]:
+            return f"It does no worse elsewhere than at home in {facts.home}."
+        return f"In {worst} its error is {times(facts.ratio)} as at home."
+    place, error = (facts.home, facts.home_error) if not worst else (worst, facts.worst_error)
+    if not error.is_known:
+        return "Its error is not known: no image has a truth."
+    return f"{_measured(facts, error.value)} in {place}; there is nothing to compare with."
+
+
+def error_evidence(facts: ErrorFacts) -> str:
+    """The two errors, in a sentence."""
+    home, worst = facts.home_error, facts.worst_error
+    if not (home.is_known and worst.is_known):
+        known, images, where = (
+            (home, facts.home_images, f"held-out images of {facts.home}")
+            if home.is_known
+            else (worst, facts.worst_images, f"images of {facts.worst}")
+        )
+        return f"Measured on {images} {where}." if known.is_known else ""
+    said = (
+        f"{worst.value:.0%} of the labels are wrong in {facts.worst}, {home.value:.0%}"
+        if facts.is_classes
+        else f"{facts.measure.capitalize()} is {number(worst.value, 2)} in {facts.worst} and {number(home.value, 2)}"
+    )
+    return f"{said} on held-out images of {facts.home}, where it was trained."
+
+
+def times(ratio: float) -> str:
+    """`"6.4 times as high"`."""
+    return f"{number(ratio, 2)} times as high"
+
+
+def _measured(facts: ErrorFacts, value: float) -> str:
+    return f"{value:.0%} wrong labels" if facts.is_classes else f"MSE {number(value, 2)}"
+
+
+def glance(errors: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) -> Picture | None:
+    """The error in each environment, as one small chart; of the first target, on images that were not trained on."""
+    rows = errors if facts.is_classes else errors[errors["target"] == facts.output]
+    rows = rows[rows["environment"] != EVERY]
+    rows = rows[rows["split"] != "train"] if (rows["split"] != "train").any() else rows
+    if rows.empty:
+        return None
+    what = "Wrong labels" if facts.is_classes else f"Error of {facts.output}"
+    unit = f", in {facts.unit}²" if facts.unit else ""
+    return Picture(
+        errors_at_a_glance(rows, manifest.train_on),
+        f"{what} by environment",
+        f"{what} by environment{'' if facts.is_classes else f' (MSE{unit})'}",
+    )
+
+
+def typical_images(rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) -> dict[str, int]:
+    """Title -> position of a row: an image at home, and one of the environment where the model is worst.
+
+    Each has the error that is nearest to the mean of its environment.
+    """
+    errors = error_per_image(rows, manifest)
+    places = rows["environment"].to_numpy(str)
+    at_home = np.isin(places, list(manifest.train_on))
+    held_out = at_home & (rows["split"].to_numpy(str) != "train")
+    wanted = {"At home": held_out if held_out.any() else at_home}
+    if facts.worst is not None:
+        wanted["Elsewhere"] = places == facts.worst
+    found = {title: typical(errors, among) for title, among in wanted.items()}
+    return {f"{title}: {places[at]}": at for title, at in found.items() if at is not None}
+
+
+def cards(
+    rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts, shown: Callable[[int], Shown | Mapping[str, object]]
+) -> Sequence[Card]:
+    """The typical images as cards; `shown` gives the image of a position of `rows`."""
+    found = []
+    for title, at in typical_images(rows, manifest, facts).items():
+        found.append(Card(shown(at), title, said_of(rows.iloc[at].to_dict(), manifest)))
+    return found
+
+
+def said_of(row: Mapping[str, object], manifest: Manifest) -> str:
+    """`"x is 0.45, the model says 0.31"`."""
+    if manifest.class_names:
+        sure = float(row["confidence"])  # type: ignore[arg-type]
+        return f"It is “{row['label']}”; the model says “{row['predicted_label']}”, {sure:.0%} sure."
+    name = manifest.targets[0]
+    true, said = (number(float(row[column]), 2) for column in (name, f"predicted_{name}"))  # type: ignore[arg-type]
+    return f"{name} is {true}; the model says {said}."
