@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
+    from altair.typing import ChartType
     from matplotlib.figure import Figure
 
-    from shapsight.drawing.charts import Chart
     from shapsight.drawing.viewer import Shown
 
 MOST_WORDS = 12  # of a verdict
@@ -64,7 +64,7 @@ class Picture:
         figure: the same for papers, where `shown` are images; it becomes a file in figures/.
     """
 
-    shown: Chart | Sequence[Shown | Mapping[str, Any]]
+    shown: ChartType | Sequence[Shown | Mapping[str, Any]]
     alt: str
     caption: str = ""
     first: int = 12

@@ -16,7 +16,7 @@ import jinja2
 import pandas as pd
 
 from shapsight.data.written_files import write_text
-from shapsight.drawing.charts import save, svg
+from shapsight.drawing.charts.files import save, svg
 from shapsight.drawing.viewer.content import Shown, content
 from shapsight.drawing.viewer.view import asset, inlined
 from shapsight.errors import RunError
@@ -65,13 +65,14 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
 
 def save_picture(picture: Picture, stem: Path) -> Path | None:
     """Write a picture for papers, STEM.svg and STEM.png, and return the latter; None for images without a figure."""
-    if not picture.images:
-        return save(picture.shown, stem)
-    if picture.figure is None:
+    if picture.figure is not None:
+        for kind, made in (("svg", {"Date": None}), ("png", {"Software": None})):
+            picture.figure.savefig(f"{stem}.{kind}", dpi=PNG_DPI, metadata=made)
+    elif not picture.images:
+        save(picture.shown, stem)
+    else:
         return None
-    for kind in ("svg", "png"):
-        picture.figure.savefig(stem.with_suffix(f".{kind}"), dpi=PNG_DPI)
-    return stem.with_suffix(".png")
+    return stem.with_name(f"{stem.name}.png")
 
 
 @dataclass
@@ -103,7 +104,7 @@ class _Charts:
 
     def embedded(self, picture: Picture) -> str:
         self.count += 1
-        return svg(picture.shown, f"chart-{self.count}-")
+        return svg(picture.shown, f"chart-{self.count}")
 
 
 def _script() -> str:

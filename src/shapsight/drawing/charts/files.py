@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Tree
@@ -64,9 +65,9 @@ def save(chart: ChartType, stem: str | os.PathLike[str]) -> None:
     png(chart, f"{stem}.png")
 
 
-def read_chart(path: str | os.PathLike[str]) -> ChartType:
-    """The chart whose specification was written there by `chart.save("NAME.json")`."""
-    found: ChartType = alt.Chart.from_json(Path(path).read_text(encoding="utf-8"), validate=False)
+def chart_of(specification: Mapping[str, Any]) -> ChartType:
+    """The chart of a specification, such as `chart.to_dict()` gives."""
+    found: ChartType = alt.Chart.from_dict(dict(specification), validate=False)
     return found
 
 

@@ -58,7 +58,7 @@ def errors_at_a_glance(table: pd.DataFrame, home: Sequence[str]) -> ChartType:
 
         errors_at_a_glance(errors, home=["room_1"])     # a row an environment: environment, split, and the error
 
-    The error is `mse` of a single target or, for classes, 1 − `accuracy`, with `_low` and `_high`.
+    With a column `model` the rows of several models stand beside each other. The error is `mse` of a single target or, for classes, 1 − `accuracy`, with `_low` and `_high`.
     Raises `DataError` for a table without these columns or without rows.
     """
     is_share = "accuracy" in table
@@ -68,17 +68,20 @@ def errors_at_a_glance(table: pd.DataFrame, home: Sequence[str]) -> ChartType:
     if is_share:
         value, low, high = 1 - value, 1 - high, 1 - low
     where = {True: "at home", False: "elsewhere"}
+    has_models = "model" in table
     title = "share of wrong labels" if is_share else "mean squared error"
     rows = pd.DataFrame(
         {
             "row": table["environment"].astype(str),
             "value": value, "low": low, "high": high,
-            "key": table["environment"].isin(list(home)).map(where),
+            "key": table["model"] if has_models else table["environment"].isin(list(home)).map(where),
         }
     )  # fmt: skip
     known = {where[True]: HOME, where[False]: ELSEWHERE}
-    colours = {name: known[name] for name in known if name in set(rows["key"])}
-    drawn = dots(rows, title, percent if is_share else number, colours, beside=False)
+    colours = (
+        colours_of(rows["key"]) if has_models else {name: known[name] for name in known if name in set(rows["key"])}
+    )
+    drawn = dots(rows, title, percent if is_share else number, colours, beside=has_models)
     return finished(drawn, f"{title} by environment, with 95 % intervals")
 
 

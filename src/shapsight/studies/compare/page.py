@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.groups import EVERY
-from shapsight.drawing.charts import errors_at_a_glance
+from shapsight.drawing.charts.intervals import errors_at_a_glance
 from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table, plain
 from shapsight.studies.shared.examples import images_of
 from shapsight.studies.shared.first_screen import said_of, typical_images
@@ -60,7 +61,7 @@ def _answer(compared: Comparison) -> Answer:
             f"{what} of both models by environment",
             f"{what} by environment",
         ),
-        next=f"shapsight diagnose {compared.folders[1]}" if compared.folders[1] else "",
+        next="" if compared.folder_of_second is None else f"shapsight diagnose {compared.folder_of_second}",
         next_is=f"Ask where {second.name} looks",
     )
 
@@ -96,7 +97,7 @@ def _both(compared: Comparison) -> pd.DataFrame:
     table = compared.table[compared.table["target"] == compared.targets[0]]
     rows = table[table["environment"] != EVERY]
     return pd.concat(
-        [rows.assign(mse=rows[end], model=each.name) for end, each in (("first", compared.first), ("second", compared.second))],
+        [rows.assign(mse=rows[end], mse_low=np.nan, mse_high=np.nan, split="", model=each.name) for end, each in (("first", compared.first), ("second", compared.second))],
         ignore_index=True,
     )
 
@@ -201,6 +202,7 @@ class Comparison(Found):
     second: Outcome
     table: pd.DataFrame
     notes: tuple[str, ...]
+    folder_of_second: Path | None = None
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]:

@@ -12,7 +12,7 @@ import pandas as pd
 from shapsight.data.remedies.recipes import BASELINE, Recipe
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.drawing.charts import error_share_plot, recipes_at_a_glance
+from shapsight.drawing.charts.ranking import error_share_plot, recipes_at_a_glance
 from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Mark, Shown
 from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table
@@ -78,7 +78,6 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
     base, best = rows[BASELINE], rows[cured.recommendation.recipe if cured.recommendation.is_sure else _first(cured)]
     shown = next((rows for recipe, rows in changed.items() if recipe.name == best.recipe), [])
     is_sure = cured.recommendation.is_sure
-    command = cured.next_command(best.recipe) if is_sure else ""
     return Answer(
         verdict=_verdict(base, best, is_sure=is_sure),
         evidence=f"Mean error {number(base.error.value, 2)} without, {number(best.error.value, 2)} with {best.recipe}, "
@@ -95,10 +94,20 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
             )
         ],
         chart=Picture(recipes_at_a_glance(cured.table, BASELINE), "Error of each recipe", "Error, not trained there"),
-        next=command,
+        next=_next(cured, best.recipe) if is_sure else "",
         next_is="Train with it",
         level="ok" if is_sure else "suspicious",
     )
+
+
+def _next(cured: Cure, recipe: str) -> str:
+    """The command that trains with a recipe; a function of the user's own trains as before, with other images."""
+    manifest, roi = cured.material.manifest, cured.material.roi
+    names = [name for name in recipe.split("+") if name != "more-environments"]
+    wider = "more-environments" in recipe.split("+")
+    command = f"shapsight train {manifest.root} --train-on {'all' if wider else ','.join(manifest.train_on)}"
+    region = f" --roi {roi.spec}" if names and roi is not None else ""
+    return f"{command}{f' --remedies {chr(43).join(names)}' if names else ''}{region}"
 
 
 def _first(cured: Cure) -> str:

@@ -36,7 +36,7 @@ def wanted_parts(only: Sequence[str]) -> list[Part]:
 
 def run_parts(
     parts: Sequence[Part], examined: Examined, settings: DiagnoseSettings, folder: Path, narrator: Narrator
-) -> dict[str, Findings[Path]]:
+) -> dict[str, Findings]:
     """The findings of each part, and of others that were found before and still fit.
 
     Explanations are made only if a part that is missing needs them. A part that cannot be done says why in what it

@@ -11,7 +11,7 @@ import pandas as pd
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.prediction_errors import error_per_image
-from shapsight.drawing.charts import errors_at_a_glance
+from shapsight.drawing.charts.intervals import errors_at_a_glance
 from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Card, Picture

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from shapsight.diagnosis.contributions import MEASURES, SCENE
-from shapsight.drawing.charts import share_bars, training_curve
+from shapsight.drawing.charts.curves import training_curve
+from shapsight.drawing.charts.intervals import share_bars
 from shapsight.models.card import library_versions
 from shapsight.report.page import Column, Page, Picture, Section, Table, plain
 from shapsight.report.rendered import render_page, save_picture

@@ -19,7 +19,8 @@ from shapsight.data.scale import Scale
 from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.prediction_errors import evaluate
-from shapsight.drawing.charts import error_bars, scatter_panels
+from shapsight.drawing.charts.intervals import error_bars
+from shapsight.drawing.charts.scatter import scatter_panels
 from shapsight.models.card import Card
 from shapsight.report.page import Column, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array

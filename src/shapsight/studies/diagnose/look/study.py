@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
 
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
@@ -21,7 +20,7 @@ def look(
     randomised_images: int = 6,
     randomised_copies: int = 3,
     resamples: int = 1000,
-) -> Findings[Figure]:
+) -> Findings:
     """Measure what scene and region contribute, and where the attribution lies beside chance and randomised copies.
 
         look(case).sentences

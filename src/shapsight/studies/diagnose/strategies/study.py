@@ -23,7 +23,7 @@ TYPICAL = 4
 
 def strategies(
     case: Case, report: Report = silent, *, clusters: int | None = None, cells: int = CELLS
-) -> Findings[Figure]:
+) -> Findings:
     """Group images by where their attribution lies, and name groups whose error jumps in unseen environments first.
 
         strategies(case).tables["strategies"]
