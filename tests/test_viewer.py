@@ -112,7 +112,7 @@ def test_in_a_notebook_it_is_a_widget_with_the_still_picture_beside_it():
     view = explanation().view()
     widget = view.widget()
     assert json.loads(widget.content) == view.content
-    assert "export function mount" in widget._esm
+    assert "export const { mount, still }" in widget._esm
     bundle = view._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/html"].startswith("<figure")
@@ -156,6 +156,10 @@ def at(page, x: float, y: float) -> tuple[float, float]:
     return box["x"] + (x + 0.5) / 56 * box["width"], box["y"] + (y + 0.5) / 40 * box["height"]
 
 
+def choice(page, name: str):
+    return page.locator("label", has_text=name).locator("select")
+
+
 def test_the_value_under_the_cursor_and_of_a_box_are_the_explanations(page):
     values = explanation(4).heatmap()[0, 0].double().numpy()
     step = np.abs(values).max() / LEVELS
@@ -176,7 +180,7 @@ def test_the_keyboard_moves_the_cursor_and_another_image_is_chosen_by_name(page)
     page.locator(".stage").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.said').textContent.startsWith('x 29, y 20')")
-    page.get_by_label("image").select_option(index=1)
+    choice(page, "image").select_option(index=1)
     page.wait_for_function(
         "document.querySelector('.stage').getAttribute('aria-label').includes('</script>')"
     )
@@ -185,12 +189,12 @@ def test_the_keyboard_moves_the_cursor_and_another_image_is_chosen_by_name(page)
 
 
 def test_two_maps_share_the_picture_and_details_can_be_switched(page):
-    assert page.locator("label", has_text="left: this").is_hidden()
-    page.get_by_label("compare with").select_option(index=2)
-    page.locator("label", has_text="left: this").wait_for(state="visible")
-    for name in page.get_by_label("detail").locator("option").all_inner_texts():
-        page.get_by_label("detail").select_option(label=name)
-    page.get_by_label("hide below").fill("0.5")
+    assert page.locator("label", has_text="left of here").is_hidden()
+    choice(page, "compare with").select_option(index=2)
+    page.locator("label", has_text="left of here").wait_for(state="visible")
+    for name in choice(page, "detail").locator("option").all_inner_texts():
+        choice(page, "detail").select_option(label=name)
+    page.get_by_label("hide weak values").fill("0.5")
     page.set_viewport_size({"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 

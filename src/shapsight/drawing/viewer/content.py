@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 LEVELS = 126  # steps to either side of 0; one more is left for what is carried over
@@ -41,24 +42,57 @@ class Map:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A point on a picture, in its pixels from the upper left; one outside is drawn as an arrowhead at the border.
+
+        Mark("target", 112, 140)
+        Mark("other", 80, 140, "before the scene was changed")
+
+    Attributes
+        kind: "target" is drawn as a ring, "prediction" as a cross, "other" as a dot. label: what it is, in words.
+    """
+
+    kind: Literal["target", "prediction", "other"]
+    x: float
+    y: float
+    label: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """An image, its heatmaps, and the regions that they are summed over.
 
+        Shown("a.jpg", picture)                                                   # the picture alone
+        Shown("a.jpg", picture, [Map("x", values)], marks=[Mark("target", 112, 140)], group="room_2")
+
     Attributes
-        picture: as it is drawn, RGB; regions: a number for each pixel of the maps, 0 to 255, or None.
+        picture: as it is drawn, RGB; maps: none, or some of one size.
+        regions: a number for each pixel of the maps, 0 to 255, or None.
         details: what can be chosen, the first one is shown first.
+        caption: a line of text; group: what it belongs to, such as its environment.
+        key: what links name, by default the name.
+        outline: the region of interest, whose edge is drawn.
+        beside: the key of another image, such as the same track before another scene, to compare with.
     """
 
     name: str
     picture: UInt8[np.ndarray, "height width 3"]
-    maps: Sequence[Map]
+    maps: Sequence[Map] = ()
     regions: Int[np.ndarray, "height width"] | None = None
     details: Sequence[str] = ("regions", "smooth", "pixels")
+    marks: Sequence[Mark] = ()
+    caption: str = ""
+    group: str = ""
+    key: str = ""
+    outline: Bool[np.ndarray, "height width"] | None = None
+    beside: str = ""
 
 
-def content(images: Sequence[Shown], *, title: str = "", largest: int | None = None) -> dict[str, Any]:
-    """What the viewer draws, as plain values for JSON.
+def content(
+    images: Sequence[Shown | Mapping[str, Any]], *, title: str = "", largest: int | None = None
+) -> dict[str, Any]:
+    """What the viewer draws, as plain values for JSON; images may be `encoded` already.
 
         content([Shown("a.jpg", picture, [Map("x", values)])])
 
@@ -66,28 +100,38 @@ def content(images: Sequence[Shown], *, title: str = "", largest: int | None = N
     along rows by as much, since what rounding leaves is carried on to the next pixel. Where all maps would take more
     than 14 MB, or are larger than `largest` a side, they are summed over blocks, which `coarser` says.
     """
-    count = sum(len(shown.maps) for shown in images)
-    side = max((max(m.values.shape) for shown in images for m in shown.maps), default=1)
+    new = [image for image in images if isinstance(image, Shown)]
+    count = sum(len(shown.maps) for shown in new)
+    side = max((max(m.values.shape) for shown in new for m in shown.maps), default=1)
     most = min(side, largest or side)
     while most > 16 and count * BYTES * (most / 224) ** 2 > ROOM:
         most = most // 2
     block = math.ceil(side / most)
+    found = [encoded(image, block) if isinstance(image, Shown) else dict(image) for image in images]
     return {
         "title": title,
-        "coarser": block,
-        "images": [_image(shown, block) for shown in images],
+        "coarser": max((image["block"] for image in found), default=1),
+        "images": found,
     }
 
 
-def _image(shown: Shown, block: int) -> dict[str, Any]:
+def encoded(shown: Shown, block: int = 1) -> dict[str, Any]:
+    """One image as plain values for JSON, its heatmaps summed over square blocks of so many pixels a side."""
     regions = None if shown.regions is None else shown.regions[::block, ::block]
     return {
         "name": shown.name,
+        "key": shown.key or shown.name,
+        "group": shown.group,
+        "caption": shown.caption,
+        "beside": shown.beside,
         "picture": _photograph(shown.picture),
         "width": shown.picture.shape[1],
         "height": shown.picture.shape[0],
+        "outline": None if shown.outline is None else _grey(shown.outline.astype(np.uint8)),
+        "marks": [dataclasses.asdict(mark) for mark in shown.marks if math.isfinite(mark.x + mark.y)],
         "regions": None if regions is None else _grey(regions.astype(np.uint8)),
         "details": [name for name in shown.details if name != "regions" or regions is not None],
+        "block": block,
         "maps": [_map(each, block) for each in shown.maps],
     }
 
@@ -105,6 +149,8 @@ def _map(each: Map, block: int) -> dict[str, Any]:
         "step": step,
         "width": values.shape[1],
         "height": values.shape[0],
+        "columns": each.values.shape[1] / block,  # that the picture spans: the last may be narrower
+        "rows": each.values.shape[0] / block,
         "levels": _grey(levels),
         "parts": [{"name": name, "value": _number(value)} for name, value in each.parts.items()],
     }

@@ -16,7 +16,7 @@ from shapsight.data.written_files import write_text
 
 POLICY = "default-src 'none'; img-src data: blob:; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 
-PAPER = "body{margin:1rem;background:#fff}@media (prefers-color-scheme:dark){body{background:#14181d}}"
+PAPER = ":root{color-scheme:light dark}body{margin:1rem;background:light-dark(#fff,#14181d)}"
 WITHOUT = "Values can be looked at with JavaScript only; explanation.plot() draws a picture that needs none."
 
 
@@ -87,7 +87,7 @@ def _widget_kind() -> Any:
     except ModuleNotFoundError:
         return None
     script = asset("viewer.js") + (
-        "\nexport default { render({ model, el }) { return mount(el, JSON.parse(model.get('content'))); } };\n"
+        "\nexport default { render({ model, el }) { return mount(el, JSON.parse(model.get('content'))).destroy; } };\n"
     )
     content = traitlets.Unicode("{}").tag(sync=True)
     return type(

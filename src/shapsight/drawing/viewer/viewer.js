@@ -1,299 +1,510 @@
 // shapsight's viewer: an image, a heatmap over it, and what its values say. No libraries, no requests, no build step.
-// mount(element, content) draws into an element; content is made by shapsight/drawing/viewer/content.py.
+// What is drawn is made by shapsight/drawing/viewer/content.py:
+//   mount(element, content, { image, map, detail })   the whole viewer; gives { show(image, map), destroy() }
+//   still(element, image, { map, detail, width })     one of content.images as a picture without controls; a promise
 
-const MIDDLE = 128, NOT_A_NUMBER = 255, SMOOTH = 0.03, POWER = 0.8;
-const RAISES = [196, 18, 47], LOWERS = [26, 100, 183], UNKNOWN = [125, 125, 125];
-const DETAILS = { regions: "sums over regions", smooth: "smooth", pixels: "single pixels" };
+export const { mount, still } = (() => {
+  const MIDDLE = 128, NOT_A_NUMBER = 255, SMOOTH = 0.03, POWER = 0.8;
+  const RAISES = [196, 18, 47], LOWERS = [26, 100, 183], UNKNOWN = [125, 125, 125];
+  const MARKS = { target: "#ffd23f", prediction: "#5ce1ff", other: "#ffffff" }, RIM = "#202020", REGION = "#7dff5a";
+  const DETAILS = { regions: "sums over regions", smooth: "smooth", pixels: "single pixels" };
+  const OF = { regions: ", evened over regions", smooth: ", smoothed", pixels: "" };
+  const SMALL = 64;  // up to so many pixels a side, pixels stay squares
+  const LARGE = 768;  // pixels of the canvas along the longer side, at least
+  const KEPT = 6;  // images that stay decoded
+  const MANY = 12;  // from so many on, there is a field to find one
 
-export function mount(root, content) {
-  root.classList.add("shapsight");
-  root.replaceChildren();
-  const images = content.images ?? [];
-  if (!images.length || !images.some((image) => image.maps.length)) {
-    root.append(made("p", { class: "soft" }, "There is no explanation to show."));
-    return () => {};
-  }
-  const state = { image: 0, map: 0, detail: images[0].details[0], opacity: 1, threshold: 0, other: -1, cut: 1, box: null };
-  const cache = new Map();
-  const bar = made("div", { class: "bar" });
-  const stage = made("div", { class: "stage", tabindex: "0", role: "img" });
-  const canvas = made("canvas"), box = made("div", { class: "box", hidden: "" });
-  const said = made("p", { class: "said", "aria-live": "polite" }), parts = made("div", { class: "parts" });
-  stage.append(canvas, box);
-  root.append(bar, stage, said, parts);
-  if (content.coarser > 1)
-    root.append(made("p", { class: "soft" }, `To keep this page small, values are sums over ${content.coarser} × ${content.coarser} pixels.`));
-
-  const imageChoice = choice("image", images.map((image) => image.name), (n) => { state.image = n; state.map = Math.min(state.map, current().maps.length - 1); state.box = null; fill(); });
-  const mapChoice = choice("output", [], (n) => { state.map = n; fill(); });
-  const otherChoice = choice("compare with", [], (n) => { state.other = n - 1; state.cut = n ? 0.5 : 1; fill(); });
-  const detailChoice = choice("detail", [], (n) => { state.detail = current().details[n]; fill(); });
-  const opacity = slider("opacity", 1, (v) => { state.opacity = v; draw(); });
-  const threshold = slider("hide below", 0, (v) => { state.threshold = v; draw(); });
-  const cut = slider("left: this, right: the other", 0.5, (v) => { state.cut = v; draw(); });
-  bar.append(imageChoice, mapChoice, otherChoice, detailChoice, opacity, threshold, cut);
-  let turn = 0, ready = false;
-
-  function current() { return images[state.image]; }
-
-  function fill() {
-    const image = current(), names = image.maps.map(nameOf);
-    if (!image.details.includes(state.detail)) state.detail = image.details[0];
-    refill(mapChoice, names, state.map);
-    refill(otherChoice, ["nothing", ...names], state.other + 1);
-    refill(detailChoice, image.details.map((name) => DETAILS[name] ?? name), image.details.indexOf(state.detail));
-    if (state.other >= image.maps.length) state.other = -1;
-    imageChoice.hidden = images.length < 2;
-    mapChoice.hidden = otherChoice.hidden = names.length < 2;
-    detailChoice.hidden = image.details.length < 2;
-    cut.hidden = state.other < 0;
-    draw();
-  }
-
-  async function loaded(number) {
-    const image = images[number];
-    if (!cache.has(number)) cache.set(number, (async () => ({
-      picture: await bitmap(image.picture),
-      regions: image.regions ? await levels(image.regions) : null,
-      maps: await Promise.all(image.maps.map(async (map) => values(await levels(map.levels), map.step))),
-    }))());
-    return cache.get(number);
-  }
-
-  async function shown(number) {  // values at the chosen detail
-    const data = await loaded(state.image), map = current().maps[number], key = `${state.image} ${number} ${state.detail}`;
-    if (!cache.has(key)) {
-      const own = data.maps[number];
-      cache.set(key, state.detail === "regions" && data.regions ? evened(own, data.regions)
-        : state.detail === "smooth" ? smoothed(own, map.width, map.height) : own);
+  function mount(root, content, { image, map, detail } = {}) {
+    root.classList.add("shapsight");
+    root.replaceChildren();
+    const images = content.images ?? [];
+    if (!images.length) {
+      root.append(made("p", { class: "soft" }, "There is no explanation to show."));
+      return { show() {}, destroy: () => root.replaceChildren() };
     }
-    return cache.get(key);
+    const open = keeper(images);
+    const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null };
+    let cursor = null, corner = null, byKey = false, turn = 0;
+
+    const nav = made("div", { class: "nav" }), counted = made("span", { class: "soft" });
+    const caption = made("p", { class: "caption" }), stage = made("div", { class: "stage", tabindex: "0", role: "img" });
+    const canvas = made("canvas"), box = made("div", { class: "box", hidden: "" });
+    const key = made("div", { class: "key" }), marks = made("div", { class: "marks" });
+    const said = made("p", { class: "said", "aria-live": "polite" }), parts = made("div", { class: "parts" });
+    const pictures = choice("image", (n) => { state.image = n; state.box = cursor = corner = null; fill(); });
+    const outputs = choice("output", (n) => { state.output = nameOf(current().maps[n]); fill(); });
+    const others = choice("compare with", (n) => { state.other = others.values[n]; fill(); });
+    const details = choice("detail", (n) => { state.detail = current().details[n]; fill(); });
+    const opacity = slider("opacity", state.opacity, (v) => { state.opacity = v; draw(); });
+    const threshold = slider("hide weak values", state.threshold, (v) => { state.threshold = v; draw(); });
+    const cut = slider("left of here: this; right: what it is compared with", state.cut, (v) => { state.cut = v; draw(); });
+    const back = button("‹", "previous image", () => pictures.step(-1)), on = button("›", "next image", () => pictures.step(1));
+    cut.classList.add("cut");
+    nav.append(back, on, pictures.element, counted);
+    stage.append(canvas, box);
+    const left = made("div", { class: "left" }), right = made("div", { class: "right" });
+    left.append(stage, cut, key, marks);
+    right.append(caption, said, outputs.element, others.element, details.element, opacity, threshold, parts);
+    root.append(nav, left, right);
+    nav.hidden = images.length < 2;
+    pictures.fill(images.map((one) => [one.name, one.group].filter(Boolean).join(" · ")), 0);
+    if (content.coarser > 1)
+      right.append(made("p", { class: "soft" }, `To keep this page small, values are sums over ${content.coarser} × ${content.coarser} pixels.`));
+
+    const current = () => images[state.image];
+    const chosen = () => Math.max(current().maps.findIndex((one) => nameOf(one) === state.output), current().maps.length ? 0 : -1);
+
+    function other() {  // the image and map on the right half, or nothing
+      if (state.other === "beside") return { image: keyed(current().beside), map: -1, named: nameOf(current().maps[chosen()]) };
+      const map = current().maps.findIndex((one) => nameOf(one) === state.other);
+      return map < 0 ? null : { image: state.image, map };
+    }
+
+    function keyed(name) { return images.findIndex((one) => one.key === name); }
+
+    function fill() {
+      const one = current(), names = one.maps.map(nameOf), beside = keyed(one.beside);
+      if (!one.details.includes(state.detail)) state.detail = one.details[0];
+      others.values = ["", ...names, ...(beside < 0 ? [] : ["beside"])];
+      if (!others.values.includes(state.other)) state.other = "";
+      pictures.choose(state.image);
+      outputs.fill(names, chosen());
+      others.fill(["nothing", ...names, ...(beside < 0 ? [] : [`the image ${images[beside].name}`])], others.values.indexOf(state.other));
+      details.fill(one.details.map((name) => DETAILS[name] ?? name), one.details.indexOf(state.detail));
+      outputs.element.hidden = names.length < 2;
+      others.element.hidden = others.values.length < (beside < 0 ? 3 : 2);
+      details.element.hidden = one.details.length < 2;
+      opacity.hidden = threshold.hidden = key.hidden = !names.length;
+      details.element.hidden ||= !names.length;
+      cut.hidden = state.other === "";
+      counted.textContent = pictures.place();
+      caption.textContent = [one.group, one.caption].filter(Boolean).join(" · ");
+      caption.hidden = !caption.textContent;
+      draw();
+    }
+
+    async function draw() {
+      const mine = ++turn, one = current(), map = one.maps[chosen()], second = other();
+      if (second?.named !== undefined)
+        second.map = Math.max(images[second.image].maps.findIndex((each) => nameOf(each) === second.named), images[second.image].maps.length ? 0 : -1);
+      const first = await seen(open(state.image), one, chosen(), state.detail);
+      const beside = second && await seen(open(second.image), images[second.image], second.map, state.detail);
+      if (mine !== turn) return;
+      const pen = sized(canvas, one, LARGE);
+      const limit = Math.max(largest(first.found), beside ? largest(beside.found) : 0);
+      const edge = beside ? Math.round(canvas.width * state.cut) : canvas.width, size = Math.max(canvas.width, canvas.height) / 64;
+      const look = { limit, opacity: state.opacity, threshold: state.threshold, isSmooth: state.detail === "smooth" };
+      paint(pen, first, look, 0, edge, size);
+      if (beside) {
+        paint(pen, beside, look, edge, canvas.width, size);
+        pen.fillStyle = "#fff"; pen.fillRect(edge - 1, 0, 3, canvas.height);
+      }
+      describe(one, map);
+      showKey(map, limit);
+      showMarks(one);
+      showParts(map);
+      root.dataset.ready = "true";
+      root.dataset.image = one.key;
+      place();
+      await tell();
+    }
+
+    function describe(one, map) {
+      const heat = map ? `, heatmap of ${nameOf(map)}${map.prediction === null ? "" : `, prediction ${amount(map.prediction, map)}`}` : "";
+      stage.setAttribute("aria-label", `${one.name}${heat}. Arrow keys move the cursor, Enter begins and ends a box, Page Up and Page Down change the image.`);
+    }
+
+    function showKey(map, limit) {
+      key.replaceChildren();
+      if (!map) return;
+      if (!limit) { key.append(made("span", { class: "soft" }, "All values are 0.")); return; }
+      key.append(made("span", {}, `−${short(limit)}`), made("i", { class: "ramp" }), made("span", {}, `+${amount(limit, map)}`));
+      const pixel = current().block > 1 ? `block of ${current().block} × ${current().block} pixels` : "pixel";
+      key.append(made("span", { class: "soft" }, `Blue lowers ${map.output}, red raises it: for each ${pixel}${OF[state.detail] ?? ""}.`));
+    }
+
+    function showMarks(one) {
+      marks.replaceChildren(...one.marks.map((mark) => {
+        const row = made("span"), sign = made("canvas", { width: "36", height: "36", "aria-hidden": "true" });
+        sketch(sign.getContext("2d"), mark.kind, 18, 18, 11);
+        const outside = mark.x < 0 || mark.y < 0 || mark.x > one.width || mark.y > one.height ? ", outside the picture" : "";
+        row.append(sign, `${mark.label || (mark.kind === "other" ? "mark" : mark.kind)} (x ${short(mark.x)}, y ${short(mark.y)}${outside})`);
+        return row;
+      }));
+    }
+
+    function showParts(map) {
+      parts.replaceChildren();
+      if (!map) return;
+      if (map.prediction !== null && map.base !== null) {
+        const change = map.prediction - map.base;
+        parts.append(made("p", {}, `Prediction ${amount(map.prediction, map)}: base value ${amount(map.base, map)}, ${change < 0 ? "minus" : "plus"} ${amount(Math.abs(change), map)} from the pixels.`));
+      }
+      const most = Math.max(...map.parts.map((part) => Math.abs(part.value ?? 0)), 1e-30);
+      for (const part of map.parts) {
+        const row = made("div", { class: "part" }), track = made("div", { class: "track" }), bar = made("i");
+        bar.style.cssText = `width:${50 * Math.abs(part.value ?? 0) / most}%;${part.value < 0 ? "right" : "left"}:50%;background:var(--${part.value < 0 ? "lower" : "raise"})`;
+        track.append(bar);
+        row.append(made("span", {}, part.name), track, made("span", { class: "amount" }, part.value === null ? "unknown" : `${part.value > 0 ? "+" : ""}${amount(part.value, map)}`));
+        parts.append(row);
+      }
+    }
+
+    // --- what is under the cursor, and inside a box -----------------------------------------------------------------
+
+    function cellAt(event) {
+      const edges = canvas.getBoundingClientRect(), map = current().maps[chosen()];
+      return inside(map, Math.floor((event.clientX - edges.left) / edges.width * map.columns), Math.floor((event.clientY - edges.top) / edges.height * map.rows));
+    }
+
+    async function tell() {
+      const map = current().maps[chosen()];
+      said.hidden = !map;
+      if (!map) return;
+      const mine = turn, kept = open(state.image), own = await kept.own(chosen()), regions = state.detail === "regions" && await kept.regions();
+      const second = other(), beside = second?.image === state.image ? await kept.own(second.map) : null;
+      if (mine !== turn) return;
+      const all = sumOf(own, () => true), against = (sum) => beside ? `, of ${state.other}: ${amount(sum(beside), map)}` : "";
+      root.dataset.sum = String(all);
+      if (state.box) {
+        const { x0, x1, y0, y1 } = state.box, sum = (found) => sumOf(found, (i) => {
+          const x = i % map.width, y = (i - x) / map.width;
+          return x >= x0 && x <= x1 && y >= y0 && y <= y1;
+        });
+        said.textContent = `In the box (${x1 - x0 + 1} × ${y1 - y0 + 1}): ${amount(sum(own), map)}${share(sum(own), all)}${against(sum)}.`;
+        root.dataset.value = String(sum(own));
+      } else if (cursor) {
+        const at = cursor.y * map.width + cursor.x, by = current().block, value = (found) => found[at];
+        let text = `x ${cursor.x * by}, y ${cursor.y * by}: ${Number.isNaN(own[at]) ? "no value" : amount(own[at], map)}${against(value)}`;
+        if (regions) {
+          const sum = (found) => sumOf(found, (i) => regions[i] === regions[at]);
+          text += `; its region: ${amount(sum(own), map)}${share(sum(own), all)}${against(sum)}`;
+          root.dataset.region = String(sum(own));
+        }
+        said.textContent = `${text}.`;
+        root.dataset.value = String(own[at]);
+      } else said.textContent = "Point at the picture for values; drag a box for a sum.";
+    }
+
+    function place() {
+      const map = current().maps[chosen()];
+      const at = map && (state.box ?? (byKey && cursor ? { x0: cursor.x, x1: cursor.x, y0: cursor.y, y1: cursor.y } : null));
+      box.hidden = !at;
+      if (!at) return;
+      const percent = (n, of) => `${100 * Math.min(n, of) / of}%`;
+      box.style.cssText = `left:${percent(at.x0, map.columns)};top:${percent(at.y0, map.rows)};width:${percent(at.x1 - at.x0 + 1, map.columns)};height:${percent(at.y1 - at.y0 + 1, map.rows)}`;
+    }
+
+    function reach(from) {  // a box from a corner to the cursor
+      state.box = { x0: Math.min(cursor.x, from.x), x1: Math.max(cursor.x, from.x), y0: Math.min(cursor.y, from.y), y1: Math.max(cursor.y, from.y) };
+    }
+
+    let dragged = null;
+    stage.addEventListener("pointerdown", (event) => {
+      if (chosen() < 0) return;
+      dragged = cursor = cellAt(event); state.box = corner = null; byKey = false;
+      stage.setPointerCapture?.(event.pointerId);
+      place(); tell();
+    });
+    stage.addEventListener("pointermove", (event) => {
+      if (chosen() < 0 || (!dragged && state.box)) return;
+      cursor = cellAt(event); byKey = false;
+      if (dragged && (Math.abs(cursor.x - dragged.x) > 1 || Math.abs(cursor.y - dragged.y) > 1)) reach(dragged);
+      place(); tell();
+    });
+    for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => { dragged = null; });
+    stage.addEventListener("pointerleave", () => { if (!dragged && !state.box && !byKey) { cursor = null; tell(); } });
+    stage.addEventListener("keydown", (event) => {
+      const map = current().maps[chosen()], far = event.shiftKey ? 10 : 1;
+      const by = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[event.key];
+      const pages = { PageUp: -1, PageDown: 1 }[event.key];
+      if (pages) pictures.step(pages);
+      else if (!map || !(by || ["Enter", " ", "Escape"].includes(event.key))) return;
+      else if (event.key === "Escape") {
+        if (!state.box && !cursor) return;  // a dialog around it may close
+        state.box = cursor = corner = null;
+        event.stopPropagation();
+      } else {
+        byKey = true;
+        cursor ??= { x: map.width >> 1, y: map.height >> 1 };
+        if (by) cursor = inside(map, cursor.x + by[0], cursor.y + by[1]);
+        else corner = corner ? null : cursor;
+        if (by && !corner) state.box = null;
+        if (corner) reach(corner);
+      }
+      event.preventDefault();
+      place(); tell();
+    });
+    for (const one of [back, on]) one.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by) { event.preventDefault(); pictures.step(by); }
+    });
+
+    function show(image, map) {
+      const number = typeof image === "number" ? image : keyed(image);
+      if (images[number]) { state.image = number; state.box = cursor = corner = null; }
+      if (map !== undefined) state.output = typeof map === "number" ? nameOf(current().maps[map]) : map;
+      fill();
+    }
+
+    show(image, map);
+    return { show, destroy() { turn++; root.replaceChildren(); } };
   }
 
-  async function draw() {
-    const mine = ++turn, image = current(), data = await loaded(state.image);
-    const first = await shown(state.map), second = state.other < 0 ? null : await shown(state.other);
-    if (mine !== turn) return;
-    const map = image.maps[state.map];
-    const scale = Math.max(2, Math.ceil(448 / Math.max(image.width, image.height)));
-    canvas.width = image.width * (image.width > 448 ? 1 : scale);
-    canvas.height = Math.round(canvas.width * image.height / image.width);
-    canvas.classList.toggle("coarse", Math.max(image.width, image.height) <= 64);
-    const pen = canvas.getContext("2d");
-    pen.imageSmoothingEnabled = Math.max(image.width, image.height) > 64;
-    pen.filter = state.opacity > 0 ? "saturate(0.35)" : "none";
-    pen.drawImage(data.picture, 0, 0, canvas.width, canvas.height);
-    pen.filter = "none";
-    const limit = Math.max(largest(first), second ? largest(second) : 0) || 1;
-    const edge = second ? Math.round(canvas.width * state.cut) : canvas.width;
-    paint(pen, first, map, limit, 0, edge);
-    if (second) {
-      paint(pen, second, image.maps[state.other], limit, edge, canvas.width);
-      pen.fillStyle = "#fff"; pen.fillRect(edge - 1, 0, 2, canvas.height);
-    }
-    const change = map.prediction === null || map.base === null ? null : map.prediction - map.base;
-    stage.setAttribute("aria-label", `${image.name}: ${nameOf(map)}${map.prediction === null ? "" : `, prediction ${short(map.prediction)} ${map.unit}`}. Arrow keys move the cursor.`);
-    showParts(map, change);
-    const each = { regions: "a pixel, evened over regions", smooth: "a pixel, smoothed", pixels: "a pixel" }[state.detail];
-    parts.append(made("div", { class: "soft" }, `Full colour: ±${short(limit)} ${map.unit} ${each}.`));
-    if (!ready) { ready = true; root.dataset.ready = "true"; }
-    place();
-    await tell();
+  async function still(root, image, { map = 0, detail, width } = {}) {
+    const wide = (width ?? root.clientWidth) || 224, canvas = made("canvas", { role: "img" }), number = image.maps[map] ? map : -1;
+    const heat = number < 0 ? "" : `, heatmap of ${nameOf(image.maps[number])}`;
+    canvas.setAttribute("aria-label", `${image.name}${image.caption ? `: ${image.caption}` : ""}${heat}`);
+    const shape = Math.max(image.width, image.height) / image.width, dense = Math.min(2, globalThis.devicePixelRatio || 1);
+    const pen = sized(canvas, image, wide * shape * dense);
+    root.classList.add("shapsight-still");
+    root.replaceChildren(canvas);
+    const level = image.details.includes(detail) ? detail : image.details[0];
+    const ready = await seen(opened(image), image, number, level);
+    paint(pen, ready, { limit: largest(ready.found), opacity: 1, threshold: 0, isSmooth: level === "smooth" }, 0, canvas.width, 6 * dense);
+    ready.picture.close();
   }
 
-  function paint(pen, found, map, limit, from, to) {
-    const heat = new ImageData(map.width, map.height);
-    for (let i = 0; i < found.length; i++) {
-      const value = found[i], size = Math.abs(value) / limit, at = 4 * i;
-      const colour = Number.isNaN(value) ? UNKNOWN : value < 0 ? LOWERS : RAISES;
-      heat.data[at] = colour[0]; heat.data[at + 1] = colour[1]; heat.data[at + 2] = colour[2];
-      const is = Number.isNaN(value) ? 1 : size < state.threshold ? 0 : Math.min(1, size) ** POWER;
-      heat.data[at + 3] = Math.round(255 * state.opacity * is);
-    }
-    const layer = made("canvas");
-    layer.width = map.width; layer.height = map.height;
-    layer.getContext("2d").putImageData(heat, 0, 0);
+  // --- drawing --------------------------------------------------------------------------------------------------------
+
+  function sized(canvas, image, longer) {
+    const longest = Math.max(image.width, image.height), isSmall = longest <= SMALL;
+    const scale = isSmall ? Math.ceil(longer / longest) : Math.max(longer / longest, Math.min(1, LARGE / longest));
+    canvas.width = Math.round(image.width * scale);
+    canvas.height = Math.round(image.height * scale);
+    return canvas.getContext("2d");
+  }
+
+  async function seen(kept, image, number, detail) {  // all that is needed to draw an image at once
+    const [picture, outline, found] = await Promise.all([kept.picture(), kept.outline(), number < 0 ? null : kept.at(number, detail)]);
+    return { image, picture, outline, found, map: image.maps[number] };
+  }
+
+  function paint(pen, { image, picture, outline, found, map }, look, from, to, size) {
+    const { width, height } = pen.canvas;
     pen.save();
-    pen.beginPath(); pen.rect(from, 0, to - from, canvas.height); pen.clip();
-    pen.imageSmoothingEnabled = state.detail === "smooth";
-    pen.drawImage(layer, 0, 0, canvas.width, canvas.height);
+    pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip();
+    pen.imageSmoothingEnabled = Math.max(image.width, image.height) > SMALL;
+    pen.drawImage(picture, 0, 0, width, height);
+    if (found && look.opacity > 0) {
+      pen.globalCompositeOperation = "saturation";  // pale, so that the heatmap's colours stand out
+      pen.fillStyle = "rgb(128 128 128 / 0.65)";
+      pen.fillRect(0, 0, width, height);
+      pen.globalCompositeOperation = "source-over";
+      pen.imageSmoothingEnabled = look.isSmooth;
+      pen.drawImage(coloured(found, map, look), 0, 0, width * map.width / map.columns, height * map.height / map.rows);
+    }
+    if (outline) surround(pen, outline, width, height, size / 6);
+    for (const mark of image.marks) {
+      const x = mark.x / image.width * width, y = mark.y / image.height * height;
+      const shownX = Math.min(width - 1.5 * size, Math.max(1.5 * size, x)), shownY = Math.min(height - 1.5 * size, Math.max(1.5 * size, y));
+      const isOutside = x < 0 || y < 0 || x > width || y > height;
+      if (isOutside) sketch(pen, mark.kind, shownX, shownY, size, Math.atan2(y - shownY, x - shownX));
+      else sketch(pen, mark.kind, x, y, size);
+    }
     pen.restore();
   }
 
-  function showParts(map, change) {
-    parts.replaceChildren();
-    if (change !== null)
-      parts.append(made("div", { class: "soft" }, `prediction ${short(map.prediction)} = base value ${short(map.base)} + ${short(change)} ${map.unit}`));
-    const most = Math.max(...map.parts.map((part) => Math.abs(part.value ?? 0)), 1e-30);
-    for (const part of map.parts) {
-      const row = made("div", { class: "part" }), track = made("div", { class: "track" }), fill = made("i");
-      const share = 50 * Math.abs(part.value ?? 0) / most;
-      fill.style.cssText = `width:${share}%;${part.value < 0 ? "right" : "left"}:50%;background:var(--${part.value < 0 ? "lower" : "raise"})`;
-      track.append(fill);
-      row.append(made("span", {}, part.name), track, made("span", { class: "amount" }, part.value === null ? "unknown" : `${part.value > 0 ? "+" : ""}${short(part.value)}`));
-      parts.append(row);
-    }
+  function coloured(found, map, { limit, opacity, threshold }) {
+    const layer = made("canvas", { width: map.width, height: map.height }), heat = new ImageData(map.width, map.height);
+    found.forEach((value, i) => {
+      const isUnknown = Number.isNaN(value), size = isUnknown ? 1 : Math.min(1, Math.abs(value) / (limit || 1));
+      heat.data.set(isUnknown ? UNKNOWN : value < 0 ? LOWERS : RAISES, 4 * i);
+      heat.data[4 * i + 3] = Math.round(255 * opacity * (size < threshold ? 0 : size ** POWER));
+    });
+    layer.getContext("2d").putImageData(heat, 0, 0);
+    return layer;
   }
 
-  // --- what is under the cursor, and inside a box -------------------------------------------------------------------
-  let cursor = null, dragged = null;
+  function surround(pen, { width, height, data }, across, down, thick) {  // the edge of the region of interest
+    pen.beginPath();
+    for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
+      const i = y * width + x, left = x / width * across, top = y / height * down;
+      if (x && data[i] !== data[i - 1]) { pen.moveTo(left, top); pen.lineTo(left, (y + 1) / height * down); }
+      if (y && data[i] !== data[i - width]) { pen.moveTo(left, top); pen.lineTo((x + 1) / width * across, top); }
+    }
+    stroked(pen, REGION, thick);
+  }
 
-  function cellAt(event) {
-    const edges = canvas.getBoundingClientRect(), map = current().maps[state.map];
-    const x = Math.floor((event.clientX - edges.left) / edges.width * map.width);
-    const y = Math.floor((event.clientY - edges.top) / edges.height * map.height);
+  function sketch(pen, kind, x, y, size, towards) {  // a mark; with a direction, an arrowhead
+    pen.beginPath();
+    if (towards !== undefined) {
+      const at = (turn, far) => [x + far * size * Math.cos(towards + turn), y + far * size * Math.sin(towards + turn)];
+      pen.moveTo(...at(2.5, 1.1)); pen.lineTo(...at(0, 1.3)); pen.lineTo(...at(-2.5, 1.1)); pen.closePath();
+    } else if (kind === "prediction") {
+      const arm = 0.8 * size;
+      pen.moveTo(x - arm, y - arm); pen.lineTo(x + arm, y + arm); pen.moveTo(x - arm, y + arm); pen.lineTo(x + arm, y - arm);
+    } else pen.arc(x, y, kind === "target" ? size : size / 3, 0, 2 * Math.PI);
+    stroked(pen, MARKS[kind], size / 3);
+    if (kind === "other") { pen.fillStyle = MARKS.other; pen.fill(); }
+  }
+
+  function stroked(pen, colour, thick) {
+    pen.lineWidth = 2 * thick; pen.strokeStyle = RIM; pen.stroke();
+    pen.lineWidth = thick; pen.strokeStyle = colour; pen.stroke();
+  }
+
+  // --- values ---------------------------------------------------------------------------------------------------------
+
+  function keeper(images) {  // only the images looked at last stay decoded
+    const kept = new Map();
+    return (number) => {
+      const found = kept.get(number) ?? opened(images[number]);
+      kept.delete(number);
+      kept.set(number, found);
+      if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+      return found;
+    };
+  }
+
+  function opened(image) {  // what is in an image, decoded when it is asked for, once
+    const made = new Map(), once = (name, make) => made.get(name) ?? made.set(name, make()).get(name);
+    const kept = {
+      picture: () => once("picture", () => bitmap(image.picture)),
+      outline: () => once("outline", () => image.outline && grey(image.outline)),
+      regions: () => once("regions", async () => image.regions && (await grey(image.regions)).data),
+      own: (n) => once(`own ${n}`, async () => values((await grey(image.maps[n].levels)).data, image.maps[n].step)),
+      at: (n, detail) => once(`${detail} ${n}`, async () => {
+        const own = await kept.own(n), regions = detail === "regions" && await kept.regions();
+        return regions ? evened(own, regions) : detail === "smooth" ? smoothed(own, image.maps[n].width, image.maps[n].height) : own;
+      }),
+    };
+    return kept;
+  }
+
+  function bitmap(data) {
+    const bytes = Uint8Array.from(atob(data.split(",")[1]), (letter) => letter.charCodeAt(0));
+    const type = data.slice(5, data.indexOf(";"));
+    return createImageBitmap(new Blob([bytes], { type }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+  }
+
+  async function grey(data) {
+    const image = await bitmap(data), { width, height } = image, canvas = made("canvas", { width, height });
+    const pen = canvas.getContext("2d", { willReadFrequently: true });
+    pen.drawImage(image, 0, 0);
+    image.close();
+    const pixels = pen.getImageData(0, 0, width, height).data, found = new Uint8Array(pixels.length / 4);
+    for (let i = 0; i < found.length; i++) found[i] = pixels[4 * i];
+    return { width, height, data: found };
+  }
+
+  function values(stored, step) {
+    return Float32Array.from(stored, (level) => level === NOT_A_NUMBER ? NaN : (level - MIDDLE) * step);
+  }
+
+  function evened(own, regions) {  // each region's sum, spread evenly over its pixels
+    const sums = new Float64Array(256), counts = new Float64Array(256);
+    own.forEach((value, i) => { if (!Number.isNaN(value)) { sums[regions[i]] += value; counts[regions[i]]++; } });
+    return own.map((value, i) => Number.isNaN(value) ? NaN : sums[regions[i]] / counts[regions[i]]);
+  }
+
+  function smoothed(own, width, height) {  // under a Gaussian; what would go to no number goes to the others
+    const sides = [width, height].filter((side) => side > 1), spread = SMOOTH * (sides.length ? Math.min(...sides) : 1);
+    const known = own.map((value) => Number.isNaN(value) ? 0 : 1), reached = blurred(known, width, height, spread);
+    const shared = blurred(own.map((value, i) => known[i] ? value / reached[i] : 0), width, height, spread);
+    return shared.map((value, i) => known[i] ? value : NaN);
+  }
+
+  function blurred(own, width, height, spread) {  // mirrored at the borders
+    const reach = Math.round(4 * spread), weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-(((i - reach) / spread) ** 2) / 2));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    const mirrored = (at, side) => { const round = ((at % (2 * side)) + 2 * side) % (2 * side); return round < side ? round : 2 * side - 1 - round; };
+    const along = (from, side, place) => from.map((_, i) => {
+      const [at, index] = place(i);
+      let sum = 0;
+      for (let j = -reach; j <= reach; j++) sum += weights[j + reach] * from[index(mirrored(at + j, side))];
+      return sum / total;
+    });
+    const across = along(own, width, (i) => [i % width, (x) => i - i % width + x]);
+    return along(across, height, (i) => [Math.floor(i / width), (y) => y * width + i % width]);
+  }
+
+  function largest(found) {  // all but the largest half percent stay below full colour
+    const sizes = (found ?? new Float32Array()).map(Math.abs).filter((size) => !Number.isNaN(size)).sort();
+    return sizes.length ? sizes[Math.floor(0.995 * (sizes.length - 1))] || sizes[sizes.length - 1] : 0;
+  }
+
+  function sumOf(found, isIn) {
+    return found.reduce((sum, value, i) => Number.isNaN(value) || !isIn(i) ? sum : sum + value, 0);
+  }
+
+  function inside(map, x, y) {
     return { x: Math.min(map.width - 1, Math.max(0, x)), y: Math.min(map.height - 1, Math.max(0, y)) };
   }
 
-  async function tell() {
-    const image = current(), map = image.maps[state.map], own = (await loaded(state.image)).maps[state.map];
-    const all = own.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : value), 0);
-    const share = (value) => all ? `, ${Math.round(100 * value / all)} % of the change` : "";
-    root.dataset.sum = String(all);
-    if (state.box) {
-      const { x0, x1, y0, y1 } = state.box;
-      let sum = 0;
-      for (let y = y0; y <= y1; y++) for (let x = x0; x <= x1; x++) { const v = own[y * map.width + x]; if (!Number.isNaN(v)) sum += v; }
-      said.textContent = `In the box (${x1 - x0 + 1} × ${y1 - y0 + 1}): ${short(sum)} ${map.unit}${share(sum)}.`;
-      root.dataset.value = String(sum);
-    } else if (cursor) {
-      const at = cursor.y * map.width + cursor.x, value = own[at], data = await loaded(state.image);
-      let text = `x ${cursor.x}, y ${cursor.y}: ${Number.isNaN(value) ? "no value" : `${short(value)} ${map.unit}`}`;
-      if (state.detail === "regions" && data.regions) {
-        let sum = 0;
-        for (let i = 0; i < own.length; i++) if (data.regions[i] === data.regions[at] && !Number.isNaN(own[i])) sum += own[i];
-        text += `; its region: ${short(sum)} ${map.unit}${share(sum)}`;
-        root.dataset.region = String(sum);
-      }
-      said.textContent = `${text}.`;
-      root.dataset.value = String(value);
-    } else said.textContent = "Point at the picture for values; drag a box for a sum. Red raises the output, blue lowers it.";
+  // --- elements and words ---------------------------------------------------------------------------------------------
+
+  function made(tag, attributes = {}, text = "") {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    if (text) element.textContent = text;  // names of files and outputs are text, never markup
+    return element;
   }
 
-  function place() {
-    const map = current().maps[state.map];
-    box.hidden = !state.box;
-    if (!state.box) return;
-    const { x0, x1, y0, y1 } = state.box;
-    box.style.cssText = `left:${100 * x0 / map.width}%;top:${100 * y0 / map.height}%;width:${100 * (x1 - x0 + 1) / map.width}%;height:${100 * (y1 - y0 + 1) / map.height}%`;
+  function button(sign, name, on) {
+    const found = made("button", { type: "button", "aria-label": name, title: name }, sign);
+    found.addEventListener("click", on);
+    return found;
   }
 
-  stage.addEventListener("pointerdown", (event) => { dragged = cellAt(event); state.box = null; stage.setPointerCapture?.(event.pointerId); place(); });
-  stage.addEventListener("pointermove", (event) => {
-    cursor = cellAt(event);
-    if (dragged && (Math.abs(cursor.x - dragged.x) > 1 || Math.abs(cursor.y - dragged.y) > 1))
-      state.box = { x0: Math.min(cursor.x, dragged.x), x1: Math.max(cursor.x, dragged.x), y0: Math.min(cursor.y, dragged.y), y1: Math.max(cursor.y, dragged.y) };
-    place(); tell();
-  });
-  stage.addEventListener("pointerup", () => { dragged = null; });
-  stage.addEventListener("pointerleave", () => { if (!dragged && !state.box) { cursor = null; tell(); } });
-  stage.addEventListener("keydown", (event) => {
-    const map = current().maps[state.map], far = event.shiftKey ? 10 : 1;
-    const by = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[event.key];
-    if (event.key === "Escape") { state.box = null; cursor = null; place(); tell(); }
-    if (!by) return;
-    event.preventDefault();
-    cursor ??= { x: map.width >> 1, y: map.height >> 1 };
-    cursor = { x: Math.min(map.width - 1, Math.max(0, cursor.x + by[0])), y: Math.min(map.height - 1, Math.max(0, cursor.y + by[1])) };
-    state.box = null; place(); tell();
-  });
-  fill();
-  return () => root.replaceChildren();
-}
-
-// --- values ---------------------------------------------------------------------------------------------------------
-
-async function bitmap(data) {
-  const response = Uint8Array.from(atob(data.split(",")[1]), (letter) => letter.charCodeAt(0));
-  const type = data.slice(5, data.indexOf(";"));
-  return createImageBitmap(new Blob([response], { type }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
-}
-
-async function levels(data) {
-  const image = await bitmap(data), canvas = made("canvas");
-  canvas.width = image.width; canvas.height = image.height;
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  pen.drawImage(image, 0, 0);
-  const pixels = pen.getImageData(0, 0, image.width, image.height).data, found = new Uint8Array(pixels.length / 4);
-  for (let i = 0; i < found.length; i++) found[i] = pixels[4 * i];
-  return found;
-}
-
-function values(stored, step) {
-  const found = new Float64Array(stored.length);
-  for (let i = 0; i < found.length; i++) found[i] = stored[i] === NOT_A_NUMBER ? NaN : (stored[i] - MIDDLE) * step;
-  return found;
-}
-
-function evened(own, regions) {
-  const sums = new Float64Array(256), counts = new Float64Array(256);
-  for (let i = 0; i < own.length; i++) if (!Number.isNaN(own[i])) { sums[regions[i]] += own[i]; counts[regions[i]]++; }
-  return own.map((value, i) => Number.isNaN(value) ? NaN : sums[regions[i]] / counts[regions[i]]);
-}
-
-function smoothed(own, width, height) {  // a Gaussian of 3 % of the shorter side, mirrored at the borders
-  const sigma = Math.max(0.3, SMOOTH * Math.min(width, height)), reach = Math.ceil(4 * sigma), weights = [];
-  for (let i = -reach; i <= reach; i++) weights.push(Math.exp(-i * i / (2 * sigma * sigma)));
-  const total = weights.reduce((a, b) => a + b, 0);
-  const mirrored = (i, n) => { while (i < 0 || i >= n) i = i < 0 ? -i - 1 : 2 * n - i - 1; return i; };
-  const known = own.map((v) => Number.isNaN(v) ? 0 : v), across = new Float64Array(own.length), found = new Float64Array(own.length);
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-    let sum = 0;
-    for (let i = -reach; i <= reach; i++) sum += weights[i + reach] * known[y * width + mirrored(x + i, width)];
-    across[y * width + x] = sum / total;
+  function choice(name, on) {  // a list to choose from; where there are many, with a field that narrows it
+    const element = made("div", { class: "choice" }), label = made("label", {}, name), select = made("select");
+    const search = made("input", { type: "search", "aria-label": `find ${name}`, placeholder: "find", hidden: "" });
+    let all = [], kept = [], at = 0;
+    label.append(select);
+    element.append(label, search);
+    const list = () => { select.replaceChildren(...kept.map((n) => made("option", {}, all[n]))); select.selectedIndex = kept.indexOf(at); };
+    select.addEventListener("change", () => on(kept[select.selectedIndex]));
+    search.addEventListener("input", () => {
+      const words = search.value.toLowerCase().split(/\s+/);
+      kept = all.flatMap((text, n) => words.every((word) => text.toLowerCase().includes(word)) ? [n] : []);
+      list();
+      if (kept.length && !kept.includes(at)) on(kept[0]);
+    });
+    const choose = (n) => {
+      at = n;
+      if (kept.includes(n)) { select.selectedIndex = kept.indexOf(n); return; }
+      search.value = "";
+      kept = [...all.keys()];
+      list();
+    };
+    const fill = (texts, n) => {
+      if (texts.length !== all.length || texts.some((text, i) => text !== all[i])) { all = texts; kept = []; }
+      search.hidden = all.length < MANY;
+      choose(n);
+    };
+    const step = (by) => { const next = kept[kept.indexOf(at) + by]; if (next !== undefined) on(next); };
+    const place = () => `${kept.indexOf(at) + 1} of ${kept.length}${kept.length < all.length ? " found" : ""}`;
+    return { element, fill, choose, step, place };
   }
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
-    let sum = 0;
-    for (let i = -reach; i <= reach; i++) sum += weights[i + reach] * across[mirrored(y + i, height) * width + x];
-    found[y * width + x] = Number.isNaN(own[y * width + x]) ? NaN : sum / total;
+
+  function slider(name, value, on) {
+    const label = made("label", {}, name), input = made("input", { type: "range", min: "0", max: "1", step: "0.01" });
+    input.value = String(value);
+    input.addEventListener("input", () => on(Number(input.value)));
+    label.append(input);
+    return label;
   }
-  return found;
-}
 
-function largest(found) {  // all but the largest half percent stay below full colour
-  const sizes = [];
-  for (const value of found) if (!Number.isNaN(value)) sizes.push(Math.abs(value));
-  sizes.sort((a, b) => a - b);
-  return sizes.length ? sizes[Math.floor(0.995 * (sizes.length - 1))] || sizes[sizes.length - 1] : 0;
-}
+  function nameOf(map) {
+    return map ? [map.output, map.method, map.model].filter(Boolean).join(" · ") : "";
+  }
 
-// --- elements -------------------------------------------------------------------------------------------------------
+  function share(value, all) {
+    const percent = Math.round(100 * value / all);
+    return Math.abs(percent) <= 300 ? `, ${percent} % of the change` : "";  // of a change near 0 there are no shares
+  }
 
-function made(tag, attributes = {}, text = "") {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  if (text) element.textContent = text;  // names of files and outputs are text, never markup
-  return element;
-}
+  function amount(value, map) {
+    return `${short(value)}${map.unit ? ` ${map.unit}` : ""}`;
+  }
 
-function choice(name, options, on) {
-  const label = made("label", {}, name), select = made("select");
-  select.addEventListener("change", () => on(select.selectedIndex));
-  label.append(select);
-  refill(label, options, 0);
-  return label;
-}
+  function short(value) {
+    if (value === null || Number.isNaN(value)) return "unknown";
+    const size = Math.abs(value);
+    const text = size !== 0 && (size < 0.001 || size >= 100000) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+    return text.replaceAll("-", "−");
+  }
 
-function refill(label, options, chosen) {
-  const select = label.querySelector("select");
-  select.replaceChildren(...options.map((text) => made("option", {}, text)));
-  select.selectedIndex = chosen;
-}
-
-function slider(name, value, on) {
-  const label = made("label", {}, name), input = made("input", { type: "range", min: "0", max: "1", step: "0.01" });
-  input.value = String(value);
-  input.addEventListener("input", () => on(Number(input.value)));
-  label.append(input);
-  return label;
-}
-
-function nameOf(map) {
-  return [map.output, map.method, map.model].filter(Boolean).join(" · ");
-}
-
-function short(value) {
-  if (value === null || Number.isNaN(value)) return "unknown";
-  const size = Math.abs(value);
-  return size !== 0 && (size < 0.001 || size >= 100000) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
-}
+  return { mount, still };
+})();
