@@ -34,14 +34,29 @@ def view(
             )
     if names is not None and len(names) != len(explanation):
         raise ExplainerError(f"{len(names)} names were given for {len(explanation)} images")
-    shown = [
-        _shown(every, number, names[number] if names is not None else f"image {number}", roi, unit)
-        for number in range(len(explanation))
-    ]
+    names = names or [f"image {number}" for number in range(len(explanation))]
+    shown = shown_images(every, names, roi, unit)
     return View(content(shown, title=repr(explanation)), notebook.html(explanation))
 
 
-def _shown(every: Mapping[str, Explanation], number: int, name: str, roi: Tensor | None, unit: str) -> Shown:
+def shown_images(
+    every: Mapping[str, Explanation],
+    names: Sequence[str],
+    roi: Tensor | None = None,
+    unit: str = "",
+    *,
+    has_regions: bool = True,
+) -> list[Shown]:
+    """Images with the heatmaps of one or several models; finding regions takes a tenth of a second each at 224 pixels.
+
+    shown_images({"one room": before, "all rooms": after}, ["a.jpg", "b.jpg"])
+    """
+    return [_shown(every, number, name, roi, unit, has_regions) for number, name in enumerate(names)]
+
+
+def _shown(
+    every: Mapping[str, Explanation], number: int, name: str, roi: Tensor | None, unit: str, has_regions: bool
+) -> Shown:
     first = next(iter(every.values()))[number]
     maps = [
         each for model, explanation in every.items() for each in _maps(explanation, number, model, roi, unit)
@@ -52,10 +67,11 @@ def _shown(every: Mapping[str, Explanation], number: int, name: str, roi: Tensor
     best = detail.chosen(first, "auto")
     others = [other for other in ("regions", "smooth", "pixels") if other != best]
     regions = None
-    if first.method not in detail.SUMS and max(first.values.shape[3:]) > detail.SMALL:
+    if has_regions and first.method not in detail.SUMS and max(first.values.shape[3:]) > detail.SMALL:
         with suppress(ExplainerError):  # where there is no image to cut
             regions = detail.regions_of(first)[0].cpu().numpy()
-    return Shown(name, _picture(first), maps, regions, (best, *others))
+    details = [each for each in (best, *others) if each != "regions" or regions is not None]
+    return Shown(name, picture_of(first), maps, regions, details)
 
 
 def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None, unit: str) -> list[Map]:
@@ -81,7 +97,7 @@ def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None,
     ]
 
 
-def _picture(explanation: Explanation) -> UInt8[np.ndarray, "height width 3"]:
+def picture_of(explanation: Explanation) -> UInt8[np.ndarray, "height width 3"]:
     """What is drawn under the heatmaps, from 0 to 255; images of another range are stretched to it."""
     image: Any = explanation.images[0].detach().cpu().double()
     image = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)

@@ -121,7 +121,7 @@ def _slug(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownTable:
     """A table of a part: its name, what stands over it, its columns, and which rows are shown.
 
     Attributes
@@ -168,6 +168,6 @@ class Part:
     find: Callable[[Case, Report], Findings]
     facts: type[Facts]
     lead: Callable[[Any], str]
-    tables: Sequence[Shown] = ()
+    tables: Sequence[ShownTable] = ()
     needs_explanations: bool = True
     notes: tuple[str, ...] = ()

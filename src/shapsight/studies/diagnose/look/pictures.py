@@ -2,56 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation.detail import SMALL
+from shapsight.attribution.explanation.heatmaps import image_plot
 from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.relevance_measures import MEASURES
-from shapsight.drawing.bars import share_bars
+from shapsight.drawing.charts.intervals import share_bars
+from shapsight.drawing.charts.measures import measures_plot, objects_plot
 from shapsight.drawing.relevance import (
     Place,
     mean_and_spread,
-    measures_plot,
-    objects_plot,
     places_plot,
 )
+from shapsight.drawing.viewer import Map, Shown
+from shapsight.report.page import Picture
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.look.tables import LookTables
+from shapsight.studies.shared.examples import explained_images
 
 MOST_PLACES = 8
+DRAWN = 6  # explained images in the figure for papers
 Sizes = Float[Tensor, "images height width"]
 
 
-def pictures(case: Case, tables: LookTables) -> dict[str, Figure]:
-    """What the scene contributes, measures, the atlas of each environment, the atlas by target, and objects."""
+EXPLAINED = "The explained images"
+
+
+def pictures(case: Case, tables: LookTables) -> tuple[Picture, ...]:
+    """What the scene contributes, the images, the atlas of each environment, that by target, measures, and objects."""
     output = tables.output
     # Single pixels are mostly noise that cancels; in images of a few pixels a side they can be read.
     is_small = max(case.images.shape[2:]) <= SMALL
     sizes = case.explanation.heatmap(detail="pixels" if is_small else "smooth")[:, 0].abs()
-    figures = {}
+    found = []
     if tables.contributions is not None:
         contributions = tables.contributions.measures
         shares = contributions[(contributions["measure"] == "share") & (contributions["part"] == SCENE)]
         mine = shares[(shares["output"] == output) & (shares["environment"] != EVERY)]
         if len(mine):
-            figures["How much comes from the scene"] = share_bars(mine, "scene's share of what moves {}")
-    if len(tables.measures):
-        titles = {measure.name: measure.said for measure in MEASURES}
-        figures["Where the attribution lies"] = measures_plot(tables.measures, output, titles)
-    figures["Mean attribution in each environment"] = places_plot(_atlas(case, sizes))
+            chart = share_bars(mine, "scene's share of what moves {}")
+            found.append(Picture(chart, "How much comes from the scene", "The scene's share of what moves each output."))
+    found.append(_explained(case, tables))
+    found.append(_places(_atlas(case, sizes), "Mean attribution in each environment"))
     moving = _by_target(case, sizes)
     if moving:
-        figures[f"Does the attribution move with {case.targets[0]}?"] = places_plot(moving)
+        found.append(_places(moving, f"Does the attribution move with {case.targets[0]}?"))
+    if len(tables.measures):
+        titles = {measure.name: measure.said for measure in MEASURES}
+        found.append(Picture(measures_plot(tables.measures, output, titles), "Where the attribution lies"))
     if tables.objects is not None and len(tables.objects):
-        figures["Attribution on kinds of objects"] = objects_plot(tables.objects, output)
-    return figures
+        found.append(Picture(objects_plot(tables.objects, output), "Attribution on kinds of objects"))
+    return tuple(found)
+
+
+def _explained(case: Case, tables: LookTables) -> Picture:
+    """Every explained image, as many of each environment among the first as there is room for."""
+    parts = None if tables.contributions is None else tables.contributions.per_image
+    images = explained_images(
+        {"": case.explanation}, case.rows, case.manifest, case.bundle, case.masks, parts=parts
+    )
+    turn = case.rows.groupby("environment").cumcount().to_numpy()
+    order = np.argsort(turn, kind="stable").tolist()
+    return Picture(
+        [images[at] for at in order],
+        EXPLAINED,
+        f"{EXPLAINED}: red raises the output, blue lowers it; a click opens one.",
+        figure=image_plot(case.explanation.select(images=order[:DRAWN])),
+    )
+
+
+def _places(places: Sequence[Place], title: str) -> Picture:
+    """Mean heatmaps over mean pictures, as images of the viewer."""
+    images = [
+        Shown(
+            place.caption,
+            np.ascontiguousarray((place.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)),
+            [Map(heading, values) for heading, values in place.heats.items()],
+            details=("smooth", "pixels"),
+            caption=f"{place.caption}: {', '.join(place.heats)}",
+            key=f"{title} {place.caption}",
+            outline=place.region,
+        )
+        for place in places
+    ]
+    most = max(len(place.heats) for place in places)
+    return Picture(images, title, maps=tuple(range(most)), figure=places_plot(places))
 
 
 def _atlas(case: Case, sizes: Sizes) -> list[Place]:

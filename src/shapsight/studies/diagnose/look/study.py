@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.findings import Findings, Part, ShownTable
 from shapsight.studies.diagnose.look.facts import LookFacts, facts_of
 from shapsight.studies.diagnose.look.pictures import pictures
 from shapsight.studies.diagnose.look.tables import LookTables, is_home, tables_of
-from shapsight.studies.diagnose.look.words import sentences
+from shapsight.studies.diagnose.look.words import lead, sentences
 from shapsight.studies.shared.contributions import AGREEMENT
 
 
@@ -42,9 +42,8 @@ def look(
     """
     tables = tables_of(case, report, images=randomised_images, copies=randomised_copies, resamples=resamples)
     facts = facts_of(tables, has_region=case.masks is not None, is_classes=bool(case.manifest.class_names))
-    return Findings(
-        "look", tables.files, facts, sentences(facts), pictures(case, tables), _left_out(case, tables)
-    )
+    drawn = pictures(case, tables)
+    return Findings("look", tables.files, facts, sentences(facts), drawn, _left_out(case, tables))
 
 
 def _left_out(case: Case, found: LookTables) -> tuple[str, ...]:
@@ -88,7 +87,7 @@ def _absent_classes(case: Case) -> list[str]:
 
 
 TABLES = (
-    Shown(
+    ShownTable(
         "contributions_by_place",
         "What scene and region contribute, at home (held-out images of the environments that were trained on) and "
         "elsewhere",
@@ -99,12 +98,12 @@ TABLES = (
             Column("value", "value", ".3g", low="low", high="high"),
         ),
     ),
-    Shown(
+    ShownTable(
         "agreement_with_exact",
         "Sums of the attributions beside exact Shapley values of scene and region in the same images",
         AGREEMENT,
     ),
-    Shown(
+    ShownTable(
         "places",
         "Where it lies, at home (held-out images of the environments that were trained on) and elsewhere",
         (
@@ -116,7 +115,7 @@ TABLES = (
             Column("randomised", "random weights", ".2f"),
         ),
     ),
-    Shown(
+    ShownTable(
         "objects",
         "Attribution on kinds of objects",
         (
@@ -128,4 +127,4 @@ TABLES = (
         ),
     ),
 )
-LOOK = Part("look", "Where does it look?", look, LookFacts, TABLES)
+LOOK = Part("look", "Where does it look?", look, LookFacts, lead, TABLES)

@@ -27,6 +27,22 @@ def sentences(facts: LookFacts) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence)
 
 
+def lead(facts: LookFacts) -> str:
+    """The scene's share, in plain words; without a region of interest, how much of the image is looked at."""
+    home, away = facts.home, facts.elsewhere
+    shares = [
+        f"{place.scene_share.value:.0%} {where}"
+        for place, where in ((home, AT_HOME), (away, ELSEWHERE))
+        if place.scene_share.is_known
+    ]
+    if shares:
+        return f"Of what moves {facts.output}, the scene contributes {' and '.join(shares)}."
+    place = away if away.images else home
+    if place.area.is_known:
+        return f"Nine tenths of the attribution lie on {place.area.value:.0%} of the pixels."
+    return "Too little is known to say."
+
+
 def _contributes(facts: LookFacts) -> str:
     """How much of what moves the prediction comes from the scene, at home and elsewhere."""
     parts = []

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from numpy import ndarray
 
 from shapsight.diagnosis.prediction_errors import error_per_image
 from shapsight.diagnosis.strategies import CELLS, Strategies, find_strategies, strategy_table
-from shapsight.drawing.strategies import Member, strategies_plot, strategy_map
+from shapsight.drawing.charts.strategies import strategy_map
+from shapsight.drawing.strategies import Member, strategies_plot
+from shapsight.drawing.viewer import Map, Shown
 from shapsight.errors import DataError
-from shapsight.report.page import Column
+from shapsight.report.page import Column, Picture
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.findings import Findings, Part, ShownTable
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts, facts_of
 
 EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right
@@ -86,6 +87,15 @@ def sentences(facts: StrategyFacts, target: str) -> tuple[str, ...]:
     return tuple(said)
 
 
+def lead(facts: StrategyFacts) -> str:
+    """How many ways of looking there are."""
+    if facts.count is None:
+        return "This could not be told."
+    if facts.count < 2 or facts.first_share is None:
+        return "The model looks at all images in much the same way."
+    return f"It looks at its images in {facts.count} ways; the first is that of {facts.first_share:.0%} of them."
+
+
 def _left_out(without_attribution: int, seen: int, unseen: int) -> tuple[str, ...]:
     """What could not be told, from how many images have no attribution and how many are of either kind of place."""
     said = []
@@ -99,8 +109,8 @@ def _left_out(without_attribution: int, seen: int, unseen: int) -> tuple[str, ..
 
 def pictures(
     case: Case, found: Strategies, table: pd.DataFrame, sizes: Float[ndarray, "images height width"]
-) -> dict[str, Figure]:
-    """The part's pictures by title: strategies with typical images, and the map of heatmaps."""
+) -> tuple[Picture, ...]:
+    """Strategies with typical images, and the map of heatmaps."""
     rows = []
     for entry in table.to_dict("records"):
         members = np.flatnonzero(found.labels == entry["strategy"])
@@ -117,9 +127,28 @@ def pictures(
             f"{entry['error']:.2g}{jump}"
         )
         rows.append((said, [middle, *typical]))
+    title = "Strategies, with typical images"
+    images = [
+        Shown(
+            f"{said}: {member.title}",
+            np.ascontiguousarray((member.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)),
+            [Map("size of the attribution", member.sizes)],
+            details=("smooth", "pixels"),
+            caption=f"strategy {number}: {member.title}",
+            group=f"strategy {number}",
+            key=f"strategy {number}|{at}",
+        )
+        for number, (said, members) in enumerate(rows, start=1)
+        for at, member in enumerate(members)
+    ]
     environments = case.rows["environment"].tolist()
-    drawn = strategy_map(found.embedding, found.labels, environments, found.eigenvalues)
-    return {"Strategies, with typical images": strategies_plot(rows), "Which heatmaps are alike": drawn}
+    drawn = strategy_map(
+        found.embedding, found.labels, environments, found.eigenvalues, case.rows["path"].tolist()
+    )
+    return (
+        Picture(images, title, f"{title}; the first of each row is the mean.", figure=strategies_plot(rows)),
+        Picture(drawn, "Which heatmaps are alike", "Points that lie together have heatmaps that are alike."),
+    )
 
 
 def _member(case: Case, sizes: Float[ndarray, "images height width"], image: int) -> Member:
@@ -132,7 +161,7 @@ def _member(case: Case, sizes: Float[ndarray, "images height width"], image: int
 
 
 TABLES = (
-    Shown(
+    ShownTable(
         "strategies",
         "Groups of heatmaps, the one whose error jumps most in unseen environments first",
         (
@@ -147,4 +176,4 @@ TABLES = (
         ),
     ),
 )
-STRATEGIES = Part("strategies", "One strategy or several?", strategies, StrategyFacts, TABLES)
+STRATEGIES = Part("strategies", "One strategy or several?", strategies, StrategyFacts, lead, TABLES)

@@ -5,52 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.drawing.faithfulness import (
+from shapsight.attribution.explanation.viewed import picture_of
+from shapsight.drawing.charts.curves import similarity_plot
+from shapsight.drawing.charts.faithfulness import (
     agreement_plot,
     flipping_plot,
     hidden_effects_plot,
     removal_plot,
-    side_by_side,
-    similarity_plot,
 )
+from shapsight.drawing.faithfulness import side_by_side
 from shapsight.drawing.style import number
+from shapsight.drawing.viewer import Map, Shown
+from shapsight.report.page import Picture
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.trust.hiding import between
 from shapsight.studies.diagnose.trust.specimen import Measured
 
 SHOWN = 3  # images in pictures of heatmaps
+MOST_MAPS = 6  # heatmaps of one image side by side
 
 
-def pictures(measured: Measured, unit: str) -> dict[str, Figure]:
-    """Every picture that the tables and explanations allow, by title.
+def pictures(measured: Measured, unit: str) -> tuple[Picture, ...]:
+    """Every picture that the tables and explanations allow.
 
     unit: of the first output, whose curves and effects are drawn.
     """
-    tables = measured.tables
-    figures: dict[str, Figure] = {}
-    if "curves" in tables:
-        figures["Insertion and deletion"] = removal_plot(
-            tables["curves"], unit, _note_of_curves(measured.facts)
-        )
-        figures["Pixel flipping by blocks"] = flipping_plot(tables["curves"], unit)
-    if "hidden" in tables:
-        figures["Hidden rectangles"] = hidden_effects_plot(tables["hidden"], unit)
-    if "randomisation" in tables:
-        figures["Similarity while layers are randomised"] = similarity_plot(tables["randomisation"])
-        figures["Heatmaps while layers are randomised"] = _side_by_side(measured.randomised, images=1)
+    tables, found = measured.tables, []
     if "agreement" in tables:
-        figures["Methods side by side"] = _side_by_side(measured.methods)
+        found.append(_side_by_side(measured.methods, "Methods side by side"))
+    if "curves" in tables:
+        note = _note_of_curves(measured.facts)
+        found += [
+            Picture(removal_plot(tables["curves"], unit, note), "Insertion and deletion"),
+            Picture(flipping_plot(tables["curves"], unit), "Pixel flipping by blocks"),
+        ]
+    if "hidden" in tables:
+        found.append(Picture(hidden_effects_plot(tables["hidden"], unit), "Hidden rectangles"))
     if "agreement" in tables and "regions" in tables:
-        figures["Agreement of methods, and exact values"] = agreement_plot(
-            tables["agreement"], tables["regions"], unit
-        )
-    return figures
+        drawn = agreement_plot(tables["agreement"], tables["regions"], unit)
+        found.append(Picture(drawn, "Agreement of methods, and exact values"))
+    if "randomisation" in tables:
+        drawn = similarity_plot(tables["randomisation"])
+        title = "Heatmaps while layers are randomised"
+        found += [
+            Picture(drawn, "Similarity while layers are randomised"),
+            _side_by_side(measured.randomised, title, images=1),
+        ]
+    return tuple(found)
 
 
-def _side_by_side(explanations: Mapping[str, Explanation], images: int = SHOWN) -> Figure:
+def _side_by_side(explanations: Mapping[str, Explanation], title: str, images: int = SHOWN) -> Picture:
     """Of the first output."""
     first = next(iter(explanations.values()))
     shown = range(min(images, len(first)))
@@ -59,7 +65,21 @@ def _side_by_side(explanations: Mapping[str, Explanation], images: int = SHOWN) 
         name: np.asarray(explanation.heatmap()[: len(shown), 0].cpu().double())
         for name, explanation in explanations.items()
     }
-    return side_by_side(np.asarray(first.images.detach().cpu(), dtype=float), captions, heatmaps)
+    chosen = list(heatmaps)[:MOST_MAPS]
+    viewed = [
+        Shown(
+            f"{title}: image {n + 1}",
+            picture_of(first[n]),
+            [Map(first.name_of(n, 0), heatmaps[name][n], method=name) for name in chosen],
+            details=("smooth", "pixels"),
+            caption=f"{captions[n]}: {', '.join(chosen)}",
+            key=f"{title}|{n}",
+        )
+        for n in shown
+    ]
+    pixels = np.asarray(first.images.detach().cpu(), dtype=float)
+    figure = side_by_side(pixels, captions, heatmaps)
+    return Picture(viewed, title, maps=tuple(range(len(chosen))), figure=figure)
 
 
 def _note_of_curves(facts: TrustFacts) -> str:

@@ -144,7 +144,7 @@ def _nothing_to_test(case: Case, what: str) -> Findings:
             f"The model says the same of all {len(case.rows)} images and of the references (such as {said:.3g} for "
             f"{what}): no pixel matters to it, so there is no explanation to test.",
         ),
-        {},
+        (),
         ("The predictions are constant: every test of the explanations is left out.",),
     )
 
@@ -154,6 +154,13 @@ def _unit(case: Case) -> str:
     if not case.targets:
         return "logits"
     return case.manifest.scales[case.targets[0]].unit.partition(",")[0] or f"units of {case.targets[0]}"
+
+
+def lead(facts: TrustFacts) -> str:
+    """How many tests the explanations passed."""
+    if not facts.checks:
+        return "There was nothing to test."
+    return f"The explanations pass {facts.checks_passed} of {count(facts.checks, 'test')}."
 
 
 def overall(facts: TrustFacts, what: str) -> str:
@@ -168,4 +175,4 @@ def overall(facts: TrustFacts, what: str) -> str:
     )
 
 
-TRUST = Part("trust", "Can the explanation be trusted?", trust, TrustFacts)
+TRUST = Part("trust", "Can the explanation be trusted?", trust, TrustFacts, lead)

@@ -124,7 +124,7 @@ def _level(facts: DiagnosisFacts, limits: Thresholds, fails: bool) -> Judgement:
         swapped = f"Swapped scenes agree: {part}, {home:.0%} where it was trained ({limits.at_home:.0%} is the limit)."
         return (
             "shortcut",
-            "A shortcut: the scene tells the model the target where it was trained, and only there.",
+            "A shortcut: the scene tells the target at home, and only there.",
             (told, swapped),
         )
     if share.value >= limits.shortcut or (is_harmful and share.value >= limits.shortcut / 2):
@@ -137,7 +137,7 @@ def _below(said: str, share: Estimate, limits: Thresholds, fails: bool) -> Judge
     is_open = share.high > limits.clear
     reach = f"{said}, but its interval reaches up to {share.high:.0%}" if is_open else said
     if fails and is_open:
-        return "suspicious", "It fails elsewhere, and the evidence that the scene takes part is weak.", (
+        return "suspicious", "It fails elsewhere; whether the scene is why stays open.", (
             f"{reach}: the scene can neither be blamed nor cleared by these images ({limits.clear:.0%} is the limit).",
         )  # fmt: skip
     if fails:
@@ -146,7 +146,7 @@ def _below(said: str, share: Estimate, limits: Thresholds, fails: bool) -> Judge
             "interest, such as light, floor or the region's own look.",
         )  # fmt: skip
     if is_open:
-        return "suspicious", "No shortcut was found, but too few images were tested to rule one out.", (
+        return "suspicious", "No shortcut was found, but too few images to rule one out.", (
             f"{reach}; ok needs it below {limits.clear:.0%}.",
         )  # fmt: skip
     by_interval = (

@@ -3,57 +3,53 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
+from altair.typing import ChartType
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from numpy import ndarray
 
-from shapsight.data.framing import seen_places
-from shapsight.data.remedies.sample import Places
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
-from shapsight.drawing.interventions import (
-    PatchMap,
-    Variant,
-    crossed_plot,
-    effects_plot,
-    patches_plot,
-    variance_bars,
-    variants_plot,
-)
+from shapsight.drawing.charts.interventions import crossed_plot, effects_plot, variance_bars
+from shapsight.drawing.interventions import PatchMap, Variant, patches_plot, variants_plot
 from shapsight.drawing.style import number
+from shapsight.drawing.viewer import Map, Mark, Shown
+from shapsight.report.page import Picture
 from shapsight.studies.diagnose.why.answers import Answers
 from shapsight.studies.diagnose.why.swaps import LABEL
+from shapsight.studies.shared.examples import point_of
 
 SHOWN = 3  # images in all their variants
 MOST_CROSSED = 16  # thumbnails along a side
 
 
-def pictures(answers: Answers) -> dict[str, Figure]:
-    """Title -> figure, in the order in which they are looked at."""
+CHANGED = "The same images, changed"
+
+
+def pictures(answers: Answers) -> tuple[Picture, ...]:
+    """In the order in which they are looked at."""
     target = next(iter(answers.effects))
     moves = "the probability of the class said" if target == LABEL else target
     mine = answers.variants[(answers.variants["target"] == target)]
     changed = mine[mine["variant"] != ORIGINAL]
     kept = mine[mine["variant"].isin([ORIGINAL, *VARIANTS]) & (mine["environment"] != EVERY)]
     wrong = "share of wrong labels" if target == LABEL else f"squared error of {target}"
-    figures = {
-        "The same images, changed": _gallery(answers, target),
-        f"How far {moves} moves": effects_plot(
-            changed[changed["environment"] != EVERY], "change", f"how far {moves} moves"
-        ),
-        f"The {wrong} of each variant": effects_plot(kept, "error", wrong, is_share=target == LABEL),
-        "Where the variance of the prediction comes from": variance_bars(answers.crossing.shares),
-    }
+    effects = effects_plot(changed[changed["environment"] != EVERY], "change", f"change of {moves}")
+    found = [
+        _gallery(answers, target),
+        Picture(effects, f"How far {moves} changes", f"How far {moves} changes when a part of the image does."),
+        Picture(effects_plot(kept, "error", wrong, is_share=target == LABEL), f"The {wrong} of each variant"),
+        Picture(variance_bars(answers.crossing.shares), "Where the variance of the prediction comes from"),
+    ]
     if target != LABEL:
-        figures[f"Every region on every scene: {target}"] = _crossed(answers, target)
+        grid = "Rows alike: the prediction follows the region. Columns alike: it follows the scene."
+        found.append(Picture(_crossed(answers, target), f"Every region on every scene: {target}", grid))
     if answers.patches is not None:
-        figures["Which places of the scene matter"] = _patches(answers, target)
-    return figures
+        found.append(_patches(answers, target))
+    return tuple(found)
 
 
-def _gallery(answers: Answers, target: str) -> Figure:
-    """An image of each of the first environments, the one whose prediction moves most typically."""
+def _gallery(answers: Answers, target: str) -> Picture:
+    """An image of each of the first environments, the one whose prediction changes most typically."""
     swaps = answers.swaps
     change = answers.effects[target]["mixed-same"].change
     groups: list[tuple[str, list[Variant]]] = []
@@ -66,7 +62,25 @@ def _gallery(answers: Answers, target: str) -> Figure:
             )
     if not groups:
         groups = [(str(swaps.rows["path"].iloc[0]), _variants(answers, 0, target))]
-    return variants_plot(groups)
+    images = [
+        Shown(
+            f"{title}, {variant.name}",
+            np.ascontiguousarray(variant.image.transpose(1, 2, 0)),
+            marks=[
+                Mark(kind, *point)
+                for kind, point in (("target", variant.target), ("prediction", variant.prediction))
+                if point is not None
+            ],
+            caption=f"{variant.name}: {variant.said}",
+            group=title,
+            key=f"{title}|{variant.name}",
+            beside=f"{title}|{variants[0].name}" if variant is not variants[0] else "",
+        )
+        for title, variants in groups
+        for variant in variants
+    ]
+    said = "Ring: target. Cross: prediction. It should stay where the region of interest does."
+    return Picture(images, CHANGED, said, first=len(images), figure=variants_plot(groups))
 
 
 def _variants(answers: Answers, image: int, target: str) -> list[Variant]:
@@ -112,34 +126,22 @@ def _point(
 ) -> tuple[float, float] | None:
     """The place in the picture that the targets name, where they name one and it is known where that is seen."""
     case = answers.swaps.case
-    if values is None or case.bundle.card.class_names or not np.isfinite(values).all():
+    if values is None or (target is not None and target not in ("x", "y")):
         return None
-    places = Places.of(case.manifest)
-    if not places.across or (target is not None and target not in ("x", "y")):
-        return None
-    height, width = (int(case.rows[side].iloc[image]) for side in ("height", "width"))
-    point = places.points(torch.tensor(values), (height, width))[0].numpy() + 0.5
-    x, y = seen_places(case.bundle.seen, point, (height, width)).tolist()
-    return (x, y) if np.isfinite([x, y]).all() else None
+    return point_of(values.tolist(), answers.swaps.rows.iloc[image].to_dict(), case.manifest, case.bundle)
 
 
-def _crossed(answers: Answers, target: str) -> Figure:
+def _crossed(answers: Answers, target: str) -> ChartType:
     """At most sixteen regions and scenes, by environment and target."""
-    crossing, swaps = answers.crossing, answers.swaps
-    column = swaps.case.bundle.card.output_names.index(target)
+    crossing = answers.crossing
+    column = answers.swaps.case.bundle.card.output_names.index(target)
     count = len(crossing.images)
     shown = np.unique(np.linspace(0, count - 1, min(count, MOST_CROSSED)).round().astype(int))
-    rows = torch.from_numpy(crossing.images[shown])
-    return crossed_plot(
-        crossing.predictions[np.ix_(shown, shown)][:, :, column],
-        swaps.pieces.images[rows].numpy(),
-        swaps.pieces.scenes[rows].numpy(),
-        crossing.environments[shown].tolist(),
-        label=target,
-    )
+    predictions = crossing.predictions[np.ix_(shown, shown)][:, :, column]
+    return crossed_plot(predictions, crossing.environments[shown].tolist(), label=target)
 
 
-def _patches(answers: Answers, target: str) -> Figure:
+def _patches(answers: Answers, target: str) -> Picture:
     patches, swaps = answers.patches, answers.swaps
     assert patches is not None
     maps = [
@@ -151,6 +153,25 @@ def _patches(answers: Answers, target: str) -> Figure:
         )
         for number, image in enumerate(patches.images)
     ]
-    return patches_plot(
-        maps, unit="logit of the class said" if target == LABEL else f"SHAP value of {target}"
-    )
+    unit = "logit of the class said" if target == LABEL else f"SHAP value of {target}"
+    title = "Which places of the scene matter"
+    images = [
+        Shown(
+            f"{each.title}, {swaps.rows['path'].iloc[int(image)]}",
+            np.ascontiguousarray(each.image.transpose(1, 2, 0)),
+            [Map(target, _spread(each))],
+            each.labels,
+            ("regions",),
+            caption=each.title,
+            group=each.title,
+            key=f"{title}|{swaps.rows['path'].iloc[int(image)]}",
+        )
+        for each, image in zip(maps, patches.images, strict=True)
+    ]
+    return Picture(images, title, f"{title}: RegionSHAP of patches.", figure=patches_plot(maps, unit=unit))
+
+
+def _spread(each: PatchMap) -> Float[ndarray, "height width"]:
+    """Each patch's value, shared out over its pixels."""
+    counts = np.bincount(each.labels.ravel(), minlength=len(each.values) + 1)
+    return np.asarray(np.concatenate([[0.0], each.values / np.maximum(counts[1:], 1)])[each.labels])

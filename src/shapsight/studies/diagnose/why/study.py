@@ -8,9 +8,10 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from shapsight.diagnosis.interventions import can_be_cut
+from shapsight.drawing.style import number
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.findings import Findings, Part, ShownTable
 from shapsight.studies.diagnose.why.answers import Answers, ask
 from shapsight.studies.diagnose.why.facts import WhyFacts, facts_of
 from shapsight.studies.diagnose.why.pictures import pictures
@@ -104,6 +105,18 @@ def sentences(facts: WhyFacts) -> tuple[str, ...]:
     return tuple(said)
 
 
+def lead(facts: WhyFacts) -> str:
+    """What another scene does beside what another region does."""
+    scene, region = facts.scene_change, facts.region_change
+    if not (scene.is_known and region.is_known):
+        return "This could not be tested."
+    what = "the probability of the class said" if facts.is_classes else facts.output
+    return (
+        f"Before another scene, {what} changes by {number(scene.value, 2)}; with another region of interest, by "
+        f"{number(region.value, 2)}."
+    )
+
+
 def _moved(facts: WhyFacts) -> str:
     what, turns, others = facts.output, "", ""
     scene, region = facts.scene_flips.value, facts.region_flips.value
@@ -159,7 +172,7 @@ HOW_TO_READ = (
     "the region, even columns that it follows the scene."
 )
 TABLES = (
-    Shown(
+    ShownTable(
         "variants",
         "What each change of the picture did, over all images that were changed",
         (
@@ -171,7 +184,7 @@ TABLES = (
         ),
         {"environment": ("all",)},
     ),
-    Shown(
+    ShownTable(
         "crossed",
         "Shares of the prediction's variance over a crossed design of regions and scenes",
         (
@@ -184,7 +197,7 @@ TABLES = (
             Column("together", "only both", ".1%"),
         ),
     ),
-    Shown(
+    ShownTable(
         "patches",
         "Patches of the scene, the most important first",
         (
@@ -197,5 +210,5 @@ TABLES = (
     ),
 )
 WHY = Part(
-    "why", "Is that why it fails?", why, WhyFacts, TABLES, needs_explanations=False, notes=(HOW_TO_READ,)
+    "why", "Is that why it fails?", why, WhyFacts, lead, TABLES, needs_explanations=False, notes=(HOW_TO_READ,)
 )

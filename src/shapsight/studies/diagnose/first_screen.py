@@ -1,0 +1,101 @@
+"""The first screen of a diagnosis: the verdict, what proves it, images that show it, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from shapsight.drawing.style import number
+from shapsight.drawing.viewer import Shown
+from shapsight.report.page import Answer, Card
+from shapsight.studies.diagnose.diagnosis import Diagnosis
+from shapsight.studies.diagnose.look.pictures import EXPLAINED
+from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
+from shapsight.studies.diagnose.why.pictures import CHANGED
+from shapsight.studies.shared.examples import plain_image
+from shapsight.studies.shared.first_screen import cards, error_evidence, glance, times
+
+SWAPPED = ("mixed-rand", "mixed-same", "control")  # the first of these that there is stands on the first screen
+
+
+def first_screen(diagnosed: Diagnosis) -> Answer:
+    """The answer of a diagnosis."""
+    examined, verdict = diagnosed.examined, diagnosed.verdict
+    case, explained = examined.case, _images(diagnosed, "look", EXPLAINED)
+
+    def shown(at: int) -> Shown | Mapping[str, Any]:
+        row = case.rows.iloc[at].to_dict()
+        return explained.get(row["path"]) or plain_image(case.images[at], row, case.manifest, case.bundle)
+
+    found = [*cards(case.rows, case.manifest, examined.facts, shown), *_swapped(diagnosed)]
+    following = next_step(diagnosed)
+    return Answer(
+        verdict.headline,
+        evidence(diagnosed.facts),
+        found,
+        glance(examined.errors, case.manifest, examined.facts),
+        next=following,
+        next_is="Try what may cure it" if following else "",
+        level=verdict.level,
+    )
+
+
+def evidence(facts: DiagnosisFacts) -> str:
+    """One sentence with at most three numbers: the error elsewhere, and what another scene does to a prediction."""
+    errors, why, look = facts.errors, facts.why, facts.look
+    fails = f"In {errors.worst} its error is {times(errors.ratio)} as at home" if isfinite(errors.ratio) else ""
+    if why.scene_change.is_known and why.region_change.is_known:
+        what = "the probability of its answer" if why.is_classes else why.output
+        swapped = (
+            f"another scene alone changes {what} by {number(why.scene_change.value, 2)}, another region of interest by "
+            f"{number(why.region_change.value, 2)}"
+        )
+        return f"{fails}; {swapped}." if fails else f"{swapped[0].upper()}{swapped[1:]}."
+    if fails and look.home.scene_share.is_known:
+        return f"{fails}; the scene contributes {look.home.scene_share.value:.0%} of what moves {look.output} there."
+    return error_evidence(errors)
+
+
+def next_step(diagnosed: Diagnosis) -> str:
+    """The command that tries the remedies advised; empty where none is."""
+    examined, verdict = diagnosed.examined, diagnosed.verdict
+    recipes = [advice.recipe for advice in verdict.advice if advice.recipe]
+    if not recipes:
+        return ""
+    if examined.subject.folder is None:
+        return f"shapsight.cure(your_training_function, photos, recipes={recipes})"
+    roi = "" if examined.roi is None else f" --roi {examined.roi}"
+    return f"shapsight cure {examined.subject.folder} --try {','.join(recipes)}{roi}"
+
+
+def _images(diagnosed: Diagnosis, part: str, title: str) -> dict[str, Mapping[str, Any]]:
+    """The images of a picture by their keys; none where the part was not done."""
+    found = diagnosed.parts.get(part)
+    pictures = () if found is None else found.pictures
+    images = [image for picture in pictures if picture.alt == title for image in picture.images]
+    return {str(image["key"]): image for image in images if isinstance(image, Mapping)}
+
+
+def _swapped(diagnosed: Diagnosis) -> list[Card]:
+    """The region of an image, best one of a trained place, before another scene, with what the prediction was."""
+    images = _images(diagnosed, "why", CHANGED)
+    home = diagnosed.examined.case.manifest.train_on
+    groups = list(dict.fromkeys(key.rpartition("|")[0] for key in images))
+    groups.sort(key=lambda group: group.partition(":")[0] not in home)
+    for group in groups:
+        before = images.get(f"{group}|original")
+        for name in SWAPPED:
+            after = images.get(f"{group}|{name}")
+            if before is None or after is None:
+                continue
+            was, now = (str(each["caption"]).partition(": ")[2] for each in (before, after))
+            marks = [{**mark, "kind": "other"} for mark in before["marks"] if mark["kind"] == "prediction"]
+            return [
+                Card(
+                    {**after, "marks": [*after["marks"], *marks], "key": f"first|{after['key']}"},
+                    f"The same, another scene: {group.partition(':')[0]}",
+                    f"The model said {was}, now {now}.",
+                )
+            ]
+    return []
