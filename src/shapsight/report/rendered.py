@@ -44,7 +44,7 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
     charts = _Charts()
     script = _script()
     environment.filters.update(cells=_rows, chart=charts.embedded, numbers=gathered.numbers, csv=_csv)
-    environment.filters.update(paragraphs=_paragraphs, amount=_amount, file_name=_file_name)
+    environment.filters.update(paragraphs=_paragraphs, amount=_amount, bars=_bars, file_name=_file_name)
     environment.globals.update(viewer_css=asset("viewer.css"), script=script, hash=_hash(script))
     for card in page.answer.cards:
         gathered.add(card.image)
@@ -172,6 +172,19 @@ def _written(value: Any, spec: str) -> str:
         # Counts keep all their digits unless a format was asked for that fits whole numbers too.
         return format(value, "d" if spec == Column("").format else spec).replace("-", "−")
     return format(value, spec).replace("-", "−") if isinstance(value, float) else str(value)
+
+
+def _bars(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Parts with the length of their bars: half of the room at most, to either side."""
+    most = max((abs(part["value"] or 0) for part in parts), default=0) or 1
+    return [
+        {
+            **part,
+            "way": "lowers" if (part["value"] or 0) < 0 else "raises",
+            "percent": f"{50 * abs(part['value'] or 0) / most:.1f}",
+        }
+        for part in parts
+    ]
 
 
 def _amount(value: float | None) -> str:

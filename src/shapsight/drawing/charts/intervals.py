@@ -79,10 +79,33 @@ def errors_at_a_glance(table: pd.DataFrame, home: Sequence[str]) -> ChartType:
     )  # fmt: skip
     known = {where[True]: HOME, where[False]: ELSEWHERE}
     colours = (
-        colours_of(rows["key"]) if has_models else {name: known[name] for name in known if name in set(rows["key"])}
+        colours_of(rows["key"])
+        if has_models
+        else {name: known[name] for name in known if name in set(rows["key"])}
     )
     drawn = dots(rows, title, percent if is_share else number, colours, beside=has_models)
     return finished(drawn, f"{title} by environment, with 95 % intervals")
+
+
+def recipes_at_a_glance(ranking: pd.DataFrame, baseline: str) -> ChartType:
+    """Draw the error of each recipe in unseen environments with its interval, the baseline in a colour of its own.
+
+        recipes_at_a_glance(rank(judged), "baseline")     # columns recipe, error, error_low, error_high
+
+    Raises `DataError` for a table without these columns or without rows.
+    """
+    checked(ranking, ("recipe", "error", "error_low", "error_high"), "recipes_at_a_glance")
+    is_base = ranking["recipe"] == baseline
+    rows = pd.DataFrame(
+        {
+            "row": ranking["recipe"].astype(str),
+            "value": ranking["error"], "low": ranking["error_low"], "high": ranking["error_high"],
+            "key": np.where(is_base, "without", "with a remedy"),
+        }
+    )  # fmt: skip
+    colours = {"without": ELSEWHERE, "with a remedy": HOME}
+    drawn = dots(rows, "error where it was not trained", number, colours, beside=False)
+    return finished(drawn, "error of each recipe where it was not trained, with 95 % intervals")
 
 
 def percent(share: float) -> str:

@@ -20,6 +20,8 @@ NOT_A_NUMBER = 255
 ROOM = 14_000_000  # bytes of heatmaps in one page, before they become coarser
 BYTES = 40_000  # of a heatmap of 224 × 224 as it is stored, at most
 
+MarkKind = Literal["target", "prediction", "other"]
+
 
 @dataclass(frozen=True, eq=False)
 class Map:
@@ -53,7 +55,7 @@ class Mark:
         kind: "target" is drawn as a ring, "prediction" as a cross, "other" as a dot. label: what it is, in words.
     """
 
-    kind: Literal["target", "prediction", "other"]
+    kind: MarkKind
     x: float
     y: float
     label: str = ""

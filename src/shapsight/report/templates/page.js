@@ -12,18 +12,28 @@
     viewer.show(number, map);
   }
 
+  const places = [...document.querySelectorAll(".still")], painted = new Set();
+  function paint(place) {
+    if (painted.has(place)) return null;
+    painted.add(place);
+    const { image, map } = place.dataset;
+    return still(place, content.images[Number(image)], { map: Number(map) });
+  }
   const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      if (!entry.isIntersecting) continue;
-      seen.unobserve(entry.target);
-      const { image, map } = entry.target.dataset;
-      still(entry.target, content.images[Number(image)], { map: Number(map) });
-    }
+    for (const entry of entries) if (entry.isIntersecting) { seen.unobserve(entry.target); paint(entry.target); }
   }, { rootMargin: "300px" });
-  for (const place of document.querySelectorAll(".still")) {
+  for (const place of places) {
     seen.observe(place);
     place.addEventListener("click", () => open(Number(place.dataset.image), Number(place.dataset.map)));
   }
+  // Those that are not folded away are painted in the end, one after the other, so that a printed page has them.
+  (async () => {
+    for (const place of places.filter((each) => !each.closest("details"))) {
+      await new Promise((next) => setTimeout(next, 5));
+      await paint(place);
+    }
+    document.documentElement.dataset.ready = "true";
+  })();
 
   function follow() {
     const [kind, key] = location.hash.slice(1).split("=");
@@ -49,5 +59,4 @@
   addEventListener("beforeprint", async () => {
     for (const folded of document.querySelectorAll("details:not(.more)")) folded.open = true;
   });
-  document.documentElement.dataset.ready = "true";
 }

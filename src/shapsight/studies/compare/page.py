@@ -71,8 +71,12 @@ def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
     lower, higher = (sum(each.kind == kind for each in changes) for kind in KINDS[:2])
     if not lower and not higher:
         return "The two models cannot be told apart."
-    better, worse = (compared.second, compared.first) if lower >= higher else (compared.first, compared.second)
-    return f"{better.name} does better than {worse.name} in {max(lower, higher)} of {len(changes)} environments."
+    better, worse = (
+        (compared.second, compared.first) if lower >= higher else (compared.first, compared.second)
+    )
+    return (
+        f"{better.name} does better than {worse.name} in {max(lower, higher)} of {len(changes)} environments."
+    )
 
 
 def _cards(compared: Comparison, environment: str) -> list[Card]:
@@ -97,7 +101,10 @@ def _both(compared: Comparison) -> pd.DataFrame:
     table = compared.table[compared.table["target"] == compared.targets[0]]
     rows = table[table["environment"] != EVERY]
     return pd.concat(
-        [rows.assign(mse=rows[end], mse_low=np.nan, mse_high=np.nan, split="", model=each.name) for end, each in (("first", compared.first), ("second", compared.second))],
+        [
+            rows.assign(mse=rows[end], mse_low=np.nan, mse_high=np.nan, split="", model=each.name)
+            for end, each in (("first", compared.first), ("second", compared.second))
+        ],
         ignore_index=True,
     )
 

@@ -80,7 +80,14 @@ def compare(
         save_table(change, folder.path / "change")
         scales = (prediction_warnings(each.predictions, one.manifest) for each in both)
         all_notes = dict.fromkeys((*one.notes, *two.notes, *notes, *chain(*scales)))
-        found = Comparison(place=place, first=both[0], second=both[1], table=change, notes=tuple(all_notes), folder_of_second=two.folder)
+        found = Comparison(
+            place=place,
+            first=both[0],
+            second=both[1],
+            table=change,
+            notes=tuple(all_notes),
+            folder_of_second=two.folder,
+        )
         write_page(compare_page(found, card, command=asked.command, seconds=asked.seconds), folder)
     except BaseException:
         folder.discard()

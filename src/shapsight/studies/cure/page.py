@@ -12,7 +12,8 @@ import pandas as pd
 from shapsight.data.remedies.recipes import BASELINE, Recipe
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.drawing.charts.ranking import error_share_plot, recipes_at_a_glance
+from shapsight.drawing.charts.intervals import recipes_at_a_glance
+from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Mark, Shown
 from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table
@@ -75,8 +76,11 @@ def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
 
 def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
     rows = {row.recipe: row for row in cured.ranked}
-    base, best = rows[BASELINE], rows[cured.recommendation.recipe if cured.recommendation.is_sure else _first(cured)]
-    shown = next((rows for recipe, rows in changed.items() if recipe.name == best.recipe), [])
+    base, best = (
+        rows[BASELINE],
+        rows[cured.recommendation.recipe if cured.recommendation.is_sure else _first(cured)],
+    )
+    shown: Rows = next((rows for recipe, rows in changed.items() if recipe.name == best.recipe), [])
     is_sure = cured.recommendation.is_sure
     return Answer(
         verdict=_verdict(base, best, is_sure=is_sure),
@@ -93,7 +97,9 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
                 strict=False,
             )
         ],
-        chart=Picture(recipes_at_a_glance(cured.table, BASELINE), "Error of each recipe", "Error, not trained there"),
+        chart=Picture(
+            recipes_at_a_glance(cured.table, BASELINE), "Error of each recipe", "Error, not trained there"
+        ),
         next=_next(cured, best.recipe) if is_sure else "",
         next_is="Train with it",
         level="ok" if is_sure else "suspicious",
@@ -125,10 +131,14 @@ def _verdict(base: Ranked, best: Ranked, *, is_sure: bool) -> str:
 
 def _ranking_section(cured: Cure) -> Section:
     ranking = cured.table.assign(won=[row.won for row in cured.ranked])
-    pictures = [Picture(recipes_at_a_glance(ranking, BASELINE), "Error of each recipe where it was not trained")]
+    pictures = [
+        Picture(recipes_at_a_glance(ranking, BASELINE), "Error of each recipe where it was not trained")
+    ]
     if np.isfinite(ranking["scene_share"].to_numpy(float)).any():
         said = "Error where it was not trained, against the scene's share of what moves the prediction"
-        pictures.append(Picture(error_share_plot(ranking), said, f"{said}; lower and further left is better."))
+        pictures.append(
+            Picture(error_share_plot(ranking), said, f"{said}; lower and further left is better.")
+        )
     return Section(
         "Which recipe has the lowest error where it was not trained?",
         f"{recommended(cured)} {cured.recommendation.reason}",

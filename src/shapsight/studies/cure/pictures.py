@@ -44,7 +44,10 @@ class BeforeOrAfter:
     title: str = ""
 
 
-def augmentation_plot(rows: Sequence[Sequence[BeforeOrAfter]]) -> Figure:
+Rows = Sequence[Sequence[BeforeOrAfter]]
+
+
+def augmentation_plot(rows: Rows) -> Figure:
     """Draw images before and after a remedy: a row an image, the first before, the others after.
 
         augmentation_plot([[before, after_1, after_2], [another, ...]])

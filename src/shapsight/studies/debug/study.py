@@ -68,9 +68,7 @@ def debug(
         name = f"trained on {', '.join(manifest.train_on)}"
         outcome = analyse(name, chosen, training, material, narrator)
         save_outcome(outcome, folder)
-        page = debug_page(
-            outcome, checks, folder.target, command=asked.command, seconds=asked.seconds
-        )
+        page = debug_page(outcome, checks, folder.target, command=asked.command, seconds=asked.seconds)
         write_page(page, folder)
         lines = summary(outcome, folder.finish("done"), asked.seconds)
     except BaseException as error:
@@ -79,9 +77,7 @@ def debug(
     return open_run(place, lines=tuple(lines), answer=tuple(answer(outcome)))
 
 
-def debug_page(
-    outcome: Outcome, checks: pd.DataFrame, run: Path, *, command: str, seconds: float
-) -> Page:
+def debug_page(outcome: Outcome, checks: pd.DataFrame, run: Path, *, command: str, seconds: float) -> Page:
     """The report of one model."""
     task, facts, images = task_of(outcome.manifest), outcome.facts, images_of({"": outcome})
     return Page(

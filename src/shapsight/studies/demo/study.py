@@ -9,9 +9,11 @@ from pathlib import Path
 from shapsight.data.readers import read_dataset
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import KeyFigure, Page
+from shapsight.report.page import Answer, Page
 from shapsight.studies.shared.analysis import analyse, on_held_out, train
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.examples import images_of
+from shapsight.studies.shared.first_screen import cards, error_evidence, error_verdict, glance
 from shapsight.studies.shared.found import Run, open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
@@ -21,6 +23,7 @@ from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import (
     contribution_sections,
     contribution_words,
+    scene_lead,
     settings_table,
     training_section,
     write_page,
@@ -69,7 +72,7 @@ def demo(
         run.keep_or_discard(error, narrator)
         raise
     lines = summary(*outcomes, target, asked.seconds)
-    return open_run(target, lines=tuple(lines), answer=tuple(page.answer))
+    return open_run(target, lines=tuple(lines), answer=(page.answer.verdict, page.answer.evidence))
 
 
 def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:
@@ -96,17 +99,15 @@ def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> t
 
 def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) -> Page:
     """The report of two models, side by side."""
-    target = before.manifest.targets[0]
-    errors = (f"{at.environment} MSE {at.said('.3g')}" for at in after.measured("mse", target))
+    facts, images = before.facts, images_of({before.name: before})
     return Page(
         title="The same track in three rooms: what a model learned, and what more rooms change",
-        answer=[
-            regression.answer(before),
-            *contribution_words(before),
-            f"After training on {after.name}: {'; '.join(errors)}.",
-            *contribution_words(after),
-        ],
-        key_figures=_key_figures(before, after),
+        answer=Answer(
+            error_verdict(facts),
+            scene_lead(before) if before.contributions is not None else error_evidence(facts),
+            cards(before.explained, before.manifest, facts, images.__getitem__),
+            glance(before.errors, before.manifest, facts),
+        ),
         sections=[
             regression.comparison_section(before, after),
             *contribution_sections([before, after]),
@@ -115,23 +116,6 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
         ],
         settings=settings_table(before, command, seconds),
     )
-
-
-def _key_figures(before: Outcome, after: Outcome) -> list[KeyFigure]:
-    target = before.manifest.targets[0]
-    change = f"trained on {before.name} → on {after.name}"
-    errors, shares = (
-        [{at.environment: at.found.value for at in each.measured("mse", target)} for each in (before, after)],
-        [each.shares(target) for each in (before, after)],
-    )
-    return [
-        KeyFigure(
-            f"{what} {target} in {place}", " → ".join(f"{each[place]:{form}}" for each in found), change
-        )
-        for what, found, form in (("MSE of", errors, ".2g"), ("scene's share of", shares, ".0%"))
-        for place in before.manifest.environments
-        if all(place in each for each in found)
-    ]
 
 
 def summary(before: Outcome, after: Outcome, run: Path, seconds: float) -> list[str]:

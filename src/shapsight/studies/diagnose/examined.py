@@ -19,8 +19,8 @@ from shapsight.data.objects import object_masks
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
-from shapsight.studies.shared.error_facts import ErrorFacts, error_facts, is_constant
 from shapsight.studies.shared.analysis import predicted
+from shapsight.studies.shared.error_facts import ErrorFacts, error_facts, is_constant
 from shapsight.studies.shared.material import Material, region_masks, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.references import with_references

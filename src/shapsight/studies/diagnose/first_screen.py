@@ -16,7 +16,11 @@ from shapsight.studies.diagnose.why.pictures import CHANGED
 from shapsight.studies.shared.examples import plain_image
 from shapsight.studies.shared.first_screen import cards, error_evidence, glance, times
 
-SWAPPED = ("mixed-rand", "mixed-same", "control")  # the first of these that there is stands on the first screen
+SWAPPED = (
+    "mixed-rand",
+    "mixed-same",
+    "control",
+)  # the first of these that there is stands on the first screen
 
 
 def first_screen(diagnosed: Diagnosis) -> Answer:
@@ -44,7 +48,9 @@ def first_screen(diagnosed: Diagnosis) -> Answer:
 def evidence(facts: DiagnosisFacts) -> str:
     """One sentence with at most three numbers: the error elsewhere, and what another scene does to a prediction."""
     errors, why, look = facts.errors, facts.why, facts.look
-    fails = f"In {errors.worst} its error is {times(errors.ratio)} as at home" if isfinite(errors.ratio) else ""
+    fails = (
+        f"In {errors.worst} its error is {times(errors.ratio)} as at home" if isfinite(errors.ratio) else ""
+    )
     if why.scene_change.is_known and why.region_change.is_known:
         what = "the probability of its answer" if why.is_classes else why.output
         swapped = (

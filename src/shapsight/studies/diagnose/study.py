@@ -11,8 +11,8 @@ from typing import Any
 from shapsight.data.written_files import write_text
 from shapsight.models.devices import chosen_device
 from shapsight.report.rendered import render_page
-from shapsight.studies.diagnose.examined import examine
 from shapsight.studies.diagnose.diagnosis import Diagnosis
+from shapsight.studies.diagnose.examined import examine
 from shapsight.studies.diagnose.page import diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from shapsight.data.framing import seen_places
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.sample import Places
 from shapsight.drawing.style import number
-from shapsight.drawing.viewer import Mark, Shown
+from shapsight.drawing.viewer import Mark, MarkKind, Shown
 from shapsight.models.bundle import Bundle
 from shapsight.studies.shared.contributions import PREDICTED
 from shapsight.studies.shared.outcome import Outcome
@@ -45,9 +46,7 @@ def explained_images(
     """
     first = next(iter(explanations.values()))
     roi = None if masks is None else torch.from_numpy(masks)
-    images = shown_images(
-        explanations, names=list(rows["path"]), roi=roi, has_regions=len(first) <= MOST_CUT
-    )
+    images = shown_images(explanations, names=list(rows["path"]), roi=roi, has_regions=len(first) <= MOST_CUT)
     told = _told(parts)
     found = []
     for at, (shown, row) in enumerate(zip(images, rows.to_dict("records"), strict=True)):
@@ -88,7 +87,7 @@ def images_of(outcomes: Mapping[str, Outcome]) -> list[Shown]:
 
 
 def plain_image(
-    pixels: UInt8[Tensor, "3 size size"], row: Mapping[str, object], manifest: Manifest, bundle: Bundle
+    pixels: UInt8[Tensor, "3 size size"], row: Mapping[Any, Any], manifest: Manifest, bundle: Bundle
 ) -> Shown:
     """An image without an explanation."""
     picture = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
@@ -109,23 +108,31 @@ def key_of(image: Shown) -> str:
 
 def unit_of(manifest: Manifest, output: str) -> str:
     """Of a target; a class has logits, and a target from -1 to 1 no unit."""
-    return LOGIT if manifest.class_names else manifest.scales[output].unit if output in manifest.scales else ""
+    return (
+        LOGIT if manifest.class_names else _unit(manifest, output)
+    )
 
 
-def caption_of(row: Mapping[str, object], manifest: Manifest) -> str:
+def _unit(manifest: Manifest, target: str) -> str:
+    """In a word or two; a target from -1 to 1 has none."""
+    scale = manifest.scales.get(target)
+    return "" if scale is None or scale.is_plain else scale.unit.partition(",")[0]
+
+
+def caption_of(row: Mapping[Any, Any], manifest: Manifest) -> str:
     """`"room_2: x 0.31, is 0.45"`, or `"hall: cup, taken for bowl"`."""
     place = f"{row['environment']}: "
     if manifest.class_names:
         label, said = row["label"], row["predicted_label"]
         return f"{place}{label}" if label == said else f"{place}{label}, taken for {said}"
     name = manifest.targets[0]
-    said, true = (number(float(row[column]), 2) for column in (f"predicted_{name}", name))  # type: ignore[arg-type]
+    said, true = (number(float(row[column]), 2) for column in (f"predicted_{name}", name))
     return f"{place}{name} {said}, truth {true}"
 
 
-def marks_of(row: Mapping[str, object], manifest: Manifest, bundle: Bundle) -> tuple[Mark, ...]:
+def marks_of(row: Mapping[Any, Any], manifest: Manifest, bundle: Bundle) -> tuple[Mark, ...]:
     """Target and prediction as points of the picture that the model sees, where the targets name one."""
-    found = [
+    found: list[tuple[MarkKind, tuple[float, float] | None]] = [
         ("target", point_of([row[name] for name in manifest.targets], row, manifest, bundle)),
         ("prediction", point_of([row.get(f"predicted_{name}") for name in manifest.targets], row, manifest, bundle)),
     ]  # fmt: skip
@@ -133,7 +140,7 @@ def marks_of(row: Mapping[str, object], manifest: Manifest, bundle: Bundle) -> t
 
 
 def point_of(
-    values: Sequence[object], row: Mapping[str, object], manifest: Manifest, bundle: Bundle
+    values: Sequence[object], row: Mapping[Any, Any], manifest: Manifest, bundle: Bundle
 ) -> tuple[float, float] | None:
     """Where targets lie in the picture that the model sees; None where they name no place or it is not known."""
     if manifest.class_names or not Places.of(manifest).across:
@@ -141,7 +148,7 @@ def point_of(
     target: Float[ndarray, "outputs"] = np.array([np.nan if v is None else v for v in values], dtype=float)
     if not np.isfinite(target).all():
         return None
-    height, width = (int(row[side]) for side in ("height", "width"))  # type: ignore[call-overload]
+    height, width = (int(row[side]) for side in ("height", "width"))
     point = Places.of(manifest).points(torch.tensor(target), (height, width))[0].numpy() + 0.5
     x, y = seen_places(bundle.seen, point, (height, width)).tolist()
     return (x, y) if np.isfinite([x, y]).all() else None

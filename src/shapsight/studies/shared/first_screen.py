@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,11 +74,10 @@ def glance(errors: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) -> Pictu
     if rows.empty:
         return None
     what = "Wrong labels" if facts.is_classes else f"Error of {facts.output}"
-    unit = f", in {facts.unit}²" if facts.unit else ""
     return Picture(
         errors_at_a_glance(rows, manifest.train_on),
         f"{what} by environment",
-        f"{what} by environment{'' if facts.is_classes else f' (MSE{unit})'}",
+        f"{what} by environment{'' if facts.is_classes else ' (MSE)'}",
     )
 
 
@@ -98,7 +98,10 @@ def typical_images(rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) ->
 
 
 def cards(
-    rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts, shown: Callable[[int], Shown | Mapping[str, object]]
+    rows: pd.DataFrame,
+    manifest: Manifest,
+    facts: ErrorFacts,
+    shown: Callable[[int], Shown | Mapping[Any, Any]],
 ) -> Sequence[Card]:
     """The typical images as cards; `shown` gives the image of a position of `rows`."""
     found = []
@@ -107,11 +110,11 @@ def cards(
     return found
 
 
-def said_of(row: Mapping[str, object], manifest: Manifest) -> str:
+def said_of(row: Mapping[Any, Any], manifest: Manifest) -> str:
     """`"x is 0.45, the model says 0.31"`."""
     if manifest.class_names:
-        sure = float(row["confidence"])  # type: ignore[arg-type]
+        sure = float(row["confidence"])
         return f"It is “{row['label']}”; the model says “{row['predicted_label']}”, {sure:.0%} sure."
     name = manifest.targets[0]
-    true, said = (number(float(row[column]), 2) for column in (name, f"predicted_{name}"))  # type: ignore[arg-type]
+    true, said = (number(float(row[column]), 2) for column in (name, f"predicted_{name}"))
     return f"{name} is {true}; the model says {said}."

@@ -70,8 +70,8 @@ def contribution_sections(outcomes: Sequence[Outcome]) -> list[Section]:
     section = Section(
         "How much comes from the scene?",
         scene_lead(outcomes[0]),
-        text="SHAP values keep their sign and add up: those of the scene and those of the region of interest together are "
-        "the prediction less the base value, image by image, in the output's unit. The scene's share is its mean "
+        text="SHAP values keep their sign and add up: those of the scene and those of the region of interest together "
+        "are the prediction less the base value, image by image, in the output's unit. The scene's share is its mean "
         "absolute contribution over that of both. A scene that contributes much where the model was trained, and knows "
         "the target there but not elsewhere, is a shortcut."
         f"\n\n{meanings}.\n\n{BLUNT}",
@@ -104,7 +104,10 @@ def scene_lead(outcome: Outcome) -> str:
     found = outcome.contributions
     assert found is not None
     shares, facts = outcome.shares(found.output), outcome.facts
-    places = {**dict.fromkeys(outcome.manifest.train_on, "where it was trained"), facts.worst: "where it is worst"}
+    places = {
+        **dict.fromkeys(outcome.manifest.train_on, "where it was trained"),
+        facts.worst: "where it is worst",
+    }
     said = [f"{shares[place]:.0%} in {place}, {where}" for place, where in places.items() if place in shares]
     return f"Of what moves {found.output}, the scene contributes {' and '.join(said[:2])}." if said else ""
 

@@ -50,7 +50,11 @@ def pictures(case: Case, tables: LookTables) -> tuple[Picture, ...]:
         mine = shares[(shares["output"] == output) & (shares["environment"] != EVERY)]
         if len(mine):
             chart = share_bars(mine, "scene's share of what moves {}")
-            found.append(Picture(chart, "How much comes from the scene", "The scene's share of what moves each output."))
+            found.append(
+                Picture(
+                    chart, "How much comes from the scene", "The scene's share of what moves each output."
+                )
+            )
     found.append(_explained(case, tables))
     found.append(_places(_atlas(case, sizes), "Mean attribution in each environment"))
     moving = _by_target(case, sizes)
@@ -85,7 +89,9 @@ def _places(places: Sequence[Place], title: str) -> Picture:
     images = [
         Shown(
             place.caption,
-            np.ascontiguousarray((place.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)),
+            np.ascontiguousarray(
+                (place.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
+            ),
             [Map(heading, values) for heading, values in place.heats.items()],
             details=("smooth", "pixels"),
             caption=f"{place.caption}: {', '.join(place.heats)}",

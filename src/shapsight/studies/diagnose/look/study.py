@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
 from shapsight.studies.diagnose.findings import Findings, Part, ShownTable

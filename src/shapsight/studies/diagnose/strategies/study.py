@@ -93,7 +93,9 @@ def lead(facts: StrategyFacts) -> str:
         return "This could not be told."
     if facts.count < 2 or facts.first_share is None:
         return "The model looks at all images in much the same way."
-    return f"It looks at its images in {facts.count} ways; the first is that of {facts.first_share:.0%} of them."
+    return (
+        f"It looks at its images in {facts.count} ways; the first is that of {facts.first_share:.0%} of them."
+    )
 
 
 def _left_out(without_attribution: int, seen: int, unseen: int) -> tuple[str, ...]:
@@ -131,7 +133,9 @@ def pictures(
     images = [
         Shown(
             f"{said}: {member.title}",
-            np.ascontiguousarray((member.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)),
+            np.ascontiguousarray(
+                (member.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
+            ),
             [Map("size of the attribution", member.sizes)],
             details=("smooth", "pixels"),
             caption=f"strategy {number}: {member.title}",

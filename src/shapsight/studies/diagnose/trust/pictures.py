@@ -9,7 +9,7 @@ import numpy as np
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.explanation.viewed import picture_of
 from shapsight.drawing.charts.curves import similarity_plot
-from shapsight.drawing.charts.faithfulness import (
+from shapsight.drawing.charts.trust import (
     agreement_plot,
     flipping_plot,
     hidden_effects_plot,

@@ -11,9 +11,9 @@ from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.verdict.advice import Advice, advise
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
-from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.diagnose.verdict.words import Evidence, contributions, errors, interventions
 from shapsight.studies.diagnose.why.facts import WhyFacts
+from shapsight.studies.shared.error_facts import ErrorFacts
 
 Level = Literal["ok", "suspicious", "shortcut", "unknown"]
 Judgement = tuple[Level, str, tuple[str, ...]]  # with a headline, and the reasons

@@ -9,8 +9,8 @@ from typing import Self
 
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.studies.diagnose.look.facts import LookFacts
-from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.diagnose.why.facts import WhyFacts
+from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.shared.facts import Fact, Facts
 
 ENDS = ("_low", "_high")

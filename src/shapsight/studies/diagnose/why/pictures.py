@@ -12,7 +12,7 @@ from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
 from shapsight.drawing.charts.interventions import crossed_plot, effects_plot, variance_bars
 from shapsight.drawing.interventions import PatchMap, Variant, patches_plot, variants_plot
 from shapsight.drawing.style import number
-from shapsight.drawing.viewer import Map, Mark, Shown
+from shapsight.drawing.viewer import Map, Mark, MarkKind, Shown
 from shapsight.report.page import Picture
 from shapsight.studies.diagnose.why.answers import Answers
 from shapsight.studies.diagnose.why.swaps import LABEL
@@ -36,7 +36,9 @@ def pictures(answers: Answers) -> tuple[Picture, ...]:
     effects = effects_plot(changed[changed["environment"] != EVERY], "change", f"change of {moves}")
     found = [
         _gallery(answers, target),
-        Picture(effects, f"How far {moves} changes", f"How far {moves} changes when a part of the image does."),
+        Picture(
+            effects, f"How far {moves} changes", f"How far {moves} changes when a part of the image does."
+        ),
         Picture(effects_plot(kept, "error", wrong, is_share=target == LABEL), f"The {wrong} of each variant"),
         Picture(variance_bars(answers.crossing.shares), "Where the variance of the prediction comes from"),
     ]
@@ -66,11 +68,7 @@ def _gallery(answers: Answers, target: str) -> Picture:
         Shown(
             f"{title}, {variant.name}",
             np.ascontiguousarray(variant.image.transpose(1, 2, 0)),
-            marks=[
-                Mark(kind, *point)
-                for kind, point in (("target", variant.target), ("prediction", variant.prediction))
-                if point is not None
-            ],
+            marks=_marks(variant),
             caption=f"{variant.name}: {variant.said}",
             group=title,
             key=f"{title}|{variant.name}",
@@ -81,6 +79,11 @@ def _gallery(answers: Answers, target: str) -> Picture:
     ]
     said = "Ring: target. Cross: prediction. It should stay where the region of interest does."
     return Picture(images, CHANGED, said, first=len(images), figure=variants_plot(groups))
+
+
+def _marks(variant: Variant) -> list[Mark]:
+    points: dict[MarkKind, tuple[float, float] | None] = {"target": variant.target, "prediction": variant.prediction}
+    return [Mark(kind, *point) for kind, point in points.items() if point is not None]
 
 
 def _variants(answers: Answers, image: int, target: str) -> list[Variant]:

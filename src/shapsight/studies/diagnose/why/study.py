@@ -210,5 +210,12 @@ TABLES = (
     ),
 )
 WHY = Part(
-    "why", "Is that why it fails?", why, WhyFacts, lead, TABLES, needs_explanations=False, notes=(HOW_TO_READ,)
+    "why",
+    "Is that why it fails?",
+    why,
+    WhyFacts,
+    lead,
+    TABLES,
+    needs_explanations=False,
+    notes=(HOW_TO_READ,),
 )
