@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,15 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from altair.typing import ChartType, is_chart_type
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
 from shapsight.data.written_files import write_text
+from shapsight.drawing.charts.files import svg
 from shapsight.errors import RunError
 
 PNG_DPI = 144
@@ -66,9 +70,9 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure of the report, or a PNG file of one; `alt` says in words what it shows, for who does not see it."""
+    """A chart or figure, or a PNG file of one; `alt` says in words what it shows, for who does not see it."""
 
-    figure: Figure | Path
+    figure: Figure | ChartType | Path
     alt: str
     caption: str = ""
 
@@ -117,6 +121,9 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
         lstrip_blocks=True,
     )
     environment.filters.update(cells=_rows, embed=_embed, paragraphs=_paragraphs)
+    environment.tests["chart"] = is_chart_type
+    numbers = itertools.count(1)
+    environment.filters["inline"] = lambda chart: Markup(svg(chart, f"chart{next(numbers)}"))
     html = environment.get_template("page.html").render(page=page)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,6 +199,7 @@ class Embedded:
 def _embed(picture: Picture) -> Embedded:
     """Photographs as PNG; charts as SVG, in an `img` so that the ids inside do not meet those of other charts."""
     figure = picture.figure
+    assert not is_chart_type(figure)
     if isinstance(figure, Path):
         return _embed_file(figure)
     stream = io.BytesIO()

@@ -12,9 +12,10 @@ import pandas as pd
 from shapsight.data.remedies.recipes import BASELINE
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
+from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.report.page import Column, KeyFigure, Page, Picture, Section, Table
 from shapsight.studies.cure.facts import Cure, Ranked
-from shapsight.studies.cure.pictures import augmentation_plot, changed_images, error_share_plot
+from shapsight.studies.cure.pictures import augmentation_plot, changed_images
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
 from shapsight.studies.shared.words import count, labelled

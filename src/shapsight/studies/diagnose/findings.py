@@ -6,27 +6,30 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import pandas as pd
+from altair.typing import ChartType
 from matplotlib.figure import Figure
 
 from shapsight.data.given_files import read_json, read_parquet
 from shapsight.data.written_files import written
+from shapsight.drawing.charts.files import read_chart, save
 from shapsight.report.page import Column
 from shapsight.studies.diagnose.case import Case, Report
 from shapsight.studies.shared.facts import Facts
 from shapsight.studies.shared.store import kept
 
-FORMAT = "shapsight.findings/1"
+FORMAT = "shapsight.findings/2"
 FACTS = "facts.json"
 DPI = 144
-Drawn = TypeVar("Drawn", Figure, Path)
+Drawn: TypeAlias = Figure | ChartType
+Picture = TypeVar("Picture", Drawn, Path)
 MOST = 24  # rows: more are read in the file
 
 
 @dataclass(frozen=True, eq=False)
-class Findings(Generic[Drawn]):
+class Findings(Generic[Picture]):
     """Tables for the record, numbers for the verdict, sentences and pictures for a person.
 
     Attributes
@@ -35,6 +38,7 @@ class Findings(Generic[Drawn]):
         facts: all that the verdict reads; the part's dataclass says what each means.
         figures: by title: drawn, or the PNG files of what is on disk.
         left_out: what could not be done, and why.
+        charts: by title, those figures that are charts, where the part is on disk.
         seconds: how long the part took, where it is on disk.
     """
 
@@ -42,22 +46,31 @@ class Findings(Generic[Drawn]):
     tables: Mapping[str, pd.DataFrame]
     facts: Facts
     sentences: tuple[str, ...] = ()
-    figures: Mapping[str, Drawn] = field(default_factory=dict)
+    figures: Mapping[str, Picture] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    charts: Mapping[str, ChartType] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def write_findings(found: Findings[Figure], folder: Path, key: str, seconds: float) -> Findings[Path]:
-    """Write a part into `folder`: facts.json, each table as Parquet and CSV, each figure as PNG; then read it."""
+def write_findings(found: Findings[Drawn], folder: Path, key: str, seconds: float) -> Findings[Path]:
+    """Write a part into `folder`: facts.json, each table as Parquet and CSV, each figure as PNG, a chart also as
+    SVG and as its specification; then read it.
+    """
     with written(folder) as part:
         part.mkdir(parents=True)
         for name, table in found.tables.items():
             table.to_parquet(part / f"{name}.parquet", index=False)
             table.to_csv(part / f"{name}.csv", index=False)
-        figures = {}
+        figures, charts = {}, {}
         for number, (title, figure) in enumerate(found.figures.items(), start=1):
-            figures[title] = f"{number:02d}_{_slug(title)}.png"
-            figure.savefig(part / figures[title], dpi=DPI, metadata={"Software": None})
+            stem = f"{number:02d}_{_slug(title)}"
+            figures[title] = f"{stem}.png"
+            if isinstance(figure, Figure):
+                figure.savefig(part / figures[title], dpi=DPI, metadata={"Software": None})
+            else:
+                charts[title] = f"{stem}.json"
+                save(figure, part / stem)
+                figure.save(part / charts[title])
         card = {
             "format": FORMAT,
             "part": found.part,
@@ -67,6 +80,7 @@ def write_findings(found: Findings[Figure], folder: Path, key: str, seconds: flo
             "left_out": found.left_out,
             "tables": list(found.tables),
             "figures": figures,
+            "charts": charts,
             "seconds": seconds,
         }
         (part / FACTS).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -94,6 +108,7 @@ def _read(folder: Path, key: str, facts: type[Facts]) -> Findings[Path] | None:
         tuple(card["sentences"]),
         figures,
         tuple(card["left_out"]),
+        {title: read_chart(folder / name) for title, name in card["charts"].items()},
         float(card["seconds"]),
     )
 
@@ -147,7 +162,7 @@ class Part:
 
     name: str
     question: str
-    find: Callable[[Case, Report], Findings[Figure]]
+    find: Callable[[Case, Report], Findings[Drawn]]
     facts: type[Facts]
     tables: Sequence[Shown] = ()
     needs_explanations: bool = True

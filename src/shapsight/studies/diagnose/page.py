@@ -191,7 +191,9 @@ def _part_section(found: Findings[Path]) -> Section:
             for shown in part.tables
             if shown.name in tables and len(tables[shown.name])
         ],
-        pictures=[Picture(path, title, title) for title, path in found.figures.items()],
+        pictures=[
+            Picture(found.charts.get(title, path), title, title) for title, path in found.figures.items()
+        ],
         notes=found.left_out,
     )
 

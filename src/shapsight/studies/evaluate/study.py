@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from altair.typing import ChartType
 from matplotlib.figure import Figure
 
 from shapsight.models.devices import chosen_device
@@ -48,10 +49,10 @@ class Evaluation(Found):
         """`errors` and `predictions`."""
         return {"errors": self.table, "predictions": self.predictions}
 
-    def plot(self) -> Figure:
-        """The errors by environment, as on the page."""
+    def plot(self) -> ChartType:
+        """The errors by environment, as on the page: an altair chart, with `save("errors.svg")`."""
         found = _pictures(self.judged)[0].figure
-        assert isinstance(found, Figure)
+        assert not isinstance(found, Figure | Path)
         return found
 
 

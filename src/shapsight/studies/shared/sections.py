@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from shapsight.diagnosis.contributions import MEASURES, SCENE
-from shapsight.drawing.bars import share_bars
-from shapsight.drawing.curves import training_curve
+from shapsight.drawing.charts.curves import training_curve
+from shapsight.drawing.charts.files import save
+from shapsight.drawing.charts.intervals import share_bars
 from shapsight.models.card import library_versions
 from shapsight.report.page import Column, Page, Picture, Section, Table, plain, render_page
 from shapsight.studies.shared.contributions import AGREEMENT, BLUNT, contribution_sentences
@@ -165,13 +167,17 @@ def made_with(
 
 
 def write_page(page: Page, run: RunFolder) -> None:
-    """Write report.html, and every figure as a file of its own."""
+    """Write report.html, and every figure as a PNG and an SVG file of its own."""
     render_page(page, run.path / "report.html")
     folder = run.folder("figures")
     pictures = [picture for section in page.sections for picture in section.pictures]
     for number, picture in enumerate(pictures, start=1):
+        stem = folder / f"{number:02d}_{_slug(picture.alt)}"
         if isinstance(picture.figure, Figure):
-            picture.figure.savefig(folder / f"{number:02d}_{_slug(picture.alt)}.png", dpi=144)
+            for kind in ("png", "svg"):
+                picture.figure.savefig(stem.with_suffix(f".{kind}"), dpi=144)
+        elif not isinstance(picture.figure, Path):
+            save(picture.figure, stem)
 
 
 def _slug(text: str) -> str:

@@ -16,6 +16,8 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.manifest import Manifest
 from shapsight.diagnosis.classes import calibration_table, class_table, confusion_table, evaluate_classes
 from shapsight.diagnosis.contributions import PARTS, class_contributions_per_image
+from shapsight.drawing.charts.classes import calibration_plot, confusion_plot
+from shapsight.drawing.charts.intervals import accuracy_bars
 from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section, Table, plain
 from shapsight.studies.shared.contributions import EXACT, PREDICTED, agreement_row, as_array
@@ -23,7 +25,6 @@ from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.shared.sampling import choose_of_each_class
 from shapsight.studies.shared.sections import stacked
 from shapsight.studies.shared.words import gap_sentence
-from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 FIRST_OUTPUT: Outputs = TopK(1)
 ACCURACY = (

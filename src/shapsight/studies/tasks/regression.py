@@ -18,8 +18,8 @@ from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.prediction_errors import evaluate
-from shapsight.drawing.bars import error_bars
-from shapsight.drawing.scatter import scatter_panels
+from shapsight.drawing.charts.intervals import error_bars
+from shapsight.drawing.charts.scatter import scatter_panels
 from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from matplotlib.figure import Figure
 from numpy import ndarray
 from torch import Tensor
 
@@ -14,28 +13,24 @@ from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.relevance_measures import MEASURES
-from shapsight.drawing.bars import share_bars
-from shapsight.drawing.relevance import (
-    Place,
-    mean_and_spread,
-    measures_plot,
-    objects_plot,
-    places_plot,
-)
+from shapsight.drawing.charts.intervals import share_bars
+from shapsight.drawing.charts.measures import measures_plot, objects_plot
+from shapsight.drawing.relevance import Place, mean_and_spread, places_plot
 from shapsight.studies.diagnose.case import Case
+from shapsight.studies.diagnose.findings import Drawn
 from shapsight.studies.diagnose.look.tables import LookTables
 
 MOST_PLACES = 8
 Sizes = Float[Tensor, "images height width"]
 
 
-def pictures(case: Case, tables: LookTables) -> dict[str, Figure]:
+def pictures(case: Case, tables: LookTables) -> dict[str, Drawn]:
     """What the scene contributes, measures, the atlas of each environment, the atlas by target, and objects."""
     output = tables.output
     # Single pixels are mostly noise that cancels; in images of a few pixels a side they can be read.
     is_small = max(case.images.shape[2:]) <= SMALL
     sizes = case.explanation.heatmap(detail="pixels" if is_small else "smooth")[:, 0].abs()
-    figures = {}
+    figures: dict[str, Drawn] = {}
     if tables.contributions is not None:
         contributions = tables.contributions.measures
         shares = contributions[(contributions["measure"] == "share") & (contributions["part"] == SCENE)]

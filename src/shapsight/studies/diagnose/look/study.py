@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.findings import Drawn, Findings, Part, Shown
 from shapsight.studies.diagnose.look.facts import LookFacts, facts_of
 from shapsight.studies.diagnose.look.pictures import pictures
 from shapsight.studies.diagnose.look.tables import LookTables, is_home, tables_of
@@ -21,7 +19,7 @@ def look(
     randomised_images: int = 6,
     randomised_copies: int = 3,
     resamples: int = 1000,
-) -> Findings[Figure]:
+) -> Findings[Drawn]:
     """Measure what scene and region contribute, and where the attribution lies beside chance and randomised copies.
 
         look(case).sentences

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from matplotlib.figure import Figure
 from numpy import ndarray
 
 from shapsight.diagnosis.prediction_errors import error_per_image
 from shapsight.diagnosis.strategies import CELLS, Strategies, find_strategies, strategy_table
-from shapsight.drawing.strategies import Member, strategies_plot, strategy_map
+from shapsight.drawing.charts.strategies import strategy_map
+from shapsight.drawing.strategies import Member, strategies_plot
 from shapsight.errors import DataError
 from shapsight.report.page import Column
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.findings import Drawn, Findings, Part, Shown
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts, facts_of
 
 EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right
@@ -23,7 +23,7 @@ TYPICAL = 4
 
 def strategies(
     case: Case, report: Report = silent, *, clusters: int | None = None, cells: int = CELLS
-) -> Findings[Figure]:
+) -> Findings[Drawn]:
     """Group images by where their attribution lies, and name groups whose error jumps in unseen environments first.
 
         strategies(case).tables["strategies"]
@@ -99,7 +99,7 @@ def _left_out(without_attribution: int, seen: int, unseen: int) -> tuple[str, ..
 
 def pictures(
     case: Case, found: Strategies, table: pd.DataFrame, sizes: Float[ndarray, "images height width"]
-) -> dict[str, Figure]:
+) -> dict[str, Drawn]:
     """The part's pictures by title: strategies with typical images, and the map of heatmaps."""
     rows = []
     for entry in table.to_dict("records"):
@@ -118,7 +118,7 @@ def pictures(
         )
         rows.append((said, [middle, *typical]))
     environments = case.rows["environment"].tolist()
-    drawn = strategy_map(found.embedding, found.labels, environments, found.eigenvalues)
+    drawn = strategy_map(found.embedding, found.labels, environments, found.eigenvalues, case.rows["path"])
     return {"Strategies, with typical images": strategies_plot(rows), "Which heatmaps are alike": drawn}
 
 

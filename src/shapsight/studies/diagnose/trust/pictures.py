@@ -8,15 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shapsight.attribution.explanation import Explanation
-from shapsight.drawing.faithfulness import (
-    agreement_plot,
-    flipping_plot,
-    hidden_effects_plot,
-    removal_plot,
-    side_by_side,
-    similarity_plot,
-)
+from shapsight.drawing.charts.curves import similarity_plot
+from shapsight.drawing.charts.trust import agreement_plot, flipping_plot, hidden_effects_plot, removal_plot
+from shapsight.drawing.faithfulness import side_by_side
 from shapsight.drawing.style import number
+from shapsight.studies.diagnose.findings import Drawn
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.trust.hiding import between
 from shapsight.studies.diagnose.trust.specimen import Measured
@@ -24,13 +20,13 @@ from shapsight.studies.diagnose.trust.specimen import Measured
 SHOWN = 3  # images in pictures of heatmaps
 
 
-def pictures(measured: Measured, unit: str) -> dict[str, Figure]:
+def pictures(measured: Measured, unit: str) -> dict[str, Drawn]:
     """Every picture that the tables and explanations allow, by title.
 
     unit: of the first output, whose curves and effects are drawn.
     """
     tables = measured.tables
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Drawn] = {}
     if "curves" in tables:
         figures["Insertion and deletion"] = removal_plot(
             tables["curves"], unit, _note_of_curves(measured.facts)

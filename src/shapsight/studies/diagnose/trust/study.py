@@ -8,13 +8,12 @@ from math import isfinite
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 
 from shapsight.diagnosis.faithfulness.completeness import completeness
 from shapsight.diagnosis.faithfulness.same_model import refuse_other_model
 from shapsight.errors import ShapsightError
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part
+from shapsight.studies.diagnose.findings import Drawn, Findings, Part
 from shapsight.studies.diagnose.trust import exact, hiding, repeating
 from shapsight.studies.diagnose.trust.facts import TrustFacts, Trustworthiness
 from shapsight.studies.diagnose.trust.pictures import pictures
@@ -36,7 +35,7 @@ ADVICE = {
 COARSE = "They can be relied on block by block, not pixel by pixel."
 
 
-def trust(case: Case, report: Report = silent, **options: Any) -> Findings[Figure]:
+def trust(case: Case, report: Report = silent, **options: Any) -> Findings[Drawn]:
     """Test the explanations of a case on some of its images, by checks that each could fail.
 
         findings = trust(case)                             # 8 images; about as long as DeepSHAP of 40 images
@@ -135,7 +134,7 @@ def _is_constant(case: Case) -> bool:
     return bool(change <= CONSTANT * explanation.predictions.abs().max().clamp_min(torch.finfo().tiny))
 
 
-def _nothing_to_test(case: Case, what: str) -> Findings[Figure]:
+def _nothing_to_test(case: Case, what: str) -> Findings[Drawn]:
     said = float(case.explanation.predictions.flatten()[0])
     return Findings(
         "trust",

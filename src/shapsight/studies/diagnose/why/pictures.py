@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from altair.typing import ChartType
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from numpy import ndarray
@@ -12,24 +13,18 @@ from shapsight.data.framing import seen_places
 from shapsight.data.remedies.sample import Places
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
-from shapsight.drawing.interventions import (
-    PatchMap,
-    Variant,
-    crossed_plot,
-    effects_plot,
-    patches_plot,
-    variance_bars,
-    variants_plot,
-)
+from shapsight.drawing.charts.interventions import crossed_plot, effects_plot, variance_bars
+from shapsight.drawing.interventions import PatchMap, Variant, patches_plot, variants_plot
 from shapsight.drawing.style import number
+from shapsight.studies.diagnose.findings import Drawn
 from shapsight.studies.diagnose.why.answers import Answers
 from shapsight.studies.diagnose.why.swaps import LABEL
 
 SHOWN = 3  # images in all their variants
-MOST_CROSSED = 16  # thumbnails along a side
+MOST_CROSSED = 16  # images along a side
 
 
-def pictures(answers: Answers) -> dict[str, Figure]:
+def pictures(answers: Answers) -> dict[str, Drawn]:
     """Title -> figure, in the order in which they are looked at."""
     target = next(iter(answers.effects))
     moves = "the probability of the class said" if target == LABEL else target
@@ -37,7 +32,7 @@ def pictures(answers: Answers) -> dict[str, Figure]:
     changed = mine[mine["variant"] != ORIGINAL]
     kept = mine[mine["variant"].isin([ORIGINAL, *VARIANTS]) & (mine["environment"] != EVERY)]
     wrong = "share of wrong labels" if target == LABEL else f"squared error of {target}"
-    figures = {
+    figures: dict[str, Drawn] = {
         "The same images, changed": _gallery(answers, target),
         f"How far {moves} moves": effects_plot(
             changed[changed["environment"] != EVERY], "change", f"how far {moves} moves"
@@ -123,17 +118,14 @@ def _point(
     return (x, y) if np.isfinite([x, y]).all() else None
 
 
-def _crossed(answers: Answers, target: str) -> Figure:
+def _crossed(answers: Answers, target: str) -> ChartType:
     """At most sixteen regions and scenes, by environment and target."""
-    crossing, swaps = answers.crossing, answers.swaps
-    column = swaps.case.bundle.card.output_names.index(target)
+    crossing = answers.crossing
+    column = answers.swaps.case.bundle.card.output_names.index(target)
     count = len(crossing.images)
     shown = np.unique(np.linspace(0, count - 1, min(count, MOST_CROSSED)).round().astype(int))
-    rows = torch.from_numpy(crossing.images[shown])
     return crossed_plot(
         crossing.predictions[np.ix_(shown, shown)][:, :, column],
-        swaps.pieces.images[rows].numpy(),
-        swaps.pieces.scenes[rows].numpy(),
         crossing.environments[shown].tolist(),
         label=target,
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
-from matplotlib.figure import Figure
 from numpy import ndarray
 
 from shapsight.diagnosis.interventions import can_be_cut
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
-from shapsight.studies.diagnose.findings import Findings, Part, Shown
+from shapsight.studies.diagnose.findings import Drawn, Findings, Part, Shown
 from shapsight.studies.diagnose.why.answers import Answers, ask
 from shapsight.studies.diagnose.why.facts import WhyFacts, facts_of
 from shapsight.studies.diagnose.why.pictures import pictures
@@ -32,7 +31,7 @@ def why(
     crossed: int = 20,
     patch_images: int = 6,
     patch_evaluations: int = 200,
-) -> Findings[Figure]:
+) -> Findings[Drawn]:
     """Change scene and region of up to `most` images and tell what the prediction follows.
 
         why(case).facts.scene_share
@@ -66,7 +65,7 @@ def why(
     return Findings(PART, _tables(answers), facts, sentences(facts), pictures(answers), tuple(left_out))
 
 
-def _nothing(*left_out: str) -> Findings[Figure]:
+def _nothing(*left_out: str) -> Findings[Drawn]:
     return Findings(PART, {}, WhyFacts(), left_out=left_out)
 
 
