@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
+from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 from shapsight.diagnosis.classes import (
     _f1,
@@ -14,7 +15,6 @@ from shapsight.diagnosis.classes import (
 )
 from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.errors import DataError
-from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 NAMES = ("cat", "dog", "fox")
 

@@ -18,13 +18,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from shapsight.drawing.bars import error_bars, share_bars
+from shapsight.drawing.curves import curve, training_curve
+from shapsight.drawing.scatter import scatter_panels
 
 from pictures import assert_texts_have_room, drawn_texts, explained, heat_of, measured, panels, predictions_of
 from shapsight.attribution.explanation.heatmaps import atlas, compare_plot, image_plot
 from shapsight.drawing import style
-from shapsight.drawing.bars import error_bars, share_bars
-from shapsight.drawing.curves import curve, training_curve
-from shapsight.drawing.scatter import scatter_panels
 from shapsight.errors import DataError, ExplainerError
 
 SHARES = np.linspace(0, 1, 11)

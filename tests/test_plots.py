@@ -12,6 +12,9 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from shapsight.drawing.bars import error_bars, share_bars
+from shapsight.drawing.curves import training_curve
+from shapsight.drawing.scatter import scatter_panels
 
 from pictures import (
     assert_texts_have_room,
@@ -26,9 +29,6 @@ from pictures import (
 from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.data.sources.idx import FASHION
 from shapsight.drawing import style
-from shapsight.drawing.bars import error_bars, share_bars
-from shapsight.drawing.curves import training_curve
-from shapsight.drawing.scatter import scatter_panels
 from shapsight.errors import DataError, ExplainerError
 
 

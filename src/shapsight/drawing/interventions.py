@@ -1,4 +1,4 @@
-"""Pictures of interventions: the changed images themselves, what they did, and which places of the scene matter."""
+"""Pictures of interventions: the changed images themselves, and which places of the scene matter."""
 
 from __future__ import annotations
 
@@ -7,28 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import PercentFormatter
 from numpy import ndarray
 
 from shapsight.drawing import style
-from shapsight.drawing.tables import checked, sized
+from shapsight.drawing.tables import sized
 from shapsight.errors import DataError
 
 PANEL, GAP, LINES = 1.42, 0.1, 0.34  # inches
 ACROSS = 7
 MARGIN = 0.08
-THUMBNAIL, CELL = 0.46, 0.4
-SHARES = ("scene_alone", "together", "region_alone")
-NAMES = {"scene_alone": "scene", "together": "only both together", "region_alone": "region of interest"}
-COLOURS = {"scene_alone": style.SERIES[1], "together": style.SERIES[4], "region_alone": style.SERIES[0]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,146 +114,6 @@ def _draw_variant(paper: Axes, variant: Variant, left: float, bottom: float) -> 
     paper.text(left, top + 0.22, name, **options)
     weight = "bold" if variant.is_turned else "normal"
     paper.text(left, top + 0.08, said, fontweight=weight, alpha=1 if variant.is_turned else 0.75, **options)
-
-
-@style.in_an_installed_font
-def effects_plot(table: pd.DataFrame, value: str, label: str, *, is_share: bool = False) -> Figure:
-    """Draw what each variant did, a dot with its interval for each environment.
-
-        effects_plot(table, "change", "how far x moves")     # columns variant, environment, change, change_low, _high
-
-    Raises `DataError` for a table without these columns or without rows.
-    """
-    checked(table, ("variant", "environment", value, f"{value}_low", f"{value}_high"), "effects_plot")
-    variants = list(dict.fromkeys(table["variant"]))
-    places = list(dict.fromkeys(table["environment"]))
-    figure = sized(None, 7.4, 0.5 + len(variants) * (0.12 + 0.07 * len(places)))
-    axes = figure.add_subplot()
-    step = 0.62 / max(1, len(places))
-    for number, place in enumerate(places):
-        rows = table[table["environment"] == place]
-        heights = np.array([variants.index(name) for name in rows["variant"]], float)
-        heights += (number - (len(places) - 1) / 2) * step
-        middle = rows[value].to_numpy(float)
-        ends = [middle - rows[f"{value}_low"].to_numpy(float), rows[f"{value}_high"].to_numpy(float) - middle]
-        colour = style.SERIES[number % len(style.SERIES)]
-        axes.errorbar(
-            middle, heights, xerr=np.nan_to_num(np.clip(ends, 0, None)), fmt="o", markersize=4, color=colour,
-            elinewidth=1.2, label=style.shorten(str(place), 1.6, style.LABEL),
-        )  # fmt: skip
-    axes.set_yticks(range(len(variants)), variants, fontsize=style.LABEL)
-    style.literal(axes.get_yticklabels())
-    axes.set_ylim(len(variants) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    if is_share:
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel(label, fontsize=style.LABEL, parse_math=False)
-    style.tidy(axes, grid="x")
-    axes.tick_params(axis="y", labelsize=style.LABEL)
-    legend = axes.legend(
-        frameon=False, fontsize=style.LABEL, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0
-    )
-    style.literal(legend.get_texts())
-    return figure
-
-
-@style.in_an_installed_font
-def crossed_plot(
-    predictions: Float[ndarray, "images images"],
-    images: UInt8[ndarray, "images 3 height width"],
-    scenes: UInt8[ndarray, "images 3 height width"],
-    groups: Sequence[str],
-    *,
-    label: str,
-) -> Figure:
-    """Draw the prediction for every region (rows) on every scene (columns).
-
-        crossed_plot(predictions, images, scenes, ["room_1", "room_1", "room_2"], label="x")
-
-    Even rows mean that the prediction follows the region, even columns that it follows the scene. Lines part the
-    `groups`. Raises `DataError` where the sizes do not fit.
-    """
-    count = len(images)
-    if predictions.shape != (count, count) or len(scenes) != count or len(groups) != count:
-        raise DataError(
-            f"{predictions.shape} predictions, {count} images and {len(groups)} groups do not fit"
-        )
-    side = count * CELL
-    left, bottom, right, top = 0.3 + THUMBNAIL, 0.12, 1.0, 0.3 + THUMBNAIL
-    width, height = left + side + right, bottom + side + top
-    figure, paper = _paper(width, height)
-    low, high = float(np.nanmin(predictions)), float(np.nanmax(predictions))
-    has_sign = low < 0 < high
-    reach = max(abs(low), abs(high), 1e-12)
-    norm = Normalize(-reach, reach) if has_sign else Normalize(low, max(high, low + 1e-12))
-    colours = "RdBu_r" if has_sign else "viridis"
-    paper.imshow(
-        predictions, cmap=colours, norm=norm, interpolation="nearest", aspect="auto",
-        extent=(left, left + side, bottom, bottom + side),
-    )  # fmt: skip
-    for number in range(1, count):
-        if groups[number] != groups[number - 1]:
-            paper.hlines(bottom + side - number * CELL, left, left + side, color="black", linewidth=1.2)
-            paper.vlines(left + number * CELL, bottom, bottom + side, color="black", linewidth=1.2)
-    small = CELL - 0.04
-    for number in range(count):
-        start = number * CELL + 0.02
-        _picture(paper, images[number], left - 0.06 - small, bottom + side - start - small, small)
-        _picture(paper, scenes[number], left + start, bottom + side + 0.06, small)
-    heading: dict[str, Any] = {"fontsize": style.HEADING, "ha": "center"}
-    paper.text(left + side / 2, height - 0.08, "scene", va="top", **heading)
-    paper.text(0.16, bottom + side / 2, "region of interest", va="center", rotation=90, **heading)
-    bar = figure.colorbar(
-        ScalarMappable(norm, colours),
-        cax=figure.add_axes(((left + side + 0.14) / width, bottom / height, 0.12 / width, side / height)),
-    )
-    bar.ax.tick_params(labelsize=style.NOTE, length=2)
-    bar.set_label(f"prediction of {label}", fontsize=style.LABEL, parse_math=False)
-    bar.outline.set_visible(False)
-    return figure
-
-
-@style.in_an_installed_font
-def variance_bars(shares: pd.DataFrame) -> Figure:
-    """Draw what share of the prediction's variance comes from the scene, the region, and both together.
-
-        variance_bars(crossing.shares)     # columns target, environment, scene_alone, together, region_alone
-
-    The cross is the scene's Shapley value, its line the interval. Raises `DataError` for a table without rows.
-    """
-    checked(shares, ("target", "environment", "scene", "scene_low", "scene_high", *SHARES), "variance_bars")
-    rows = shares.to_dict("records")
-    several = shares["target"].nunique() > 1
-    names = [f"{r['environment']}, {r['target']}" if several else str(r["environment"]) for r in rows]
-    figure = sized(None, 7.4, 0.75 + 0.32 * len(rows))
-    axes = figure.add_subplot()
-    for height, row in enumerate(rows):
-        start = 0.0
-        for part in SHARES:
-            share = float(row[part])
-            if not np.isfinite(share):
-                continue
-            axes.barh(height, share, left=start, height=0.62, color=COLOURS[part], linewidth=0)
-            start += share
-        if np.isfinite([row["scene"], row["scene_low"], row["scene_high"]]).all():
-            ends = [[max(0, row["scene"] - row["scene_low"])], [max(0, row["scene_high"] - row["scene"])]]
-            axes.errorbar(
-                row["scene"], height, xerr=ends, fmt="x", markersize=6, color="black", elinewidth=1.4,
-                path_effects=[withStroke(linewidth=3, foreground="white")],
-            )  # fmt: skip
-    axes.set_yticks(range(len(rows)), names, fontsize=style.LABEL)
-    style.literal(axes.get_yticklabels())
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("share of the prediction's variance", fontsize=style.LABEL)
-    style.tidy(axes, grid="x")
-    axes.tick_params(axis="y", labelsize=style.LABEL)
-    axes.legend(
-        handles=[Patch(color=COLOURS[part], label=NAMES[part]) for part in SHARES],
-        frameon=False, fontsize=style.LABEL, ncols=3, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2,
-    )  # fmt: skip
-    return figure
 
 
 @dataclass(frozen=True, eq=False)

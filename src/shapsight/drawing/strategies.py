@@ -1,4 +1,4 @@
-"""Pictures of strategies: each with its mean heatmap and typical images, and the map on which they were told apart."""
+"""Pictures of strategies: each with its mean heatmap and typical images."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
-from matplotlib import rcParams
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy import ndarray
 
 from shapsight.drawing import style
-from shapsight.drawing.tables import sized
 from shapsight.errors import DataError
 
 PANEL = 1.7  # inches
 PALENESS = 0.4
-COLOURS = (*style.SERIES, "#b5503c", "#5b5fb0", "#b0a23c")
-MARKERS = "osD^vP*X"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,59 +62,6 @@ def _room(caption: Sequence[str], members: Sequence[Member]) -> float:
     """The height in inches of a row's caption and of the titles of its pictures."""
     titles = max(len(style.wrap(member.title, PANEL, style.NOTE)) for member in members)
     return style.text_height(len(caption), style.LABEL) + style.text_height(titles, style.NOTE) + 0.15
-
-
-@style.in_an_installed_font
-def strategy_map(
-    embedding: Float[ndarray, "images 2"],
-    labels: Int[ndarray, "images"],
-    environments: Sequence[str],
-    eigenvalues: Float[ndarray, "smallest"],
-) -> Figure:
-    """Draw images as points, near where their heatmaps are alike, coloured by strategy; beside it the spectrum.
-
-        strategy_map(found.embedding, found.labels, rows["environment"], found.eigenvalues)
-
-    The axes of the map mean nothing by themselves. As many eigenvalues are near 0 as there are clear groups.
-    """
-    names = list(dict.fromkeys(map(str, environments)))
-    figure = sized(None, 8.6, 3.6)
-    grid = figure.add_gridspec(1, 2, width_ratios=(2, 1))
-    axes = figure.add_subplot(grid[0])
-    for label in sorted(set(labels.tolist()) - {0}):
-        for number, name in enumerate(names):
-            chosen = (labels == label) & (np.array(environments, dtype=str) == name)
-            if chosen.any():
-                said = f"strategy {label}, {style.shorten(name, 1.2, style.NOTE)} ({chosen.sum()})"
-                across, up = embedding[chosen].T
-                axes.scatter(
-                    across, up, s=22, marker=MARKERS[number % len(MARKERS)], alpha=0.8, linewidths=0,
-                    color=COLOURS[(label - 1) % len(COLOURS)], label=said,
-                )  # fmt: skip
-    axes.set(xticks=[], yticks=[])
-    axes.set_title("images whose heatmaps are alike lie together (t-SNE)", fontsize=style.LABEL)
-    axes.spines[:].set(linewidth=0.5, color="#9a9a9a")
-    legend = axes.legend(
-        fontsize=style.NOTE, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2,
-        handletextpad=0.2,
-    )  # fmt: skip
-    style.literal(legend.get_texts())
-    _draw_spectrum(figure.add_subplot(grid[1]), eigenvalues, len(set(labels.tolist()) - {0}))
-    return figure
-
-
-def _draw_spectrum(axes: Axes, eigenvalues: Float[ndarray, "smallest"], count: int) -> None:
-    at = np.arange(1, len(eigenvalues) + 1)
-    axes.plot(at, eigenvalues, color=rcParams["text.color"], marker="o", markersize=4, linewidth=0.8)
-    axes.axvline(count + 0.5, color=style.RAISES, linewidth=1, linestyle=":")
-    axes.annotate(
-        f"{count} taken", (count + 0.5, 1), (3, -3), ("data", "axes fraction"), "offset points", va="top",
-        fontsize=style.NOTE, color=style.RAISES,
-    )  # fmt: skip
-    axes.set_xticks(at)
-    axes.set_ylim(bottom=min(0.0, float(eigenvalues.min())))
-    axes.set_title("eigenvalues of the graph", fontsize=style.LABEL)
-    style.tidy(axes)
 
 
 def _draw_member(axes: Axes, member: Member) -> None:

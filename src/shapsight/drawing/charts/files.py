@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as Tree
 
 import altair as alt
+import matplotlib
 import vl_convert
 from altair.typing import ChartType
 
@@ -47,7 +49,7 @@ def svg(chart: ChartType, prefix: str) -> str:
         "aria-label": str(chart.description),
         "width": "100%",
     }
-    root.attrib |= {"style": f"max-width:{width:g}px", "font-family": FONT}
+    root.attrib |= {"style": f"max-width:{width:g}px;overflow:visible", "font-family": FONT}
     Tree.register_namespace("", SVG[1:-1])
     return Tree.tostring(root, encoding="unicode")
 
@@ -72,7 +74,14 @@ def chart_of(specification: Mapping[str, Any]) -> ChartType:
 
 
 def _specification(chart: ChartType) -> dict[str, Any]:
+    _know_the_font()
     return json.loads(chart.to_json(validate=False))  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _know_the_font() -> None:
+    """Texts are measured in a font that matplotlib brings, as on every machine."""
+    vl_convert.register_font_directory(str(Path(matplotlib.get_data_path(), "fonts", "ttf")))
 
 
 def _clear(root: Tree.Element) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from shapsight.drawing.charts.theme import CUT, PLOT, by_name, colours_of, finished, records
+from shapsight.drawing.charts.theme import CUT, INK, PLOT, by_name, colours_of, finished, records
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
 LINE = 26  # pixels of a row
 SEVERAL = 17  # and of each value in a row of several
+DENSE = 10  # where no numbers are written
 HOME, ELSEWHERE = SERIES[0], SERIES[1]
 
 
@@ -154,10 +155,11 @@ def dots(
     *,
     reach: float | None = None,
     beside: bool = True,
+    has_numbers: bool = True,
 ) -> ChartType:
     """Dots with intervals: columns row, value, low, high and key, which gives the colour; not yet `finished`.
 
-    With `beside`, keys of one row lie beside each other.
+    With `beside`, keys of one row lie beside each other; `has_numbers` writes each value at the end of its line.
     """
     several = beside and len(colours) > 1
     order = list(dict.fromkeys(rows["row"]))
@@ -189,9 +191,11 @@ def dots(
         base = base.encode(yOffset=alt.YOffset("key:N", sort=list(colours)))
     interval = base.mark_rule(strokeWidth=2, aria=False).encode(x=alt.X("low:Q"), x2="high:Q")
     dot = base.mark_point(size=55).encode(x=x, description="said:N")
-    # In a column beside the dots: next to one, a number would move with it.
-    said = base.mark_text(align="left", dx=6, aria=False, color="currentColor").encode(
-        x=alt.value(PLOT), text="written:N", color=alt.value("currentColor")
-    )
-    height = len(order) * max(LINE, SEVERAL * len(colours) if several else 0)
-    return alt.layer(dot, interval, said).properties(width=PLOT, height=height)
+    layers = [dot, interval]
+    if has_numbers:
+        # In a column beside the dots: next to one, a number would move with it.
+        said = base.mark_text(align="left", dx=6, aria=False)
+        layers.append(said.encode(x=alt.value(PLOT), text="written:N", color=alt.value(INK)))
+    step = SEVERAL if has_numbers else DENSE
+    height = len(order) * max(LINE, step * len(colours) + 6 if several else 0)
+    return alt.layer(*layers).properties(width=PLOT, height=height)

@@ -17,15 +17,17 @@ from shapsight.drawing.style import LOWERS, RAISES, SERIES
 
 INK = "currentColor"  # the colour of the page's text, so that a dark page has light texts
 QUIET = SERIES[4]
-NAMES = 135  # pixels that the names beside an axis get at most
-PLOT = 160  # pixels across beside names: with them and a number, a chart fits a phone
-LETTERS = 22
+MEASURED = "DejaVu Sans"  # wider than what pages are read in, so that no text is cut there
+NAMES = 150  # pixels that the names beside an axis get at most
+PLOT = 150  # pixels across beside names: with them and a number, a chart fits a phone
+LETTERS = 20
 CUT = f"truncate(datum.label, {LETTERS}, 'center')"  # both ends of a long name tell it from others
 LIKE_ENCODE_URI_COMPONENT = "!~*'()"
 
 _TEXT: Mapping[str, Any] = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"}
 CONFIG: Mapping[str, Any] = {
     "background": "transparent",
+    "font": MEASURED,
     "axis": {
         "aria": False,
         "labelColor": INK,
@@ -47,9 +49,11 @@ CONFIG: Mapping[str, Any] = {
         "title": None,
         "columns": 2,
         "symbolOpacity": 1,
+        "symbolBaseFillColor": INK,
+        "symbolBaseStrokeColor": INK,
         "labelColor": INK,
         "titleColor": INK,
-        "labelLimit": 140,
+        "labelLimit": 150,
         **_TEXT,
     },
     "title": {"anchor": "start", "color": INK, "fontSize": 12, "fontWeight": "normal", "limit": 330, "offset": 4},
@@ -87,16 +91,21 @@ def colours_of(names: Iterable[object]) -> dict[str, str]:
     return dict(zip(dict.fromkeys(map(str, names)), itertools.cycle(SERIES), strict=False))
 
 
-def by_name(field: str, colours: Mapping[str, str], channel: type[Any] = alt.Color) -> Any:
-    """A channel that gives each name its colour; one name alone needs no legend."""
-    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    return channel(f"{field}:N", scale=scale, **({} if len(colours) > 1 else {"legend": None}))
+def by_name(field: str, looks: Mapping[str, Any], channel: type[Any] = alt.Color, **options: Any) -> Any:
+    """A channel that gives each name its colour (or dash, or shape); one name alone needs no legend."""
+    scale = alt.Scale(domain=list(looks), range=list(looks.values()))
+    return channel(f"{field}:N", scale=scale, **(options if len(looks) > 1 else {"legend": None}))
 
 
-def signed(field: str, title: str) -> alt.Color:
+def signed(field: str, title: str, reach: float) -> alt.Color:
     """Blue below zero and red above it, pale between."""
-    scale = alt.Scale(range=[LOWERS, "#f2f2f2", RAISES], domainMid=0, type="linear")
-    return alt.Color(f"{field}:Q", scale=scale, legend=alt.Legend(title=title, gradientLength=160))
+    scale = alt.Scale(domain=[-reach, 0, reach], range=[LOWERS, "#f2f2f2", RAISES])
+    return alt.Color(f"{field}:Q", scale=scale, legend=gradient(title, orient="bottom"))
+
+
+def gradient(title: str, **options: Any) -> alt.Legend:
+    """A strip of colours with its name."""
+    return alt.Legend(title=title, gradientLength=160, titleLimit=300, tickCount=3, **options)
 
 
 def links_of(paths: pd.Series, links: Collection[str]) -> list[str]:

@@ -1,21 +1,17 @@
-"""Pictures of remedies: what each does to training images, and errors against where the models look."""
+"""Pictures of remedies: what each does to training images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float, UInt8
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import AbstractPathEffect, withStroke
-from matplotlib.ticker import PercentFormatter
 from numpy import ndarray
 from torch import Tensor
 
@@ -68,64 +64,6 @@ def augmentation_plot(rows: Rows) -> Figure:
         for axes, shown in zip(axes_row, row, strict=False):
             _draw(axes, shown)
     return figure
-
-
-def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Figure:
-    """Draw each recipe's error in unseen environments against the scene's share of what moves it.
-
-        error_share_plot(rank(judged))
-
-    Lower and further left is better. Lines are intervals; the baseline is a square. Raises `DataError` for a ranking
-    without shares.
-    """
-    known = ranking[np.isfinite(ranking["scene_share"].to_numpy(float))]
-    if known.empty:
-        raise DataError("error_share_plot needs the scene's shares: explain images with a region of interest")
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-    axes = figure.add_subplot()
-    is_usual = known["recipe"] == baseline
-    for rows, colour, marker in (
-        (known[~is_usual], style.SERIES[0], "o"),
-        (known[is_usual], style.SERIES[1], "s"),
-    ):
-        share, error = rows["scene_share"], rows["error"]
-        spread: dict[str, Any] = {
-            f"{axis}err": np.abs([rows[f"{name}_{end}"] - rows[name] for end in ("low", "high")])
-            for axis, name in (("x", "scene_share"), ("y", "error"))
-        }
-        axes.errorbar(share, error, **spread, fmt="none", ecolor=colour, alpha=0.35, linewidth=1)
-        axes.plot(share, error, marker=marker, markersize=6, color=colour, linestyle="", zorder=3)
-    _label(axes, known)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("scene's share of what moves the prediction", fontsize=style.LABEL)
-    axes.set_ylabel("error in unseen environments", fontsize=style.LABEL)
-    style.tidy(axes)
-    return figure
-
-
-def _label(axes: Axes, ranking: pd.DataFrame) -> None:
-    """Names beside the points, moved up or down until they no longer overlap, with a line to the point."""
-    low, high = 0.0, float(ranking["error_high"].max()) * 1.05
-    room = (high - low) * 0.045
-    rows = ranking.sort_values("error")
-    right = float(ranking["scene_share_high"].max())
-    width = right - float(ranking["scene_share_low"].min()) or 0.1
-    heights: list[float] = []
-    for error in rows["error"]:
-        heights.append(max(error, heights[-1] + room) if heights else float(error))
-    middle = float(np.mean(rows["error"])) - float(np.mean(heights))
-    for row, height in zip(rows.to_dict("records"), heights, strict=True):
-        axes.annotate(
-            str(row["recipe"]),
-            (row["scene_share"], row["error"]),
-            (right + 0.04 * width, height + middle),
-            fontsize=style.NOTE,
-            va="center",
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": rcParams["text.color"], "alpha": 0.5},
-        )
-    axes.set_xlim(right=right + width * 0.5)
 
 
 def _draw(axes: Axes, shown: BeforeOrAfter) -> None:

@@ -1,0 +1,151 @@
+"""Charts of tests of explanations: what hiding changes, and how far methods and exact values agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+from shapsight.drawing.charts.curves import curves
+from shapsight.drawing.charts.intervals import LINE
+from shapsight.drawing.charts.scatter import diagonal
+from shapsight.drawing.charts.theme import (
+    NAMES,
+    PLOT,
+    QUIET,
+    by_name,
+    colours_of,
+    finished,
+    limits,
+    records,
+)
+from shapsight.drawing.faithfulness import of_first_output
+from shapsight.drawing.style import RAISES, SERIES, number
+from shapsight.drawing.tables import checked
+
+SIDE = 220
+
+
+def removal_plot(curves_of_images: pd.DataFrame, unit: str, note: str = "") -> ChartType:
+    """Draw how far the prediction moves while blocks are hidden or shown by attribution, and in random order.
+
+    Columns `image, output, order, curve, share, moved`; the mean over images. Images differ more from each other than
+    orders do, so how sure the difference is, image by image, belongs into the note.
+    """
+    checked(curves_of_images, ("image", "output", "order", "curve", "share", "moved"), "removal_plot")
+    by = "size" if "size" in set(curves_of_images["order"]) else "value"
+    names = {by: "by attribution:", "random": "random order:"}
+    drawn = of_first_output(curves_of_images)
+    parts = [
+        drawn[drawn["order"] == order].assign(value=drawn["moved"], name=name)
+        for order, name in names.items()
+    ]
+    said = "fall of the probability" if "probability" in drawn else f"distance to the prediction, {unit}"
+    whole = f"Insertion and deletion by attribution and in random order{note and f': {note}'}"
+    return finished(curves(_mean_curves(pd.concat(parts)), said), whole)
+
+
+def flipping_plot(curves_of_images: pd.DataFrame, unit: str) -> ChartType:
+    """Draw the prediction while blocks are hidden, the most relevant first, the least relevant first, and at random.
+
+    Columns `image, output, order, curve, share, prediction`; drawn is the change from the whole image's prediction.
+    """
+    checked(curves_of_images, ("image", "output", "order", "curve", "share", "prediction"), "flipping_plot")
+    drawn = of_first_output(curves_of_images)
+    whole = drawn[(drawn["curve"] == "deletion") & (drawn["share"] == 0) & (drawn["order"] == "value")]
+    before = drawn["image"].map(whole.set_index("image")["prediction"])
+    drawn = drawn.assign(value=drawn["prediction"] - before)
+    most = drawn[(drawn["order"] == "value") & (drawn["curve"] == "deletion")]
+    least = drawn[(drawn["order"] == "value") & (drawn["curve"] == "insertion")]
+    chance = drawn[(drawn["order"] == "random") & (drawn["curve"] == "deletion")]
+    kinds = {"most relevant first": most, "least relevant first": least.assign(share=1 - least["share"])}
+    parts = [rows.assign(name=name, curve="") for name, rows in {**kinds, "random order": chance}.items()]
+    means = _mean_curves(pd.concat(parts))
+    return finished(
+        curves(means, f"change of the prediction, {unit}", "pixels hidden, in blocks"),
+        "Change of the prediction while blocks are hidden, the most or least relevant first, or at random",
+    )
+
+
+def hidden_effects_plot(hidden: pd.DataFrame, unit: str) -> ChartType:
+    """Draw what hidden rectangles were attributed against what hiding them changed; on the diagonal both agree.
+
+    Columns `image, output, attributed, shuffled, changed`. Grey: the same values at random places.
+    """
+    checked(hidden, ("image", "output", "attributed", "shuffled", "changed"), "hidden_effects_plot")
+    drawn = of_first_output(hidden)
+    names = {"shuffled": "shuffled blocks", "attributed": "attribution"}
+    rows = drawn.melt("changed", list(names), "name", "attribution").replace({"name": names})
+    return finished(
+        _agreeing(
+            rows["attribution"], rows["changed"], rows["name"],
+            (f"attribution inside the rectangle, {unit}", f"prediction lost without it, {unit}"),
+            {"shuffled blocks": QUIET, "attribution": SERIES[0]},
+        ),
+        "Attribution inside hidden rectangles against what hiding them changed; on the red diagonal both agree",
+    )  # fmt: skip
+
+
+def agreement_plot(agreement: pd.DataFrame, regions: pd.DataFrame, unit: str) -> ChartType:
+    """Draw the rank correlation of every two methods, and attribution against exact Shapley values by region.
+
+    Columns `first, second, rank_correlation` of the one, `image, output, attribution, exact` of the other table.
+    """
+    checked(agreement, ("first", "second", "rank_correlation"), "agreement_plot")
+    checked(regions, ("image", "output", "attribution", "exact"), "agreement_plot")
+    pairs = agreement["first"].astype(str) + " and " + agreement["second"].astype(str)
+    names, values = list(dict.fromkeys(pairs)), agreement["rank_correlation"]
+    said = [f"{pair}: {number(value)}" for pair, value in zip(pairs, values, strict=True)]
+    x = alt.X("value:Q", title="rank correlation of blocks; the line is the median")
+    axis = alt.Axis(labelLimit=NAMES, labelExpr="split(datum.label, ' and ')")
+    base = alt.Chart(records(agreement, pair=pairs, value=values, said=said)).encode(
+        x, alt.Y("pair:N", sort=names, title=None, axis=axis)
+    )
+    points = base.mark_point(size=50, color=SERIES[0], fillOpacity=0.7).encode(description="said:N")
+    median = base.mark_tick(color=RAISES, thickness=2, size=20, aria=False).encode(x=alt.X("median(value):Q"))
+    pairs_chart = alt.layer(points, median).properties(width=PLOT, height=(LINE + 10) * len(names))
+    shown = of_first_output(regions)
+    images = shown["image"].astype(str)
+    exact = _agreeing(
+        shown["exact"], shown["attribution"], images,
+        (f"exact Shapley value of a region, {unit}", "attribution inside it"), colours_of(images), legend=None,
+    )  # fmt: skip
+    return finished(
+        alt.vconcat(pairs_chart, exact).resolve_scale(color="independent"),
+        "Rank correlation of every two methods; attribution of regions against their exact Shapley values, "
+        "one colour for each image",
+    )
+
+
+def _agreeing(
+    across: pd.Series,
+    up: pd.Series,
+    names: pd.Series,
+    titles: tuple[str, str],
+    colours: dict[str, str],
+    **options: Any,
+) -> ChartType:
+    """Points that lie on the red diagonal where both axes agree."""
+    scale = alt.Scale(domain=limits(across, up), nice=False)
+    x, y = alt.X("across:Q", title=titles[0], scale=scale), alt.Y("up:Q", title=titles[1], scale=scale)
+    said = [f"{name}: {number(a)}, {number(b)}" for name, a, b in zip(names, across, up, strict=True)]
+    data = records(names.to_frame(), across=across, up=up, name=names, said=said)
+    points = alt.Chart(data).mark_point(size=24, fillOpacity=0.7).encode(
+        x, y, by_name("name", colours, **options), description="said:N"
+    )  # fmt: skip
+    ends: list[float] = scale.domain
+    return alt.layer(diagonal(ends, x, y), points).properties(width=SIDE, height=SIDE)
+
+
+def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
+    """Means over images at every step of the curves; an image has each curve once."""
+    ordered = drawn.sort_values("share", kind="stable")
+    step = ordered.groupby(["name", "curve", "image"], sort=False).cumcount().rename("step")
+    keys = ["name", "curve", "step"]
+    means = ordered.assign(step=step).groupby(keys, sort=False)[["share", "value"]].mean().reset_index()
+    # In the order given, so that colours and dashes mean the same everywhere.
+    return means.sort_values(
+        "name", key=lambda names: names.map(list(dict.fromkeys(drawn["name"])).index), kind="stable"
+    )
