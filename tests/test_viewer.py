@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import shutil
@@ -11,24 +9,20 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from shapsight import Explanation
 from shapsight.drawing.viewer import Map, Shown, View, content
-from shapsight.drawing.viewer.content import LEVELS, quantised, summed
+from shapsight.drawing.viewer.content import FINENESS, quantised, summed
 from shapsight.errors import ExplainerError
 
+LEVELS = FINENESS[0].levels
 HOSTILE = ["<img src=x onerror=alert(1)>.jpg", "\"'&</script>", "\u202egnp.evil", "x" * 300]
 
 
 def heatmap(height: int = 40, width: int = 56, seed: int = 0) -> np.ndarray:
     """Heavy tails, as SHAP values of pixels have."""
     return np.random.default_rng(seed).standard_t(2, (height, width)) * 1e-3
-
-
-def stored(levels: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(levels.split(",")[1]))))
 
 
 def explanation(images: int = 2, outputs: int = 2, size: tuple[int, int] = (40, 56)) -> Explanation:

@@ -5,20 +5,45 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
-LEVELS = 126  # steps to either side of 0; one more is left for what is carried over
 MIDDLE = 128  # the level of 0
 NOT_A_NUMBER = 255
-ROOM = 14_000_000  # bytes of heatmaps in one page, before they become coarser
-BYTES = 40_000  # of a heatmap of 224 × 224 as it is stored, at most
+ROOM = 22_000_000  # bytes of images in one page, before their maps become coarser
+# Bytes for an image of 224 × 224: its picture with regions, and each heatmap; in base64, as all here.
+FOR_PICTURE, FOR_MAP = 10_000, 40_000
+SMALL = 64  # pixels a side: of such a picture every pixel counts
+
+
+class Fineness(NamedTuple):
+    """How finely an image is stored.
+
+    levels: steps from 0 to the largest value; one more is left for what is carried over.
+    quality: of the picture, whose longer side is `side` pixels at most.
+    """
+
+    levels: int
+    quality: int
+    side: int
+
+
+# The first that fits its bytes. Heatmaps of networks fit with the first; only noise without large values needs others.
+FINENESS = (
+    Fineness(126, 80, 1024),
+    Fineness(126, 60, 512),
+    Fineness(63, 60, 256),
+    Fineness(31, 50, 224),
+    Fineness(15, 30, 128),
+)
 
 MarkKind = Literal["target", "prediction", "other"]
 
@@ -99,16 +124,14 @@ def content(
         content([Shown("a.jpg", picture, [Map("x", values)])])
 
     Heatmaps are stored with 8 bits: a value is off by at most one step, 1/126 of the largest of its map, and any sum
-    along rows by as much, since what rounding leaves is carried on to the next pixel. Where all maps would take more
-    than 14 MB, or are larger than `largest` a side, they are summed over blocks, which `coarser` says.
+    along rows by as much, since what rounding leaves is carried on to the next pixel. Steps are larger in maps of
+    noise, which would take more than 50 kB for 224 × 224 pixels. Where all images would take more than 22 MB, or maps
+    are larger than `largest` a side, values are summed over blocks, which `coarser` says.
     """
     new = [image for image in images if isinstance(image, Shown)]
-    count = sum(len(shown.maps) for shown in new)
     side = max((max(m.values.shape) for shown in new for m in shown.maps), default=1)
-    most = min(side, largest or side)
-    while most > 16 and count * BYTES * (most / 224) ** 2 > ROOM:
-        most = most // 2
-    block = math.ceil(side / most)
+    maps = max((len(shown.maps) for shown in new), default=1)
+    block = max(block_for(len(new), maps, side), math.ceil(side / (largest or side)))
     found = [encoded(image, block) if isinstance(image, Shown) else dict(image) for image in images]
     return {
         "title": title,
@@ -117,8 +140,39 @@ def content(
     }
 
 
+def block_for(images: int, maps: int = 1, side: int = 224) -> int:
+    """Pixels a side over which heatmaps are summed so that all images of a page stay below 22 MB.
+
+    block_for(200) == 1
+    block_for(1000) == 2
+    """
+    block = 1
+    while block < side / 16 and images * _bytes(side**2, maps, block) > ROOM:
+        block *= 2
+    return block
+
+
+def _bytes(pixels: int, maps: int, block: int) -> int:
+    """What an image may take."""
+    area = max(0.3, pixels / 224**2)
+    return round(area * (min(1.0, 2 / block) * FOR_PICTURE + maps * FOR_MAP / block**2))
+
+
 def encoded(shown: Shown, block: int = 1) -> dict[str, Any]:
-    """One image as plain values for JSON, its heatmaps summed over square blocks of so many pixels a side."""
+    """One image as plain values for JSON, its heatmaps summed over square blocks of so many pixels a side.
+
+    It is stored as finely as 50 kB for each heatmap of 224 × 224 pixels allow.
+    """
+    pixels = max((m.values.size for m in shown.maps), default=shown.picture[..., 0].size)
+    most = _bytes(min(pixels, 1024**2), len(shown.maps), block)
+    for fineness in FINENESS:
+        found = _image(shown, block, fineness)
+        if len(json.dumps(found)) <= most:
+            break
+    return found
+
+
+def _image(shown: Shown, block: int, fineness: Fineness) -> dict[str, Any]:
     regions = None if shown.regions is None else shown.regions[::block, ::block]
     return {
         "name": shown.name,
@@ -126,21 +180,21 @@ def encoded(shown: Shown, block: int = 1) -> dict[str, Any]:
         "group": shown.group,
         "caption": shown.caption,
         "beside": shown.beside,
-        "picture": _photograph(shown.picture),
+        "picture": _photograph(shown.picture, fineness),
         "width": shown.picture.shape[1],
         "height": shown.picture.shape[0],
-        "outline": None if shown.outline is None else _grey(shown.outline.astype(np.uint8)),
+        "outline": None if shown.outline is None else _outline(shown.outline),
         "marks": [dataclasses.asdict(mark) for mark in shown.marks if math.isfinite(mark.x + mark.y)],
-        "regions": None if regions is None else _grey(regions.astype(np.uint8)),
+        "regions": None if regions is None else _packed(regions.astype(np.uint8)),
         "details": [name for name in shown.details if name != "regions" or regions is not None],
         "block": block,
-        "maps": [_map(each, block) for each in shown.maps],
+        "maps": [_map(each, block, fineness.levels) for each in shown.maps],
     }
 
 
-def _map(each: Map, block: int) -> dict[str, Any]:
+def _map(each: Map, block: int, levels: int) -> dict[str, Any]:
     values = summed(np.asarray(each.values, np.float64), block)
-    step, levels = quantised(values)
+    step, stored = quantised(values, levels)
     return {
         "output": each.output,
         "method": each.method,
@@ -153,28 +207,28 @@ def _map(each: Map, block: int) -> dict[str, Any]:
         "height": values.shape[0],
         "columns": each.values.shape[1] / block,  # that the picture spans: the last may be narrower
         "rows": each.values.shape[0] / block,
-        "levels": _grey(levels),
+        "levels": _packed(stored),
         "parts": [{"name": name, "value": _number(value)} for name, value in each.parts.items()],
     }
 
 
 def quantised(
-    values: Float[np.ndarray, "height width"],
+    values: Float[np.ndarray, "height width"], levels: int = FINENESS[0].levels
 ) -> tuple[float, UInt8[np.ndarray, "height width"]]:
-    """The size of a step, and the values in steps around 128; 255 is no number.
+    """The size of a step, the largest value over `levels`, and the values in steps around 128; 255 is no number.
 
     What rounding leaves is carried on along the row, forth and back, so that sums stay.
     """
     known = np.isfinite(values)
     largest = float(np.abs(values[known]).max()) if known.any() else 0.0
-    step = largest / LEVELS if largest > 0 else 1.0
+    step = largest / levels if largest > 0 else 1.0
     turned = np.where(known, values, 0) / step
     turned[1::2] = turned[1::2, ::-1]
     flat = turned.ravel()
     total = np.rint(np.cumsum(flat))
-    levels = np.diff(total, prepend=0).reshape(values.shape)
-    levels[1::2] = levels[1::2, ::-1]
-    stored = np.clip(levels + MIDDLE, 1, NOT_A_NUMBER - 1)
+    steps = np.diff(total, prepend=0).reshape(values.shape)
+    steps[1::2] = steps[1::2, ::-1]
+    stored = np.clip(steps + MIDDLE, 1, NOT_A_NUMBER - 1)
     return step, np.where(known, stored, NOT_A_NUMBER).astype(np.uint8)
 
 
@@ -192,17 +246,27 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _photograph(pixels: UInt8[np.ndarray, "height width 3"]) -> str:
-    if max(pixels.shape[:2]) <= 64:  # every pixel counts
-        return _data(Image.fromarray(pixels), "PNG")
-    return _data(Image.fromarray(pixels), "WEBP", quality=80, method=4)
+def _outline(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
+    """A mask, of which the viewer draws the edge, with at most 448 pixels a side."""
+    part = mask[:: -(-max(mask.shape) // 448), :: -(-max(mask.shape) // 448)]
+    return {"width": part.shape[1], "height": part.shape[0], "levels": _packed(part.astype(np.uint8))}
 
 
-def _grey(levels: UInt8[np.ndarray, "height width"]) -> str:
-    return _data(Image.fromarray(levels), "PNG", optimize=True)
-
-
-def _data(image: Image.Image, kind: str, **options: Any) -> str:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
+def _photograph(pixels: UInt8[np.ndarray, "height width 3"], fineness: Fineness) -> str:
+    image, file = Image.fromarray(pixels), io.BytesIO()
+    image.thumbnail((fineness.side, fineness.side))
+    kind = "PNG" if max(pixels.shape[:2]) <= SMALL else "WEBP"
+    image.save(file, kind, quality=fineness.quality)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _packed(levels: UInt8[np.ndarray, "height width"]) -> str:
+    """Bytes as zlib and base64, not as an image: browsers that guard privacy change the pixels that a page reads."""
+    found = []
+    for strategy in (
+        zlib.Z_DEFAULT_STRATEGY,
+        zlib.Z_HUFFMAN_ONLY,
+    ):  # the second for noise, in which nothing recurs
+        packer = zlib.compressobj(level=6, strategy=strategy)
+        found.append(packer.compress(levels.tobytes()) + packer.flush())
+    return base64.b64encode(min(found, key=len)).decode()

@@ -8,7 +8,7 @@ export const { mount, still } = (() => {
   const RAISES = [196, 18, 47], LOWERS = [26, 100, 183], UNKNOWN = [125, 125, 125];
   const MARKS = { target: "#ffd23f", prediction: "#5ce1ff", other: "#ffffff" }, RIM = "#202020", REGION = "#7dff5a";
   const DETAILS = { regions: "sums over regions", smooth: "smooth", pixels: "single pixels" };
-  const OF = { regions: ", evened over regions", smooth: ", smoothed", pixels: "" };
+  const SHOWN = { regions: ", evened over its region", smooth: ", smoothed", pixels: "" };
   const SMALL = 64;  // up to so many pixels a side, pixels stay squares
   const LARGE = 768;  // pixels of the canvas along the longer side, at least
   const KEPT = 6;  // images that stay decoded
@@ -22,7 +22,9 @@ export const { mount, still } = (() => {
       root.append(made("p", { class: "soft" }, "There is no explanation to show."));
       return { show() {}, destroy: () => root.replaceChildren() };
     }
-    const open = keeper(images);
+    const open = keeper(images), every = images.flatMap((one) => one.maps);
+    const told = ["output", "method", "model"].filter((field, n) => !n || new Set(every.map((map) => map[field])).size > 1);
+    const nameOf = (map) => map ? told.map((field) => map[field]).filter(Boolean).join(" · ") : "";
     const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null };
     let cursor = null, corner = null, byKey = false, turn = 0;
 
@@ -51,16 +53,17 @@ export const { mount, still } = (() => {
     if (content.coarser > 1)
       right.append(made("p", { class: "soft" }, `To keep this page small, values are sums over ${content.coarser} × ${content.coarser} pixels.`));
 
-    const current = () => images[state.image];
-    const chosen = () => Math.max(current().maps.findIndex((one) => nameOf(one) === state.output), current().maps.length ? 0 : -1);
+    const keyed = (name) => images.findIndex((one) => one.key === name);
+    const named = (maps, name, otherwise) => maps.some((map) => nameOf(map) === name) ? maps.findIndex((map) => nameOf(map) === name) : otherwise(maps);
+    const first = (maps) => maps.length ? 0 : -1;
+    const current = () => images[state.image], chosen = () => named(current().maps, state.output, first), shownMap = () => current().maps[chosen()];
 
-    function other() {  // the image and map on the right half, or nothing
-      if (state.other === "beside") return { image: keyed(current().beside), map: -1, named: nameOf(current().maps[chosen()]) };
-      const map = current().maps.findIndex((one) => nameOf(one) === state.other);
-      return map < 0 ? null : { image: state.image, map };
+    function other() {  // the image and the map on the right half, or nothing
+      if (!state.other) return null;
+      if (state.other !== "beside") return { image: state.image, map: named(current().maps, state.other, first) };
+      const image = keyed(current().beside);
+      return { image, map: named(images[image].maps, nameOf(shownMap()), first) };
     }
-
-    function keyed(name) { return images.findIndex((one) => one.key === name); }
 
     function fill() {
       const one = current(), names = one.maps.map(nameOf), beside = keyed(one.beside);
@@ -73,9 +76,8 @@ export const { mount, still } = (() => {
       details.fill(one.details.map((name) => DETAILS[name] ?? name), one.details.indexOf(state.detail));
       outputs.element.hidden = names.length < 2;
       others.element.hidden = others.values.length < (beside < 0 ? 3 : 2);
-      details.element.hidden = one.details.length < 2;
-      opacity.hidden = threshold.hidden = key.hidden = !names.length;
-      details.element.hidden ||= !names.length;
+      details.element.hidden = one.details.length < 2 || !names.length;
+      opacity.hidden = threshold.hidden = key.hidden = said.hidden = !names.length;
       cut.hidden = state.other === "";
       counted.textContent = pictures.place();
       caption.textContent = [one.group, one.caption].filter(Boolean).join(" · ");
@@ -83,18 +85,20 @@ export const { mount, still } = (() => {
       draw();
     }
 
-    async function draw() {
-      const mine = ++turn, one = current(), map = one.maps[chosen()], second = other();
-      if (second?.named !== undefined)
-        second.map = Math.max(images[second.image].maps.findIndex((each) => nameOf(each) === second.named), images[second.image].maps.length ? 0 : -1);
-      const first = await seen(open(state.image), one, chosen(), state.detail);
+    function draw() {
+      drawn().catch((error) => { said.hidden = false; said.textContent = `This image cannot be shown here: ${error.message}.`; });
+    }
+
+    async function drawn() {
+      const mine = ++turn, one = current(), map = shownMap(), second = other();
+      const here = await seen(open(state.image), one, chosen(), state.detail);
       const beside = second && await seen(open(second.image), images[second.image], second.map, state.detail);
       if (mine !== turn) return;
       const pen = sized(canvas, one, LARGE);
-      const limit = Math.max(largest(first.found), beside ? largest(beside.found) : 0);
+      const limit = Math.max(largest(here.found), beside ? largest(beside.found) : 0);
       const edge = beside ? Math.round(canvas.width * state.cut) : canvas.width, size = Math.max(canvas.width, canvas.height) / 64;
       const look = { limit, opacity: state.opacity, threshold: state.threshold, isSmooth: state.detail === "smooth" };
-      paint(pen, first, look, 0, edge, size);
+      paint(pen, here, look, 0, edge, size);
       if (beside) {
         paint(pen, beside, look, edge, canvas.width, size);
         pen.fillStyle = "#fff"; pen.fillRect(edge - 1, 0, 3, canvas.height);
@@ -120,7 +124,8 @@ export const { mount, still } = (() => {
       if (!limit) { key.append(made("span", { class: "soft" }, "All values are 0.")); return; }
       key.append(made("span", {}, `−${short(limit)}`), made("i", { class: "ramp" }), made("span", {}, `+${amount(limit, map)}`));
       const pixel = current().block > 1 ? `block of ${current().block} × ${current().block} pixels` : "pixel";
-      key.append(made("span", { class: "soft" }, `Blue lowers ${map.output}, red raises it: for each ${pixel}${OF[state.detail] ?? ""}.`));
+      const text = `Blue lowers ${map.output}, red raises it: for each ${pixel}${SHOWN[state.detail] ?? ""}. Values are stored to ±${amount(map.step, map)}.`;
+      key.append(made("span", { class: "soft" }, text));
     }
 
     function showMarks(one) {
@@ -140,6 +145,7 @@ export const { mount, still } = (() => {
         const change = map.prediction - map.base;
         parts.append(made("p", {}, `Prediction ${amount(map.prediction, map)}: base value ${amount(map.base, map)}, ${change < 0 ? "minus" : "plus"} ${amount(Math.abs(change), map)} from the pixels.`));
       }
+      if (map.method) parts.append(made("p", { class: "soft" }, `Heatmap: ${map.method}${map.model ? ` of ${map.model}` : ""}.`));
       const most = Math.max(...map.parts.map((part) => Math.abs(part.value ?? 0)), 1e-30);
       for (const part of map.parts) {
         const row = made("div", { class: "part" }), track = made("div", { class: "track" }), bar = made("i");
@@ -153,18 +159,18 @@ export const { mount, still } = (() => {
     // --- what is under the cursor, and inside a box -----------------------------------------------------------------
 
     function cellAt(event) {
-      const edges = canvas.getBoundingClientRect(), map = current().maps[chosen()];
+      const edges = canvas.getBoundingClientRect(), map = shownMap();
       return inside(map, Math.floor((event.clientX - edges.left) / edges.width * map.columns), Math.floor((event.clientY - edges.top) / edges.height * map.rows));
     }
 
     async function tell() {
-      const map = current().maps[chosen()];
-      said.hidden = !map;
+      const map = shownMap();
       if (!map) return;
       const mine = turn, kept = open(state.image), own = await kept.own(chosen()), regions = state.detail === "regions" && await kept.regions();
-      const second = other(), beside = second?.image === state.image ? await kept.own(second.map) : null;
+      const second = other(), beside = second && images[second.image].maps[second.map]?.width === map.width ? await open(second.image).own(second.map) : null;
       if (mine !== turn) return;
-      const all = sumOf(own, () => true), against = (sum) => beside ? `, of ${state.other}: ${amount(sum(beside), map)}` : "";
+      const all = sumOf(own, () => true), name = state.other === "beside" ? "the other image" : state.other;
+      const against = (sum) => beside ? ` (${name}: ${amount(sum(beside), map)})` : "";
       root.dataset.sum = String(all);
       if (state.box) {
         const { x0, x1, y0, y1 } = state.box, sum = (found) => sumOf(found, (i) => {
@@ -187,7 +193,7 @@ export const { mount, still } = (() => {
     }
 
     function place() {
-      const map = current().maps[chosen()];
+      const map = shownMap();
       const at = map && (state.box ?? (byKey && cursor ? { x0: cursor.x, x1: cursor.x, y0: cursor.y, y1: cursor.y } : null));
       box.hidden = !at;
       if (!at) return;
@@ -215,7 +221,7 @@ export const { mount, still } = (() => {
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => { dragged = null; });
     stage.addEventListener("pointerleave", () => { if (!dragged && !state.box && !byKey) { cursor = null; tell(); } });
     stage.addEventListener("keydown", (event) => {
-      const map = current().maps[chosen()], far = event.shiftKey ? 10 : 1;
+      const map = shownMap(), far = event.shiftKey ? 10 : 1;
       const by = { ArrowLeft: [-far, 0], ArrowRight: [far, 0], ArrowUp: [0, -far], ArrowDown: [0, far] }[event.key];
       const pages = { PageUp: -1, PageDown: 1 }[event.key];
       if (pages) pictures.step(pages);
@@ -253,7 +259,7 @@ export const { mount, still } = (() => {
 
   async function still(root, image, { map = 0, detail, width } = {}) {
     const wide = (width ?? root.clientWidth) || 224, canvas = made("canvas", { role: "img" }), number = image.maps[map] ? map : -1;
-    const heat = number < 0 ? "" : `, heatmap of ${nameOf(image.maps[number])}`;
+    const heat = number < 0 ? "" : `, heatmap of ${image.maps[number].output}`;
     canvas.setAttribute("aria-label", `${image.name}${image.caption ? `: ${image.caption}` : ""}${heat}`);
     const shape = Math.max(image.width, image.height) / image.width, dense = Math.min(2, globalThis.devicePixelRatio || 1);
     const pen = sized(canvas, image, wide * shape * dense);
@@ -268,8 +274,7 @@ export const { mount, still } = (() => {
   // --- drawing --------------------------------------------------------------------------------------------------------
 
   function sized(canvas, image, longer) {
-    const longest = Math.max(image.width, image.height), isSmall = longest <= SMALL;
-    const scale = isSmall ? Math.ceil(longer / longest) : Math.max(longer / longest, Math.min(1, LARGE / longest));
+    const longest = Math.max(image.width, image.height), scale = longest <= SMALL ? Math.ceil(longer / longest) : longer / longest;
     canvas.width = Math.round(image.width * scale);
     canvas.height = Math.round(image.height * scale);
     return canvas.getContext("2d");
@@ -361,9 +366,9 @@ export const { mount, still } = (() => {
     const made = new Map(), once = (name, make) => made.get(name) ?? made.set(name, make()).get(name);
     const kept = {
       picture: () => once("picture", () => bitmap(image.picture)),
-      outline: () => once("outline", () => image.outline && grey(image.outline)),
-      regions: () => once("regions", async () => image.regions && (await grey(image.regions)).data),
-      own: (n) => once(`own ${n}`, async () => values((await grey(image.maps[n].levels)).data, image.maps[n].step)),
+      outline: () => once("outline", async () => image.outline && { ...image.outline, data: await unpacked(image.outline.levels) }),
+      regions: () => once("regions", async () => image.regions && unpacked(image.regions)),
+      own: (n) => once(`own ${n}`, async () => values(await unpacked(image.maps[n].levels), image.maps[n].step)),
       at: (n, detail) => once(`${detail} ${n}`, async () => {
         const own = await kept.own(n), regions = detail === "regions" && await kept.regions();
         return regions ? evened(own, regions) : detail === "smooth" ? smoothed(own, image.maps[n].width, image.maps[n].height) : own;
@@ -373,19 +378,17 @@ export const { mount, still } = (() => {
   }
 
   function bitmap(data) {
-    const bytes = Uint8Array.from(atob(data.split(",")[1]), (letter) => letter.charCodeAt(0));
-    const type = data.slice(5, data.indexOf(";"));
-    return createImageBitmap(new Blob([bytes], { type }), { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+    const [type, text] = data.slice(5).split(";base64,");
+    return createImageBitmap(new Blob([bytes(text)], { type }));
   }
 
-  async function grey(data) {
-    const image = await bitmap(data), { width, height } = image, canvas = made("canvas", { width, height });
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
-    pen.drawImage(image, 0, 0);
-    image.close();
-    const pixels = pen.getImageData(0, 0, width, height).data, found = new Uint8Array(pixels.length / 4);
-    for (let i = 0; i < found.length; i++) found[i] = pixels[4 * i];
-    return { width, height, data: found };
+  async function unpacked(text) {
+    const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  }
+
+  function bytes(text) {
+    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   }
 
   function values(stored, step) {
@@ -486,13 +489,9 @@ export const { mount, still } = (() => {
     return label;
   }
 
-  function nameOf(map) {
-    return map ? [map.output, map.method, map.model].filter(Boolean).join(" · ") : "";
-  }
-
   function share(value, all) {
     const percent = Math.round(100 * value / all);
-    return Math.abs(percent) <= 300 ? `, ${percent} % of the change` : "";  // of a change near 0 there are no shares
+    return Math.abs(percent) <= 300 ? `, ${short(percent)} % of the change` : "";  // of a change near 0 there are no shares
   }
 
   function amount(value, map) {
@@ -502,7 +501,7 @@ export const { mount, still } = (() => {
   function short(value) {
     if (value === null || Number.isNaN(value)) return "unknown";
     const size = Math.abs(value);
-    const text = size !== 0 && (size < 0.001 || size >= 100000) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+    const text = size !== 0 && (size < 0.00001 || size >= 1000000) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
     return text.replaceAll("-", "−");
   }
 
