@@ -72,6 +72,11 @@ class Picture:
     figure: Figure | None = None
 
     @property
+    def chart(self) -> ChartType | None:
+        """The chart; None of images."""
+        return None if isinstance(self.shown, Sequence) else self.shown
+
+    @property
     def images(self) -> Sequence[Shown | Mapping[str, Any]]:
         """The images; none of a chart."""
         return self.shown if isinstance(self.shown, Sequence) else ()

@@ -68,8 +68,8 @@ def save_picture(picture: Picture, stem: Path) -> Path | None:
     if picture.figure is not None:
         for kind, made in (("svg", {"Date": None}), ("png", {"Software": None})):
             picture.figure.savefig(f"{stem}.{kind}", dpi=PNG_DPI, metadata=made)
-    elif not picture.images:
-        save(picture.shown, stem)
+    elif picture.chart is not None:
+        save(picture.chart, stem)
     else:
         return None
     return stem.with_name(f"{stem.name}.png")
@@ -104,7 +104,7 @@ class _Charts:
 
     def embedded(self, picture: Picture) -> str:
         self.count += 1
-        return svg(picture.shown, f"chart-{self.count}")
+        return "" if picture.chart is None else svg(picture.chart, f"chart-{self.count}")
 
 
 def _script() -> str:

@@ -58,7 +58,7 @@ def strategy_map(
         table, across=table["across"], up=table["up"], strategy=table["label"].map(names), place=table["place"],
         said=said, link=links_of(table["path"], links),
     )  # fmt: skip
-    colours = {name: COLOURS[(label - 1) % len(COLOURS)] for label, name in names.items()}
+    colours = {name: COLOURS[(int(str(label)) - 1) % len(COLOURS)] for label, name in names.items()}
     bare: Any = {"axis": None, "scale": alt.Scale(zero=False, nice=False, padding=8)}
     points = alt.Chart(data, width=WIDE, height=200, view=alt.ViewConfig(stroke="#888888")).mark_point(
         size=40, fillOpacity=0.8, strokeWidth=0

@@ -105,7 +105,7 @@ def _as_json(picture: Picture) -> dict[str, Any]:
         "caption": picture.caption,
         "first": picture.first,
         "maps": list(picture.maps),
-        "chart": None if picture.images else json.loads(picture.shown.to_json(validate=False)),  # type: ignore[union-attr]
+        "chart": None if picture.chart is None else json.loads(picture.chart.to_json(validate=False)),
         "images": images,
     }
 

@@ -100,7 +100,7 @@ def _swapped(diagnosed: Diagnosis) -> list[Card]:
             return [
                 Card(
                     {**after, "marks": [*after["marks"], *marks], "key": f"first|{after['key']}"},
-                    f"The same, another scene: {group.partition(':')[0]}",
+                    f"{group.partition(':')[0]}, another scene pasted in",
                     f"The model said {was}, now {now}.",
                 )
             ]

@@ -108,9 +108,7 @@ def key_of(image: Shown) -> str:
 
 def unit_of(manifest: Manifest, output: str) -> str:
     """Of a target; a class has logits, and a target from -1 to 1 no unit."""
-    return (
-        LOGIT if manifest.class_names else _unit(manifest, output)
-    )
+    return LOGIT if manifest.class_names else _unit(manifest, output)
 
 
 def _unit(manifest: Manifest, target: str) -> str:

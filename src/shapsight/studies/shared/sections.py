@@ -104,10 +104,9 @@ def scene_lead(outcome: Outcome) -> str:
     found = outcome.contributions
     assert found is not None
     shares, facts = outcome.shares(found.output), outcome.facts
-    places = {
-        **dict.fromkeys(outcome.manifest.train_on, "where it was trained"),
-        facts.worst: "where it is worst",
-    }
+    places = dict.fromkeys(outcome.manifest.train_on, "where it was trained")
+    if facts.worst is not None:
+        places[facts.worst] = "where it is worst"
     said = [f"{shares[place]:.0%} in {place}, {where}" for place, where in places.items() if place in shares]
     return f"Of what moves {found.output}, the scene contributes {' and '.join(said[:2])}." if said else ""
 

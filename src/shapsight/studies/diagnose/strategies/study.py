@@ -147,7 +147,12 @@ def pictures(
     ]
     environments = case.rows["environment"].tolist()
     drawn = strategy_map(
-        found.embedding, found.labels, environments, found.eigenvalues, case.rows["path"]
+        found.embedding,
+        found.labels,
+        environments,
+        found.eigenvalues,
+        case.rows["path"],
+        list(case.rows["path"]),
     )
     return (
         Picture(images, title, f"{title}; the first of each row is the mean.", figure=strategies_plot(rows)),

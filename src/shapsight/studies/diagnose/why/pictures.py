@@ -78,11 +78,14 @@ def _gallery(answers: Answers, target: str) -> Picture:
         for variant in variants
     ]
     said = "Ring: target. Cross: prediction. It should stay where the region of interest does."
-    return Picture(images, CHANGED, said, first=len(images), figure=variants_plot(groups))
+    return Picture(images, CHANGED, said, first=len(groups[0][1]), figure=variants_plot(groups))
 
 
 def _marks(variant: Variant) -> list[Mark]:
-    points: dict[MarkKind, tuple[float, float] | None] = {"target": variant.target, "prediction": variant.prediction}
+    points: dict[MarkKind, tuple[float, float] | None] = {
+        "target": variant.target,
+        "prediction": variant.prediction,
+    }
     return [Mark(kind, *point) for kind, point in points.items() if point is not None]
 
 
