@@ -11,9 +11,9 @@ from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts
 from shapsight.studies.diagnose.trust.facts import TrustFacts
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
-from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.diagnose.verdict.judge import Thresholds, Verdict, fails_elsewhere, judge
 from shapsight.studies.diagnose.why.facts import WhyFacts
+from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.shared.facts import Facts
 
 ERRORS = {

@@ -23,6 +23,7 @@ from shapsight.errors import RunError
 from shapsight.report.page import Column, Page, Picture, Table
 
 PNG_DPI = 144
+AT_ONCE = 2  # pictures of a section that are not folded away
 
 
 def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
@@ -53,7 +54,7 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
             gathered.add(image)
     found = content(gathered.images)
     html = environment.get_template("page.html").render(
-        page=page, images=found["images"], content=inlined(found), coarser=found["coarser"]
+        page=page, at_once=AT_ONCE, images=found["images"], content=inlined(found), coarser=found["coarser"]
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
