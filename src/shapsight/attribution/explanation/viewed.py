@@ -81,7 +81,7 @@ def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None,
     if roi is not None:
         mask = roi if roi.dim() == 2 else roi[number]
         sums = one.parts(mask.long()).values[0].cpu().double().numpy()
-        parts = [{"scene": float(scene), "region of interest": float(region)} for scene, region in sums]
+        parts = [{"scene": float(scene), "region": float(region)} for scene, region in sums]
     return [
         Map(
             output=one.name_of(0, column),

@@ -121,7 +121,7 @@ def _change_section(compared: Comparison) -> Section:
         "Which model has the lower error?",
         _change_sentence(compared),
         text="Mean squared errors (for labels: shares of wrong ones) on the same held-out images, which neither model "
-        "was trained on. The change is taken image by image; its interval is 95 % percentile bootstrap over images, and "
+        "was trained on. The change is taken image by image; its interval is 95 % percentile bootstrap over images and "
         "does not hold the luck of the two trainings.",
         tables=[Table(compared.table, "Errors and their change", columns)],
         notes=compared.notes,

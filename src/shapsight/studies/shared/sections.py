@@ -69,7 +69,7 @@ def contribution_sections(outcomes: Sequence[Outcome]) -> list[Section]:
     scene = rows[(rows["measure"] == "share") & (rows["part"] == SCENE) & (rows["environment"] != "all")]
     section = Section(
         "How much comes from the scene?",
-        scene_lead(outcomes[0]),
+        scene_lead(outcomes[0]) if len(outcomes) == 1 else scene_leads(outcomes),
         text="SHAP values keep their sign and add up: those of the scene and those of the region of interest together "
         "are the prediction less the base value, image by image, in the output's unit. The scene's share is its mean "
         "absolute contribution over that of both. A scene that contributes much where the model was trained, and knows "
@@ -109,6 +109,16 @@ def scene_lead(outcome: Outcome) -> str:
         places[facts.worst] = "where it is worst"
     said = [f"{shares[place]:.0%} in {place}, {where}" for place, where in places.items() if place in shares]
     return f"Of what moves {found.output}, the scene contributes {' and '.join(said[:2])}." if said else ""
+
+
+def scene_leads(outcomes: Sequence[Outcome]) -> str:
+    """The scene's share of both models, where they were not trained if that is known."""
+    first = outcomes[0]
+    assert first.contributions is not None
+    output, place = first.contributions.output, first.facts.worst or first.manifest.train_on[0]
+    shares = {each.name: each.shares(output).get(place) for each in outcomes}
+    said = [f"{share:.0%} of what moves {name}" for name, share in shares.items() if share is not None]
+    return f"In {place}, the scene contributes {' and '.join(said)}." if said else ""
 
 
 def training_section(outcomes: Sequence[Trained]) -> Section:
