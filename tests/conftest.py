@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -49,6 +51,20 @@ def _installed() -> Path | None:
     )
     files = [Path(line) for line in listed.stdout.splitlines() if line.endswith("train-images-idx3-ubyte.gz")]
     return files[0].parent if files else None
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium by Playwright; `.ci/run` installs it. Without it the test skips, except in CI."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        _missing("chromium is not installed, and this test looks at a page in it")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 def _missing(reason: str) -> None:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from shapsight.attribution.explanation import detail, notebook
@@ -71,16 +72,16 @@ def _shown(
         with suppress(ExplainerError):  # where there is no image to cut
             regions = detail.regions_of(first)[0].cpu().numpy()
     details = [each for each in (best, *others) if each != "regions" or regions is not None]
-    return Shown(name, picture_of(first), maps, regions, details)
+    return Shown(name, picture_of(first), maps, regions, details, outline=_mask(roi, number))
 
 
 def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None, unit: str) -> list[Map]:
     one = explanation[number]
     heat = one.heatmap()[0].detach().cpu().double().numpy()
     parts: list[dict[str, float]] = [{} for _ in heat]
-    if roi is not None:
-        mask = roi if roi.dim() == 2 else roi[number]
-        sums = one.parts(mask.long()).values[0].cpu().double().numpy()
+    mask = _mask(roi, number)
+    if mask is not None:
+        sums = one.parts(torch.from_numpy(np.stack([~mask, mask]))).values[0].cpu().double().numpy()
         parts = [{"scene": float(scene), "region": float(region)} for scene, region in sums]
     return [
         Map(
@@ -97,9 +98,16 @@ def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None,
     ]
 
 
+def _mask(roi: Tensor | None, number: int) -> Bool[np.ndarray, "height width"] | None:
+    """An image's region of interest."""
+    if roi is None:
+        return None
+    return np.asarray((roi if roi.dim() == 2 else roi[number]).bool().cpu())
+
+
 def picture_of(explanation: Explanation) -> UInt8[np.ndarray, "height width 3"]:
-    """What is drawn under the heatmaps, from 0 to 255; images of another range are stretched to it."""
-    image: Any = explanation.images[0].detach().cpu().double()
+    """What is drawn under the heatmaps, from 0 to 255; images of another range are stretched to it, NaN is black."""
+    image: Any = explanation.images[0].detach().cpu().double().nan_to_num(0, 1, 0)
     image = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
     low, high = float(image.min()), float(image.max())
     if low < -1e-3 or high > 1 + 1e-3:

@@ -21,6 +21,7 @@ NOT_A_NUMBER = 255
 ROOM = 22_000_000  # bytes of images in one page, before their maps become coarser
 # Bytes for an image of 224 × 224: its picture with regions, and each heatmap; in base64, as all here.
 FOR_PICTURE, FOR_MAP = 10_000, 40_000
+MOST_PLAIN = 448**2  # pixels of a picture without heatmaps that count
 SMALL = 64  # pixels a side: of such a picture every pixel counts
 
 
@@ -130,8 +131,7 @@ def content(
     """
     new = [image for image in images if isinstance(image, Shown)]
     side = max((max(m.values.shape) for shown in new for m in shown.maps), default=1)
-    maps = max((len(shown.maps) for shown in new), default=1)
-    block = max(block_for(len(new), maps, side), math.ceil(side / (largest or side)))
+    block = max(_block([_extent(shown) for shown in new], side), math.ceil(side / (largest or side)))
     found = [encoded(image, block) if isinstance(image, Shown) else dict(image) for image in images]
     return {
         "title": title,
@@ -146,10 +146,20 @@ def block_for(images: int, maps: int = 1, side: int = 224) -> int:
     block_for(200) == 1
     block_for(1000) == 2
     """
+    return _block([(side**2, maps)] * images, side)
+
+
+def _block(extents: Sequence[tuple[int, int]], side: int) -> int:
     block = 1
-    while block < side / 16 and images * _bytes(side**2, maps, block) > ROOM:
+    while block < side / 16 and sum(_bytes(*extent, block) for extent in extents) > ROOM:
         block *= 2
     return block
+
+
+def _extent(shown: Shown) -> tuple[int, int]:
+    """Pixels and heatmaps."""
+    plain = min(shown.picture[..., 0].size, MOST_PLAIN)
+    return max((each.values.size for each in shown.maps), default=plain), len(shown.maps)
 
 
 def _bytes(pixels: int, maps: int, block: int) -> int:
@@ -163,8 +173,7 @@ def encoded(shown: Shown, block: int = 1) -> dict[str, Any]:
 
     It is stored as finely as 50 kB for each heatmap of 224 × 224 pixels allow.
     """
-    pixels = max((m.values.size for m in shown.maps), default=shown.picture[..., 0].size)
-    most = _bytes(min(pixels, 1024**2), len(shown.maps), block)
+    most = _bytes(*_extent(shown), block)
     for fineness in FINENESS:
         found = _image(shown, block, fineness)
         if len(json.dumps(found)) <= most:

@@ -17,7 +17,7 @@ from shapsight.data.written_files import write_text
 POLICY = "default-src 'none'; img-src data: blob:; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 
 PAPER = ":root{color-scheme:light dark}body{margin:1rem;background:light-dark(#fff,#14181d)}"
-WITHOUT = "Values can be looked at with JavaScript only; explanation.plot() draws a picture that needs none."
+WITHOUT = "With JavaScript this page shows values under the cursor; without it, there is this picture only."
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class View:
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
             f"<style>{asset('viewer.css')}\n{PAPER}</style></head>\n"
-            f'<body><main><div id="viewer"></div><noscript>{WITHOUT}</noscript></main>\n'
+            f'<body><main><div id="viewer"></div><noscript>{self.still}<p>{WITHOUT}</p></noscript></main>\n'
             f'<script type="application/json" id="content">{inlined(self.content)}</script>\n'
             f'<script type="module">{asset("viewer.js")}\n'
             'mount(document.getElementById("viewer"), JSON.parse(document.getElementById("content").textContent));\n'

@@ -18,23 +18,21 @@ export const { mount, still } = (() => {
     root.classList.add("shapsight");
     root.replaceChildren();
     const images = content.images ?? [];
-    if (!images.length) {
-      root.append(made("p", { class: "soft" }, "There is no explanation to show."));
-      return { show() {}, destroy: () => root.replaceChildren() };
-    }
+    if (!images.length) root.append(made("p", { class: "soft" }, "There is no explanation to show."));
+    if (!images.length) return { show() {}, destroy: () => root.replaceChildren() };
     const open = keeper(images), every = images.flatMap((one) => one.maps);
-    const told = ["output", "method", "model"].filter((field, n) => !n || new Set(every.map((map) => map[field])).size > 1);
-    const nameOf = (map) => map ? told.map((field) => map[field]).filter(Boolean).join(" · ") : "";
+    const told = ["output", "method", "model"].filter((field, n) => !n || new Set(every.map((map) => map[field]).filter(Boolean)).size > 1);
+    const namesOf = (one) => one.maps.map((map) => told.map((field) => map[field]).filter(Boolean).join(" · "))
+      .map((name, n, all) => all.indexOf(name) < n ? `${name} (${n + 1})` : name);
     const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null };
-    let cursor = null, corner = null, byKey = false, turn = 0;
+    let cursor = null, corner = null, dragged = null, byKey = false, turn = 0;
 
-    const nav = made("div", { class: "nav" }), counted = made("span", { class: "soft" });
-    const caption = made("p", { class: "caption" }), stage = made("div", { class: "stage", tabindex: "0", role: "img" });
-    const canvas = made("canvas"), box = made("div", { class: "box", hidden: "" });
-    const key = made("div", { class: "key" }), marks = made("div", { class: "marks" });
-    const said = made("p", { class: "said", "aria-live": "polite" }), parts = made("div", { class: "parts" });
+    const [nav, left, right, stage, box, key, marks, parts] = ["nav", "left", "right", "stage", "box", "key", "marks", "parts"]
+      .map((name) => made("div", { class: name }));
+    const canvas = made("canvas"), counted = made("span", { class: "soft" }), caption = made("p", { class: "caption" });
+    const said = made("p", { class: "said", "aria-live": "polite" });
     const pictures = choice("image", (n) => { state.image = n; state.box = cursor = corner = null; fill(); });
-    const outputs = choice("output", (n) => { state.output = nameOf(current().maps[n]); fill(); });
+    const outputs = choice("output", (n) => { state.output = namesOf(current())[n]; fill(); });
     const others = choice("compare with", (n) => { state.other = others.values[n]; fill(); });
     const details = choice("detail", (n) => { state.detail = current().details[n]; fill(); });
     const opacity = slider("opacity", state.opacity, (v) => { state.opacity = v; draw(); });
@@ -43,181 +41,133 @@ export const { mount, still } = (() => {
     const back = button("‹", "previous image", () => pictures.step(-1)), on = button("›", "next image", () => pictures.step(1));
     cut.classList.add("cut");
     nav.append(back, on, pictures.element, counted);
-    stage.append(canvas, box);
-    const left = made("div", { class: "left" }), right = made("div", { class: "right" });
+    nav.hidden = images.length < 2;
+    Object.assign(stage, { tabIndex: 0, role: "img" }).append(canvas, box);
     left.append(stage, cut, key, marks);
     right.append(caption, said, outputs.element, others.element, details.element, opacity, threshold, parts);
     root.append(nav, left, right);
-    nav.hidden = images.length < 2;
     pictures.fill(images.map((one) => [one.name, one.group].filter(Boolean).join(" · ")), 0);
-    if (content.coarser > 1)
-      right.append(made("p", { class: "soft" }, `To keep this page small, values are sums over ${content.coarser} × ${content.coarser} pixels.`));
 
-    const keyed = (name) => images.findIndex((one) => one.key === name);
-    const named = (maps, name, otherwise) => maps.some((map) => nameOf(map) === name) ? maps.findIndex((map) => nameOf(map) === name) : otherwise(maps);
-    const first = (maps) => maps.length ? 0 : -1;
-    const current = () => images[state.image], chosen = () => named(current().maps, state.output, first), shownMap = () => current().maps[chosen()];
+    const keyed = (name) => !name ? -1 : images.findIndex((one) => one.key === name);
+    const named = (one, name) => Math.max(namesOf(one).indexOf(name), one.maps.length ? 0 : -1);
+    const current = () => images[state.image], chosen = () => named(current(), state.output), shownMap = () => current().maps[chosen()];
 
     function other() {  // the image and the map on the right half, or nothing
       if (!state.other) return null;
-      if (state.other !== "beside") return { image: state.image, map: named(current().maps, state.other, first) };
+      if (state.other !== "beside") return { image: state.image, map: named(current(), state.other) };
       const image = keyed(current().beside);
-      return { image, map: named(images[image].maps, nameOf(shownMap()), first) };
+      return { image, map: named(images[image], namesOf(current())[chosen()]) };
     }
 
     function fill() {
-      const one = current(), names = one.maps.map(nameOf), beside = keyed(one.beside);
-      if (!one.details.includes(state.detail)) state.detail = one.details[0];
+      const one = current(), names = namesOf(one), beside = keyed(one.beside);
       others.values = ["", ...names, ...(beside < 0 ? [] : ["beside"])];
       if (!others.values.includes(state.other)) state.other = "";
       pictures.choose(state.image);
       outputs.fill(names, chosen());
       others.fill(["nothing", ...names, ...(beside < 0 ? [] : [`the image ${images[beside].name}`])], others.values.indexOf(state.other));
-      details.fill(one.details.map((name) => DETAILS[name] ?? name), one.details.indexOf(state.detail));
+      details.fill(one.details.map((name) => DETAILS[name] ?? name), one.details.indexOf(detailOf(one, state.detail)));
       outputs.element.hidden = names.length < 2;
       others.element.hidden = others.values.length < (beside < 0 ? 3 : 2);
       details.element.hidden = one.details.length < 2 || !names.length;
       opacity.hidden = threshold.hidden = key.hidden = said.hidden = !names.length;
       cut.hidden = state.other === "";
       counted.textContent = pictures.place();
-      caption.textContent = [one.group, one.caption].filter(Boolean).join(" · ");
+      caption.textContent = [nav.hidden && one.name, !one.caption.startsWith(one.group) && one.group, one.caption].filter(Boolean).join(" · ");
       caption.hidden = !caption.textContent;
       draw();
     }
 
-    function draw() {
-      drawn().catch((error) => { said.hidden = false; said.textContent = `This image cannot be shown here: ${error.message}.`; });
-    }
-
+    const draw = () => drawn().catch((error) => { said.hidden = false; said.textContent = `This image cannot be shown here: ${error.message}.`; });
     async function drawn() {
       const mine = ++turn, one = current(), map = shownMap(), second = other();
       const here = await seen(open(state.image), one, chosen(), state.detail);
       const beside = second && await seen(open(second.image), images[second.image], second.map, state.detail);
       if (mine !== turn) return;
       const pen = sized(canvas, one, LARGE);
+      stage.style.maxWidth = `${36 * Math.min(1, one.width / one.height)}rem`;  // tall images fit on a screen
       const limit = Math.max(largest(here.found), beside ? largest(beside.found) : 0);
       const edge = beside ? Math.round(canvas.width * state.cut) : canvas.width, size = Math.max(canvas.width, canvas.height) / 64;
-      const look = { limit, opacity: state.opacity, threshold: state.threshold, isSmooth: state.detail === "smooth" };
-      paint(pen, here, look, 0, edge, size);
+      paint(pen, here, { ...state, limit }, 0, edge, size);
       if (beside) {
-        paint(pen, beside, look, edge, canvas.width, size);
+        paint(pen, beside, { ...state, limit }, edge, canvas.width, size);
         pen.fillStyle = "#fff"; pen.fillRect(edge - 1, 0, 3, canvas.height);
       }
-      describe(one, map);
+      const heat = map ? `, heatmap of ${namesOf(one)[chosen()]}` : "";
+      stage.setAttribute("aria-label", `${one.name}${heat}. Arrow keys move the cursor, Enter begins and ends a box, Page Up and Page Down change the image.`);
       showKey(map, limit);
-      showMarks(one);
+      marks.replaceChildren(...one.marks.map((mark) => explained(mark, one)));
       showParts(map);
-      root.dataset.ready = "true";
-      root.dataset.image = one.key;
+      Object.assign(root.dataset, { ready: "true", image: one.key });
       place();
       await tell();
     }
 
-    function describe(one, map) {
-      const heat = map ? `, heatmap of ${nameOf(map)}${map.prediction === null ? "" : `, prediction ${amount(map.prediction, map)}`}` : "";
-      stage.setAttribute("aria-label", `${one.name}${heat}. Arrow keys move the cursor, Enter begins and ends a box, Page Up and Page Down change the image.`);
-    }
-
     function showKey(map, limit) {
-      key.replaceChildren();
-      if (!map) return;
-      if (!limit) { key.append(made("span", { class: "soft" }, "All values are 0.")); return; }
+      key.replaceChildren(...(limit ? [] : [made("span", { class: "soft" }, "All values are 0.")]));
+      if (!limit) return;
       key.append(made("span", {}, `−${short(limit)}`), made("i", { class: "ramp" }), made("span", {}, `+${amount(limit, map)}`));
-      const pixel = current().block > 1 ? `block of ${current().block} × ${current().block} pixels` : "pixel";
-      const text = `Blue lowers ${map.output}, red raises it: for each ${pixel}${SHOWN[state.detail] ?? ""}. Values are stored to ±${amount(map.step, map)}.`;
+      const pixel = current().block > 1 ? `block of ${current().block} × ${current().block} pixels, to keep this page small` : "pixel";
+      const text = `Blue lowers ${map.output}, red raises it: for each ${pixel}${SHOWN[detailOf(current(), state.detail)] ?? ""}. Values are stored to ±${amount(map.step, map)}.`;
       key.append(made("span", { class: "soft" }, text));
-    }
-
-    function showMarks(one) {
-      marks.replaceChildren(...one.marks.map((mark) => {
-        const row = made("span"), sign = made("canvas", { width: "36", height: "36", "aria-hidden": "true" });
-        sketch(sign.getContext("2d"), mark.kind, 18, 18, 11);
-        const outside = mark.x < 0 || mark.y < 0 || mark.x > one.width || mark.y > one.height ? ", outside the picture" : "";
-        row.append(sign, `${mark.label || (mark.kind === "other" ? "mark" : mark.kind)} (x ${short(mark.x)}, y ${short(mark.y)}${outside})`);
-        return row;
-      }));
     }
 
     function showParts(map) {
       parts.replaceChildren();
       if (!map) return;
+      const change = map.prediction - map.base, most = Math.max(...map.parts.map((part) => Math.abs(part.value ?? 0)), 1e-30);
       if (map.prediction !== null && map.base !== null) {
-        const change = map.prediction - map.base;
-        parts.append(made("p", {}, `Prediction ${amount(map.prediction, map)}: base value ${amount(map.base, map)}, ${change < 0 ? "minus" : "plus"} ${amount(Math.abs(change), map)} from the pixels.`));
+        const from = `${change < 0 ? "minus" : "plus"} ${amount(Math.abs(change), map)} from the pixels`;
+        parts.append(made("p", {}, `Prediction ${amount(map.prediction, map)}: base value ${amount(map.base, map)}, ${from}.`));
       }
       if (map.method) parts.append(made("p", { class: "soft" }, `Heatmap: ${map.method}${map.model ? ` of ${map.model}` : ""}.`));
-      const most = Math.max(...map.parts.map((part) => Math.abs(part.value ?? 0)), 1e-30);
-      for (const part of map.parts) {
-        const row = made("div", { class: "part" }), track = made("div", { class: "track" }), bar = made("i");
-        bar.style.cssText = `width:${50 * Math.abs(part.value ?? 0) / most}%;${part.value < 0 ? "right" : "left"}:50%;background:var(--${part.value < 0 ? "lower" : "raise"})`;
-        track.append(bar);
-        row.append(made("span", {}, part.name), track, made("span", { class: "amount" }, part.value === null ? "unknown" : `${part.value > 0 ? "+" : ""}${amount(part.value, map)}`));
-        parts.append(row);
-      }
+      parts.append(...map.parts.map((part) => weighed(part, most, map)));
     }
 
     // --- what is under the cursor, and inside a box -----------------------------------------------------------------
-
-    function cellAt(event) {
-      const edges = canvas.getBoundingClientRect(), map = shownMap();
-      return inside(map, Math.floor((event.clientX - edges.left) / edges.width * map.columns), Math.floor((event.clientY - edges.top) / edges.height * map.rows));
-    }
-
     async function tell() {
       const map = shownMap();
       if (!map) return;
-      const mine = turn, kept = open(state.image), own = await kept.own(chosen()), regions = state.detail === "regions" && await kept.regions();
-      const second = other(), beside = second && images[second.image].maps[second.map]?.width === map.width ? await open(second.image).own(second.map) : null;
+      const mine = turn, kept = open(state.image), own = await kept.own(chosen());
+      const regions = detailOf(current(), state.detail) === "regions" && await kept.regions();
+      const second = other(), isAlike = second && images[second.image].maps[second.map]?.width === map.width;
+      const beside = isAlike ? await open(second.image).own(second.map) : null;
       if (mine !== turn) return;
       const all = sumOf(own, () => true), name = state.other === "beside" ? "the other image" : state.other;
-      const against = (sum) => beside ? ` (${name}: ${amount(sum(beside), map)})` : "";
-      root.dataset.sum = String(all);
+      const both = (value) => `${amount(value(own), map)}${beside ? ` (${name}: ${amount(value(beside), map)})` : ""}`;
+      const summed = (isIn) => `${both((found) => sumOf(found, isIn))}${share(sumOf(own, isIn), all)}`;
       if (state.box) {
-        const { x0, x1, y0, y1 } = state.box, sum = (found) => sumOf(found, (i) => {
-          const x = i % map.width, y = (i - x) / map.width;
-          return x >= x0 && x <= x1 && y >= y0 && y <= y1;
-        });
-        said.textContent = `In the box (${x1 - x0 + 1} × ${y1 - y0 + 1}): ${amount(sum(own), map)}${share(sum(own), all)}${against(sum)}.`;
-        root.dataset.value = String(sum(own));
+        const { x0, x1, y0, y1 } = state.box, column = (i) => i % map.width, row = (i) => Math.floor(i / map.width);
+        const isIn = (i) => column(i) >= x0 && column(i) <= x1 && row(i) >= y0 && row(i) <= y1;
+        said.textContent = `In the box (${x1 - x0 + 1} × ${y1 - y0 + 1}): ${summed(isIn)}.`;
+        root.dataset.value = String(sumOf(own, isIn));
       } else if (cursor) {
-        const at = cursor.y * map.width + cursor.x, by = current().block, value = (found) => found[at];
-        let text = `x ${cursor.x * by}, y ${cursor.y * by}: ${Number.isNaN(own[at]) ? "no value" : amount(own[at], map)}${against(value)}`;
-        if (regions) {
-          const sum = (found) => sumOf(found, (i) => regions[i] === regions[at]);
-          text += `; its region: ${amount(sum(own), map)}${share(sum(own), all)}${against(sum)}`;
-          root.dataset.region = String(sum(own));
-        }
-        said.textContent = `${text}.`;
+        const at = cursor.y * map.width + cursor.x, by = current().block;
+        const region = regions ? `; its region: ${summed((i) => regions[i] === regions[at])}` : "";
+        said.textContent = `x ${cursor.x * by}, y ${cursor.y * by}: ${both((found) => found[at])}${region}.`;
         root.dataset.value = String(own[at]);
       } else said.textContent = "Point at the picture for values; drag a box for a sum.";
     }
 
     function place() {
-      const map = shownMap();
-      const at = map && (state.box ?? (byKey && cursor ? { x0: cursor.x, x1: cursor.x, y0: cursor.y, y1: cursor.y } : null));
+      const map = shownMap(), cell = byKey && cursor && between(cursor, cursor), at = map && (state.box ?? cell);
       box.hidden = !at;
       if (!at) return;
       const percent = (n, of) => `${100 * Math.min(n, of) / of}%`;
       box.style.cssText = `left:${percent(at.x0, map.columns)};top:${percent(at.y0, map.rows)};width:${percent(at.x1 - at.x0 + 1, map.columns)};height:${percent(at.y1 - at.y0 + 1, map.rows)}`;
     }
 
-    function reach(from) {  // a box from a corner to the cursor
-      state.box = { x0: Math.min(cursor.x, from.x), x1: Math.max(cursor.x, from.x), y0: Math.min(cursor.y, from.y), y1: Math.max(cursor.y, from.y) };
+    function point(event) {
+      const map = shownMap(), edges = canvas.getBoundingClientRect(), starts = event.type === "pointerdown";
+      if (!map || (!starts && !dragged && state.box)) return;
+      const along = (at, count, length) => Math.floor(at / length * count);
+      cursor = inside(map, along(event.clientX - edges.left, map.columns, edges.width), along(event.clientY - edges.top, map.rows, edges.height));
+      byKey = false;
+      if (starts) { dragged = cursor; state.box = corner = null; stage.setPointerCapture?.(event.pointerId); }
+      if (dragged && Math.max(Math.abs(cursor.x - dragged.x), Math.abs(cursor.y - dragged.y)) > 1) state.box = between(dragged, cursor);
+      place(); tell();
     }
-
-    let dragged = null;
-    stage.addEventListener("pointerdown", (event) => {
-      if (chosen() < 0) return;
-      dragged = cursor = cellAt(event); state.box = corner = null; byKey = false;
-      stage.setPointerCapture?.(event.pointerId);
-      place(); tell();
-    });
-    stage.addEventListener("pointermove", (event) => {
-      if (chosen() < 0 || (!dragged && state.box)) return;
-      cursor = cellAt(event); byKey = false;
-      if (dragged && (Math.abs(cursor.x - dragged.x) > 1 || Math.abs(cursor.y - dragged.y) > 1)) reach(dragged);
-      place(); tell();
-    });
+    for (const name of ["pointerdown", "pointermove"]) stage.addEventListener(name, point);
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => { dragged = null; });
     stage.addEventListener("pointerleave", () => { if (!dragged && !state.box && !byKey) { cursor = null; tell(); } });
     stage.addEventListener("keydown", (event) => {
@@ -236,20 +186,20 @@ export const { mount, still } = (() => {
         if (by) cursor = inside(map, cursor.x + by[0], cursor.y + by[1]);
         else corner = corner ? null : cursor;
         if (by && !corner) state.box = null;
-        if (corner) reach(corner);
+        if (corner) state.box = between(corner, cursor);
       }
       event.preventDefault();
       place(); tell();
     });
-    for (const one of [back, on]) one.addEventListener("keydown", (event) => {
-      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by) { event.preventDefault(); pictures.step(by); }
+    nav.addEventListener("keydown", (event) => {
+      const by = event.target.tagName === "BUTTON" && { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by) pictures.step(by);
     });
 
     function show(image, map) {
       const number = typeof image === "number" ? image : keyed(image);
       if (images[number]) { state.image = number; state.box = cursor = corner = null; }
-      if (map !== undefined) state.output = typeof map === "number" ? nameOf(current().maps[map]) : map;
+      if (map !== undefined) state.output = typeof map === "number" ? namesOf(current())[map] : map;
       fill();
     }
 
@@ -258,21 +208,18 @@ export const { mount, still } = (() => {
   }
 
   async function still(root, image, { map = 0, detail, width } = {}) {
-    const wide = (width ?? root.clientWidth) || 224, canvas = made("canvas", { role: "img" }), number = image.maps[map] ? map : -1;
-    const heat = number < 0 ? "" : `, heatmap of ${image.maps[number].output}`;
+    const canvas = made("canvas", { role: "img" }), number = image.maps[map] ? map : -1, heat = number < 0 ? "" : `, heatmap of ${image.maps[number].output}`;
     canvas.setAttribute("aria-label", `${image.name}${image.caption ? `: ${image.caption}` : ""}${heat}`);
-    const shape = Math.max(image.width, image.height) / image.width, dense = Math.min(2, globalThis.devicePixelRatio || 1);
-    const pen = sized(canvas, image, wide * shape * dense);
+    const dense = Math.min(2, globalThis.devicePixelRatio || 1), wide = dense * ((width ?? root.clientWidth) || 224);
+    const pen = sized(canvas, image, wide * Math.max(1, image.height / image.width));
     root.classList.add("shapsight-still");
     root.replaceChildren(canvas);
-    const level = image.details.includes(detail) ? detail : image.details[0];
-    const ready = await seen(opened(image), image, number, level);
-    paint(pen, ready, { limit: largest(ready.found), opacity: 1, threshold: 0, isSmooth: level === "smooth" }, 0, canvas.width, 6 * dense);
+    const ready = await seen(opened(image), image, number, detail);
+    paint(pen, ready, { limit: largest(ready.found), opacity: 1, threshold: 0 }, 0, canvas.width, 6 * dense);
     ready.picture.close();
   }
 
   // --- drawing --------------------------------------------------------------------------------------------------------
-
   function sized(canvas, image, longer) {
     const longest = Math.max(image.width, image.height), scale = longest <= SMALL ? Math.ceil(longer / longest) : longer / longest;
     canvas.width = Math.round(image.width * scale);
@@ -281,11 +228,11 @@ export const { mount, still } = (() => {
   }
 
   async function seen(kept, image, number, detail) {  // all that is needed to draw an image at once
-    const [picture, outline, found] = await Promise.all([kept.picture(), kept.outline(), number < 0 ? null : kept.at(number, detail)]);
-    return { image, picture, outline, found, map: image.maps[number] };
+    const [picture, outline, found] = await Promise.all([kept.picture(), kept.outline(), number < 0 ? null : kept.at(number, detailOf(image, detail))]);
+    return { image, picture, outline, found, map: image.maps[number], isSmooth: detailOf(image, detail) === "smooth" };
   }
 
-  function paint(pen, { image, picture, outline, found, map }, look, from, to, size) {
+  function paint(pen, { image, picture, outline, found, map, isSmooth }, look, from, to, size) {
     const { width, height } = pen.canvas;
     pen.save();
     pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip();
@@ -296,18 +243,28 @@ export const { mount, still } = (() => {
       pen.fillStyle = "rgb(128 128 128 / 0.65)";
       pen.fillRect(0, 0, width, height);
       pen.globalCompositeOperation = "source-over";
-      pen.imageSmoothingEnabled = look.isSmooth;
+      pen.imageSmoothingEnabled = isSmooth;
       pen.drawImage(coloured(found, map, look), 0, 0, width * map.width / map.columns, height * map.height / map.rows);
     }
     if (outline) surround(pen, outline, width, height, size / 6);
     for (const mark of image.marks) {
       const x = mark.x / image.width * width, y = mark.y / image.height * height;
-      const shownX = Math.min(width - 1.5 * size, Math.max(1.5 * size, x)), shownY = Math.min(height - 1.5 * size, Math.max(1.5 * size, y));
-      const isOutside = x < 0 || y < 0 || x > width || y > height;
-      if (isOutside) sketch(pen, mark.kind, shownX, shownY, size, Math.atan2(y - shownY, x - shownX));
+      const near = (at, side) => Math.min(side - 1.5 * size, Math.max(1.5 * size, at)), shownX = near(x, width), shownY = near(y, height);
+      if (isOutside(mark, image)) sketch(pen, mark.kind, shownX, shownY, size, Math.atan2(y - shownY, x - shownX));
       else sketch(pen, mark.kind, x, y, size);
     }
     pen.restore();
+  }
+
+  const detailOf = (image, wanted) => image.details.includes(wanted) ? wanted : image.details[0];
+  const isOutside = (mark, image) => mark.x < 0 || mark.y < 0 || mark.x > image.width || mark.y > image.height;
+
+  function explained(mark, image) {  // a mark beside its name
+    const row = made("span"), sign = made("canvas", { width: "36", height: "36", "aria-hidden": "true" });
+    sketch(sign.getContext("2d"), mark.kind, 18, 18, 11);
+    const outside = isOutside(mark, image) ? ", outside the picture" : "";
+    row.append(sign, `${mark.label || (mark.kind === "other" ? "mark" : mark.kind)} (x ${short(mark.x)}, y ${short(mark.y)}${outside})`);
+    return row;
   }
 
   function coloured(found, map, { limit, opacity, threshold }) {
@@ -350,13 +307,11 @@ export const { mount, still } = (() => {
   }
 
   // --- values ---------------------------------------------------------------------------------------------------------
-
   function keeper(images) {  // only the images looked at last stay decoded
     const kept = new Map();
     return (number) => {
       const found = kept.get(number) ?? opened(images[number]);
-      kept.delete(number);
-      kept.set(number, found);
+      kept.delete(number); kept.set(number, found);
       if (kept.size > KEPT) kept.delete(kept.keys().next().value);
       return found;
     };
@@ -377,23 +332,15 @@ export const { mount, still } = (() => {
     return kept;
   }
 
-  function bitmap(data) {
-    const [type, text] = data.slice(5).split(";base64,");
-    return createImageBitmap(new Blob([bytes(text)], { type }));
-  }
-
-  async function unpacked(text) {
-    const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  }
-
-  function bytes(text) {
-    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  }
-
-  function values(stored, step) {
-    return Float32Array.from(stored, (level) => level === NOT_A_NUMBER ? NaN : (level - MIDDLE) * step);
-  }
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bitmap = (data) => createImageBitmap(new Blob([bytes(data.split(",")[1])], { type: data.slice(5, data.indexOf(";")) }));
+  const inflated = (blob) => new Response(blob.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+  const unpacked = async (text) => new Uint8Array(await inflated(new Blob([bytes(text)])));
+  const values = (stored, step) => Float32Array.from(stored, (level) => level === NOT_A_NUMBER ? NaN : (level - MIDDLE) * step);
+  const sumOf = (found, isIn) => found.reduce((sum, value, i) => Number.isNaN(value) || !isIn(i) ? sum : sum + value, 0);
+  const within = (at, count) => Math.min(count - 1, Math.max(0, at));
+  const inside = (map, x, y) => ({ x: within(x, map.width), y: within(y, map.height) });
+  const between = (a, b) => ({ x0: Math.min(a.x, b.x), x1: Math.max(a.x, b.x), y0: Math.min(a.y, b.y), y1: Math.max(a.y, b.y) });
 
   function evened(own, regions) {  // each region's sum, spread evenly over its pixels
     const sums = new Float64Array(256), counts = new Float64Array(256);
@@ -427,16 +374,7 @@ export const { mount, still } = (() => {
     return sizes.length ? sizes[Math.floor(0.995 * (sizes.length - 1))] || sizes[sizes.length - 1] : 0;
   }
 
-  function sumOf(found, isIn) {
-    return found.reduce((sum, value, i) => Number.isNaN(value) || !isIn(i) ? sum : sum + value, 0);
-  }
-
-  function inside(map, x, y) {
-    return { x: Math.min(map.width - 1, Math.max(0, x)), y: Math.min(map.height - 1, Math.max(0, y)) };
-  }
-
   // --- elements and words ---------------------------------------------------------------------------------------------
-
   function made(tag, attributes = {}, text = "") {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -462,17 +400,15 @@ export const { mount, still } = (() => {
       const words = search.value.toLowerCase().split(/\s+/);
       kept = all.flatMap((text, n) => words.every((word) => text.toLowerCase().includes(word)) ? [n] : []);
       list();
-      if (kept.length && !kept.includes(at)) on(kept[0]);
+      if (kept.length) on(kept.includes(at) ? at : kept[0]);
     });
     const choose = (n) => {
       at = n;
-      if (kept.includes(n)) { select.selectedIndex = kept.indexOf(n); return; }
-      search.value = "";
-      kept = [...all.keys()];
-      list();
+      if (!kept.includes(n)) { search.value = ""; kept = [...all.keys()]; list(); }
+      select.selectedIndex = kept.indexOf(n);
     };
     const fill = (texts, n) => {
-      if (texts.length !== all.length || texts.some((text, i) => text !== all[i])) { all = texts; kept = []; }
+      if (texts.join("\n") !== all.join("\n")) { all = texts; kept = []; }
       search.hidden = all.length < MANY;
       choose(n);
     };
@@ -481,12 +417,26 @@ export const { mount, still } = (() => {
     return { element, fill, choose, step, place };
   }
 
+  function weighed({ name, value }, most, map) {  // a part of the image, and what it adds as a bar
+    const row = made("div", { class: "part" }), track = made("div", { class: "track" }), bar = made("i");
+    const from = value < 0 ? "right:50%;background:var(--lower)" : "left:50%;background:var(--raise)";
+    bar.style.cssText = `width:${50 * Math.abs(value ?? 0) / most}%;${from}`;
+    track.append(bar);
+    row.append(made("span", {}, name), track, made("span", { class: "amount" }, `${value > 0 ? "+" : ""}${amount(value, map)}`));
+    return row;
+  }
+
   function slider(name, value, on) {
-    const label = made("label", {}, name), input = made("input", { type: "range", min: "0", max: "1", step: "0.01" });
-    input.value = String(value);
+    const label = made("label", {}, name), input = made("input", { type: "range", min: "0", max: "1", step: "0.01", value: String(value) });
     input.addEventListener("input", () => on(Number(input.value)));
     label.append(input);
     return label;
+  }
+
+  function short(value) {
+    if (value === null || Number.isNaN(value)) return "unknown";
+    const size = Math.abs(value), isPlain = size === 0 || (size >= 0.00001 && size < 1000000);
+    return (isPlain ? String(Number(value.toPrecision(3))) : value.toExponential(1)).replaceAll("-", "−");
   }
 
   function share(value, all) {
@@ -494,16 +444,7 @@ export const { mount, still } = (() => {
     return Math.abs(percent) <= 300 ? `, ${short(percent)} % of the change` : "";  // of a change near 0 there are no shares
   }
 
-  function amount(value, map) {
-    return `${short(value)}${map.unit ? ` ${map.unit}` : ""}`;
-  }
-
-  function short(value) {
-    if (value === null || Number.isNaN(value)) return "unknown";
-    const size = Math.abs(value);
-    const text = size !== 0 && (size < 0.00001 || size >= 1000000) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
-    return text.replaceAll("-", "−");
-  }
+  const amount = (value, map) => `${short(value)}${map.unit && short(value) !== "unknown" ? ` ${map.unit}` : ""}`;
 
   return { mount, still };
 })();
