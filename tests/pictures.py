@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from altair.typing import ChartType
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -118,6 +119,11 @@ def panels(figure: Figure, columns: int) -> list[list]:
     rows = [figure.axes[start : start + columns + 1] for start in range(0, len(figure.axes), columns + 1)]
     assert all(len(row) == columns + 1 for row in rows)
     return rows
+
+
+def rows_of(chart: ChartType) -> list[dict]:
+    """All rows that the chart draws, by the names that it gives their columns."""
+    return list(itertools.chain(*chart.to_dict()["datasets"].values()))
 
 
 def heat_of(axes) -> np.ndarray:

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
-from shapsight.studies.tasks.classification_pictures import accuracy_bars, calibration_plot, confusion_plot
 
 from shapsight.diagnosis.classes import (
     _f1,
@@ -122,12 +121,3 @@ def test_sign_accuracy_is_the_share_that_steers_to_the_right_side():
     found = evaluate(table, ["x", "speed"]).set_index("target")
     assert found.loc["x", "sign_accuracy"] == pytest.approx(2 / 3)
     assert np.isnan(found.loc["speed", "sign_accuracy"])
-
-
-def test_pictures_of_classes_are_drawn_and_empty_tables_refused():
-    table = answers(60, 2)
-    assert accuracy_bars(evaluate_classes(table, NAMES)).axes
-    assert len(confusion_plot(confusion_table(table, NAMES)).axes[0].texts) >= 3
-    assert calibration_plot(calibration_table(table)).axes
-    with pytest.raises(DataError, match="without rows"):
-        calibration_plot(calibration_table(table.iloc[:0]))

@@ -14,9 +14,10 @@ from shapsight.cli import app
 from shapsight.data.framing import Stretched
 from shapsight.data.readers import read_dataset
 from shapsight.data.turns import in_turn, take_turns
+from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.errors import DataError
 from shapsight.studies.cure import study as job
-from shapsight.studies.cure.pictures import BeforeOrAfter, augmentation_plot, error_share_plot
+from shapsight.studies.cure.pictures import BeforeOrAfter, augmentation_plot
 from shapsight.studies.cure.trainer import trainer_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.settings import CureSettings
@@ -84,7 +85,7 @@ def test_cure_ranks_recipes_where_they_were_not_trained_and_shows_what_they_do(r
     assert ranking["scene_share"].between(0, 1).all()
     assert "3 seeds" in result.stdout or "No recipe" in result.stdout
     figures = sorted(path.name for path in (run / "cure" / "figures").iterdir())
-    assert len(figures) == 5  # error against share, and each recipe that changes images
+    assert len(figures) == 10  # error against share, and each recipe that changes images, as PNG and SVG
     assert any("flip_light" in name for name in figures)
     assert "Before and after swap-scene" in (run / "cure" / "report.html").read_text()
 

@@ -12,13 +12,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from pictures import rows_of
 from shapsight.attribution.deep import DeepShap
 from shapsight.attribution.shared.outputs import TopK
 from shapsight.data.manifest import Manifest, no_skipped
 from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import NAMES
-from shapsight.drawing.relevance import Place, measures_plot, objects_plot, places_plot
+from shapsight.drawing.charts.measures import measures_plot, objects_plot
+from shapsight.drawing.relevance import Place, places_plot
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
@@ -292,12 +294,9 @@ def test_progress_ends_at_its_total():
 
 
 def test_pictures_show_each_measure_environment_and_output_or_refuse(findings):
-    figure = findings.figures["Where the attribution lies"]
-    assert len(figure.axes) == len(NAMES)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
-        "home · validation",
-        "away · unseen",
-    ]
+    chart = findings.figures["Where the attribution lies"]
+    assert len(chart.vconcat) == len(NAMES)
+    assert {row["row"] for row in rows_of(chart)} == {"home · validation", "away · unseen"}
     with pytest.raises(DataError):
         measures_plot(findings.tables["measures"], "no such output", {})
     with pytest.raises(DataError):

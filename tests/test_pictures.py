@@ -1,4 +1,4 @@
-"""Atlas, curves, names of models, fonts, notebooks and machines without a display."""
+"""Atlas, names of models, fonts, notebooks and machines without a display."""
 
 import base64
 import dataclasses
@@ -13,43 +13,21 @@ from pathlib import Path
 import matplotlib
 import matplotlib.style
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from shapsight.drawing.bars import error_bars, share_bars
-from shapsight.drawing.curves import curve, training_curve
-from shapsight.drawing.scatter import scatter_panels
 
-from pictures import assert_texts_have_room, drawn_texts, explained, heat_of, measured, panels, predictions_of
+from pictures import assert_texts_have_room, drawn_texts, explained, heat_of, panels
 from shapsight.attribution.explanation.heatmaps import atlas, compare_plot, image_plot
-from shapsight.drawing import style
-from shapsight.errors import DataError, ExplainerError
-
-SHARES = np.linspace(0, 1, 11)
-
-
-def curves(names: tuple[str, ...] = ("",)) -> pd.DataFrame:
-    tables = []
-    for number, name in enumerate(names):
-        for kind, value in (("insertion", SHARES ** (number + 0.5)), ("deletion", (1 - SHARES) ** 2)):
-            columns = {"name": name, "curve": kind, "share": SHARES, "value": value}
-            tables.append(pd.DataFrame(columns | {"low": value - 0.1, "high": value + 0.1}))
-    return pd.concat(tables, ignore_index=True)
+from shapsight.errors import ExplainerError
 
 
 def every_kind() -> dict[str, Figure]:
-    history = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5]})
     return {
         "image_plot": image_plot(explained(2, 2)),
         "compare_plot": compare_plot(explained(1, 2), explained(1, 2)),
         "atlas": atlas(explained(3, 2), environments=["a", "b", "a"]),
-        "curve": curve(curves()),
-        "scatter_panels": scatter_panels(predictions_of({("a", "train"): 5, ("b", "unseen"): 3}), "x"),
-        "share_bars": share_bars(measured().rename(columns={"share": "value"}), "scene's share of {}"),
-        "error_bars": error_bars(measured()),
-        "training_curve": training_curve(history),
     }
 
 
@@ -96,43 +74,6 @@ def test_the_atlas_wants_the_same_output_of_every_image_and_a_place_for_each():
         atlas(explanation, environments=["a"])
     with pytest.raises(ExplainerError, match="nothing to draw"):
         atlas(explanation[[]])
-
-
-def test_curves_are_drawn_as_given_with_their_interval_and_the_area_under_them(monkeypatch):
-    table = curves().sample(frac=1, random_state=1)
-    figure = curve(table, unit="p(egret)")
-    (axes,) = figure.axes
-    insertion, deletion = sorted(axes.lines, key=lambda line: line.get_ydata()[0])
-    np.testing.assert_allclose(insertion.get_ydata(), SHARES**0.5)
-    np.testing.assert_allclose(deletion.get_ydata(), (1 - SHARES) ** 2)
-    area = np.trapezoid((1 - SHARES) ** 2, SHARES)
-    assert deletion.get_label() == f"deletion\narea {style.number(area)}"
-    assert len(axes.collections) == 2
-    assert axes.get_ylabel() == "p(egret)" and axes.get_xlim() == (0, 1)
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def test_several_methods_differ_by_colour_and_their_curves_by_dashes(monkeypatch):
-    figure = curve(curves(("DeepSHAP", "a method with a long name, $x$", "c")).drop(columns=["low", "high"]))
-    lines = figure.axes[0].lines
-    assert len(lines) == 6 and not figure.axes[0].collections
-    assert [line.get_color() for line in lines[::2]] == [line.get_color() for line in lines[1::2]]
-    assert len({line.get_color() for line in lines}) == 3
-    assert len({line.get_linestyle() for line in lines}) == 2
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def test_a_curve_is_drawn_on_given_axes_and_holes_are_left_out_of_its_area():
-    whole = Figure()
-    axes = whole.add_subplot()
-    table = pd.DataFrame({"curve": "insertion", "share": [0, 0.5, 1], "value": [0, np.nan, 1]})
-    assert curve(table, axes=axes) is whole
-    assert axes.lines[0].get_label() == "insertion\narea 0.5"
-    curve(table.head(1)).savefig(io.BytesIO())
-    with pytest.raises(DataError, match="curve needs the columns share"):
-        curve(table.drop(columns="share"))
-    with pytest.raises(DataError, match="without rows"):
-        curve(table.head(0))
 
 
 def test_a_limit_is_the_scale_of_all_rows():

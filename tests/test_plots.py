@@ -7,29 +7,23 @@ import sys
 
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from shapsight.drawing.bars import error_bars, share_bars
-from shapsight.drawing.curves import training_curve
-from shapsight.drawing.scatter import scatter_panels
 
 from pictures import (
     assert_texts_have_room,
     drawn_texts,
     explained,
     heat_of,
-    measured,
     panels,
     photographs,
-    predictions_of,
 )
 from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.data.sources.idx import FASHION
 from shapsight.drawing import style
-from shapsight.errors import DataError, ExplainerError
+from shapsight.errors import ExplainerError
 
 
 @pytest.mark.parametrize("count, outputs", [(1, 1), (3, 2), (2, 10)])
@@ -298,147 +292,15 @@ def test_explanations_of_different_sizes_are_not_compared():
         compare_plot(explained(1, 2), explained(2, 2), ("a", "b"))
 
 
-def test_scatter_panels_share_their_axes_and_tell_the_error_of_each(monkeypatch):
-    counts = {("lockers", "train"): 60, ("lockers", "validation"): 12, ("hall", "unseen"): 1}
-    predictions = predictions_of(counts)
-    figure = scatter_panels(predictions, "x")
-    assert len({(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}) == 1
-    for axes, ((environment, split), count) in zip(figure.axes, counts.items(), strict=True):
-        rows = predictions[(predictions["environment"] == environment) & (predictions["split"] == split)]
-        np.testing.assert_allclose(axes.collections[0].get_offsets(), rows[["x", "predicted_x"]])
-        mse = ((rows["x"] - rows["predicted_x"]) ** 2).mean()
-        title, error = axes.get_title().split("\n")
-        assert title == f"{environment} · {split}"
-        assert error == f"MSE {style.number(mse)}, {count} image{'s' if count > 1 else ''}"
-        diagonal = axes.lines[0]
-        np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
-        assert diagonal.get_color() == style.RAISES
-    assert_texts_have_room(figure, monkeypatch)
-
-
-@pytest.mark.parametrize("count", [1, 2, 7])
-def test_no_texts_collide_in_scatter_panels(count, monkeypatch):
-    places = {(f"an environment with a long name, ${number}$", "validation"): 4 for number in range(count)}
-    figure = scatter_panels(predictions_of(places), "x")
-    assert all(axes.get_title().split("\n")[0].endswith("… · validation") for axes in figure.axes)
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def bars_of(axes, name: str) -> dict[str, list[float]]:
-    """Widths of the bars beside each tick label."""
-    ticks = axes.get_yticks()
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    found: dict[str, list[float]] = {label: [] for label in labels}
-    for bar in axes.patches:
-        middle = bar.get_y() + bar.get_height() / 2
-        found[labels[int(np.abs(ticks - middle).argmin())]].append(bar.get_width())
-    return found
-
-
-@pytest.mark.parametrize("models", [(), ("room 1", "all rooms")])
-def test_error_bars_show_each_error_with_its_interval(models, monkeypatch):
-    table = measured(models)
-    figure = error_bars(table)
-    assert [axes.get_xlabel() for axes in figure.axes] == [
-        "mean squared error of x",
-        "mean squared error of y",
-    ]
-    rows = table[table["target"] == "x"]
-    drawn = bars_of(figure.axes[0], "x")
-    for (environment, split), group in rows.groupby(["environment", "split"]):
-        assert drawn[f"{environment} · {split}"] == pytest.approx(group["mse"].tolist())
-    whiskers = [line for stems in figure.axes[0].containers for line in getattr(stems, "lines", ())]
-    ends = sorted(
-        tuple(segment[:, 0]) for stem in whiskers[2::3] for bar in stem for segment in bar.get_segments()
-    )
-    np.testing.assert_allclose(ends, sorted(zip(rows["mse_low"], rows["mse_high"], strict=True)))
-    said = [text.get_text() for text in drawn_texts(figure, monkeypatch)]
-    assert all(model in said for model in models)
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def test_models_that_know_a_room_by_different_splits_are_drawn_beside_each_other_without_holes(monkeypatch):
-    before = measured(("room 1",))
-    after = before.assign(model="all rooms", split=before["split"].replace("unseen", "train"))
-    figure = error_bars(pd.concat([before, after]))
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels[:4] == ["room_1 · train", "room_1 · validation", "room_2 · train", "room_2 · unseen"]
-    middles = sorted(bar.get_y() + bar.get_height() / 2 for bar in figure.axes[0].patches)
-    assert np.diff(middles).max() < 1.7
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def test_share_bars_run_to_100_percent_and_tell_each_share(monkeypatch):
-    table = measured(("room 1", "all rooms")).rename(columns={"share": "value"})
-    figure = share_bars(table, "scene's share of {}")
-    assert figure.axes[0].get_xlim() == (0, 1)
-    said = [text.get_text() for text in drawn_texts(figure, monkeypatch)]
-    assert "100%" in said and f"{table['value'][0]:.0%}" in said
-    assert any("scene's share of x" in text for text in said)
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def test_a_missing_error_is_said_and_not_drawn(monkeypatch):
-    table = measured()
-    table.loc[0, ["mse", "mse_low", "mse_high"]] = np.nan
-    said = [text.get_text() for text in drawn_texts(error_bars(table), monkeypatch)]
-    assert said.count("no value") == 1
-    error_bars(table.assign(mse=np.nan, mse_low=np.nan, mse_high=np.nan))
-
-
-def test_the_training_curve_marks_the_epoch_kept(monkeypatch):
-    history = pd.DataFrame({"epoch": range(8), "train_loss": np.linspace(1, 0.2, 8), "validation_loss": 0.5})
-    figure = training_curve(history, best_epoch=6)
-    train, validation, kept = figure.axes[0].lines
-    np.testing.assert_allclose(train.get_ydata(), history["train_loss"])
-    np.testing.assert_allclose(validation.get_ydata(), 0.5)
-    assert kept.get_xdata() == [6, 6]
-    assert figure.axes[0].get_yscale() == "linear"
-    assert_texts_have_room(figure, monkeypatch)
-
-
-def test_a_loss_that_falls_far_gets_a_logarithmic_scale_and_a_single_epoch_or_nan_is_drawn():
-    far = pd.DataFrame(
-        {"epoch": range(3), "train_loss": [9.0, 0.5, 0.01], "validation_loss": [9.0, np.nan, 0.02]}
-    )
-    assert training_curve(far).axes[0].get_yscale() == "log"
-    training_curve(far.head(1), 0).savefig(io.BytesIO())
-
-
-def test_charts_draw_on_what_they_are_given():
-    figure = Figure()
-    assert scatter_panels(predictions_of({("a", "train"): 3}), "x", figure=figure) is figure
+def test_pictures_are_drawn_on_the_figure_given():
     assert image_plot(explained(1, 1), figure=(given := Figure())) is given
-    assert error_bars(measured(), figure=(given := Figure())) is given
-    whole = Figure()
-    part = whole.subfigures(1, 2)[0].subfigures(1, 2)[0].add_subplot()
-    history = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5]})
-    assert training_curve(history, axes=part) is whole
-    assert len(part.lines) == 1
-
-
-@pytest.mark.parametrize(
-    "draw, name",
-    [
-        (error_bars, "mse_low"),
-        (lambda table: share_bars(table.rename(columns={"share": "value"}), "{}"), "low"),
-        (lambda table: scatter_panels(table, "x"), "predicted_x"),
-    ],
-)
-def test_a_table_without_a_column_or_without_rows_is_refused_by_name(draw, name):
-    table = measured().assign(x=0.0, predicted_x=0.0)
-    with pytest.raises(DataError, match=f"needs the columns {name}"):
-        draw(table.drop(columns=name))
-    with pytest.raises(DataError, match="without rows"):
-        draw(table.head(0))
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_pictures_are_written_as_png_svg_and_pdf(kind):
-    for figure in (image_plot(explained(1, 2)), error_bars(measured())):
-        stream = io.BytesIO()
-        figure.savefig(stream, format=kind)
-        assert len(stream.getvalue()) > 1000
+    stream = io.BytesIO()
+    image_plot(explained(1, 2)).savefig(stream, format=kind)
+    assert len(stream.getvalue()) > 1000
 
 
 def test_a_dark_style_gets_light_text_and_the_heatmaps_stay_on_pale_images(monkeypatch):
@@ -460,10 +322,11 @@ def test_the_same_input_gives_the_same_picture():
     assert first.getvalue() == second.getvalue()
 
 
-def test_importing_the_package_loads_no_matplotlib_and_drawing_no_pyplot():
+def test_importing_the_package_loads_nothing_that_draws_and_drawing_no_pyplot():
     code = (
-        "import sys, shapsight.report; assert 'matplotlib' not in sys.modules;"
-        "import shapsight.drawing.bars; assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys, shapsight.report; assert not {'matplotlib', 'altair', 'vl_convert'} & set(sys.modules);"
+        "import shapsight.drawing.charts.files, shapsight.drawing.panels;"
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

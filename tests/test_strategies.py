@@ -6,16 +6,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 from sklearn.metrics import adjusted_rand_score
 
+from pictures import rows_of
 from shapsight.diagnosis.strategies import (
     Strategies,
     find_strategies,
     number_of_clusters,
     strategy_table,
 )
-from shapsight.drawing.strategies import Member, strategies_plot, strategy_map
+from shapsight.drawing.charts.strategies import strategy_map
+from shapsight.drawing.strategies import Member, strategies_plot
 from shapsight.errors import DataError
 from shapsight.studies.diagnose.strategies.study import strategies
 from stickers import TRAINED, UNSEEN, Planted, planted, with_sticker
@@ -136,9 +137,15 @@ def test_pictures_of_strategies_have_a_panel_for_each_image_and_a_point_for_each
     members = [Member(np.zeros((3, 8, 8)), np.eye(8), "room_1, x 0.31")] * 3
     figure = strategies_plot([("strategy 1: 3 images", members), ("strategy 2", members[:2])])
     assert len(figure.axes) == 5
-    drawn = strategy_map(np.zeros((4, 2)), np.array([1, 1, 2, 0]), list("aabb"), np.array([0, 0.1, 0.5]))
-    assert isinstance(drawn, Figure)
-    assert sum(len(points.get_offsets()) for points in drawn.axes[0].collections) == 3
+    drawn = strategy_map(
+        np.zeros((4, 2)), np.array([1, 1, 2, 0]), list("aabb"), np.array([0, 0.1, 0.5]),
+        ["x/1.jpg", "x/2.jpg", "x/3.jpg", "x/4.jpg"], links={"x/2.jpg"},
+    )  # fmt: skip
+    points = [row for row in rows_of(drawn) if "across" in row]
+    assert [row["said"] for row in points] == [
+        "1.jpg, a, strategy 1 (2)", "2.jpg, a, strategy 1 (2)", "3.jpg, b, strategy 2 (1)",
+    ]  # fmt: skip
+    assert [row["link"] for row in points] == ["", "#image=x%2F2.jpg", ""]
     with pytest.raises(DataError, match="no image"):
         strategies_plot([])
 

@@ -47,9 +47,7 @@ def confusion_plot(counts: pd.DataFrame) -> ChartType:
     key = gradient("share of the label's images", format="%", orient="bottom")
     # Of one colour and see-through, so that the numbers can be read on light and dark paper.
     cell = base.mark_rect(color=SERIES[0]).encode(
-        fillOpacity=alt.FillOpacity(
-            "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.08, 0.95]), legend=key
-        ),
+        fillOpacity=alt.FillOpacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.1, 0.95]), legend=key),
         description="said:N",
     )
     drawn = [cell] if len(names) > MOST_NUMBERS else [cell, base.mark_text(aria=False).encode(text="count:N")]

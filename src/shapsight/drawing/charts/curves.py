@@ -12,13 +12,13 @@ import pandas as pd
 from altair.typing import ChartType
 from numpy import ndarray
 
-from shapsight.drawing.charts.theme import QUIET, by_name, colours_of, cut, finished, records
+from shapsight.drawing.charts.theme import QUIET, by_name, colours_of, cut, finished, in_lines, records
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
 WIDE, HIGH = 280, 180
 DASHES = ([1, 0], [6, 3], [1.5, 2])
-MOST_TICKS = 6
+MOST_TICKS = 8
 LONGEST = 34  # letters of a name in the legend
 KEY = alt.Legend(columns=1, symbolType="stroke", labelLimit=300)
 SIMILARITIES = {
@@ -58,9 +58,13 @@ def curves(
         series[rows.index] = said
         colours[said] = SERIES[(at if len(names) > 1 else dash) % len(SERIES)]
         dashes[said] = DASHES[dash % len(DASHES)]
-    x = alt.X("at:Q", title=share, axis=alt.Axis(format="%"), scale=alt.Scale(nice=False))
+    x = alt.X("at:Q", title=in_lines(share, 42), axis=alt.Axis(format="%"), scale=alt.Scale(nice=False))
     return lines(
-        table.assign(at=table["share"], series=series), x, alt.Y("value:Q", title=unit), colours, dashes
+        table.assign(at=table["share"], series=series),
+        x,
+        alt.Y("value:Q", title=in_lines(unit, 27)),
+        colours,
+        dashes,
     )
 
 
@@ -122,8 +126,8 @@ def _decade(value: float) -> int:
 def whole(numbers: pd.Series | ndarray) -> alt.Axis:
     """An axis of whole numbers, with a tick at some of them."""
     first, last = int(min(numbers)), int(max(numbers))
-    ticks = np.linspace(first, last, min(MOST_TICKS, last - first + 1)).round().astype(int)
-    return alt.Axis(values=ticks.tolist(), format="d")
+    step = max(1, math.ceil((last - first) / MOST_TICKS))
+    return alt.Axis(values=list(range(first, last + 1, step)), format="d")
 
 
 def similarity_plot(table: pd.DataFrame) -> ChartType:

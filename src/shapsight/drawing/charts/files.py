@@ -23,6 +23,7 @@ PIXELS = 2.0  # of a PNG for each of the page
 FONT = "system-ui, sans-serif"
 INHERITED = ("fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "font-size", "text-anchor")
 IDLE = {"class", "aria-roledescription", "pointer-events", "font-family", "aria-hidden"}
+Tree.register_namespace("", SVG[1:-1])
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _CIRCLE = re.compile(r"M([\d.]+),0A[^MZ]*\Z")
 
@@ -50,7 +51,6 @@ def svg(chart: ChartType, prefix: str) -> str:
         "width": "100%",
     }
     root.attrib |= {"style": f"max-width:{width:g}px;overflow:visible", "font-family": FONT}
-    Tree.register_namespace("", SVG[1:-1])
     return Tree.tostring(root, encoding="unicode")
 
 

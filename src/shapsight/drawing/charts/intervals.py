@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from shapsight.drawing.charts.theme import CUT, INK, PLOT, by_name, colours_of, finished, records
+from shapsight.drawing.charts.theme import CUT, INK, PLOT, by_name, colours_of, finished, in_lines, records
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
@@ -112,7 +112,7 @@ def recipes_at_a_glance(ranking: pd.DataFrame, baseline: str) -> ChartType:
 
 def percent(share: float) -> str:
     """`42%`; `0.3%` where it is small."""
-    return f"{share:.0%}" if abs(share) >= 0.1 or share == 0 else f"{share:.1%}"
+    return f"{share:.0%}" if round(abs(share), 3) >= 0.1 or share == 0 else f"{share:.1%}"
 
 
 def _by_place(
@@ -184,7 +184,9 @@ def dots(
     )
     style = alt.Axis(format="%") if write is percent else alt.Axis()
     domain = [0, reach or (1.0 if write is percent else highest(rows))]
-    x = alt.X("value:Q", title=title, axis=style, scale=alt.Scale(domain=domain, nice=False, clamp=True))
+    x = alt.X(
+        "value:Q", title=in_lines(title), axis=style, scale=alt.Scale(domain=domain, nice=False, clamp=True)
+    )
     base = alt.Chart(data).encode(
         y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelExpr=CUT)), color=by_name("key", colours)
     )

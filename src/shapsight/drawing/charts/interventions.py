@@ -145,7 +145,7 @@ def crossed_plot(
         top=row, bottom=row + 1, left=column, right=column + 1, value=values, said=said,
     )  # fmt: skip
     has_sign = bool(np.nanmin(values) < 0 < np.nanmax(values))
-    title = f"prediction of {label}"
+    title = f"prediction of {cut(label)}"
     plain = alt.Color("value:Q", scale=alt.Scale(scheme="viridis"), legend=gradient(title, orient="bottom"))
     colour = signed("value", title, float(np.nanmax(np.abs(values)))) if has_sign else plain
     square = (

@@ -46,7 +46,7 @@ def objects_plot(table: pd.DataFrame, output: str) -> ChartType:
     table = _of_output(table, output, ("category", "share"), "objects_plot")
     order = list(table.groupby("category")["share"].mean().sort_values(ascending=False).index)
     ranked = table.sort_values("category", key=lambda names: names.map(order.index), kind="stable")
-    ranked = ranked.rename(columns={"share": "value", "category": "row"})
+    ranked = ranked.assign(value=ranked["share"], row=ranked["category"])
     panels = [
         _panel(
             rows, f"share in {place} · {split}", f"attribution of {cut(output)}", "share of the area", True

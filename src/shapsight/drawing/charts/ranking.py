@@ -8,7 +8,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from shapsight.drawing.charts.intervals import percent
-from shapsight.drawing.charts.theme import INK, by_name, cut, finished, records
+from shapsight.drawing.charts.theme import INK, by_name, cut, finished, in_lines, records
 from shapsight.drawing.style import SERIES, number
 from shapsight.errors import DataError
 
@@ -43,7 +43,7 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Ch
     colours = {"with a remedy": SERIES[0], baseline: SERIES[1]}
     x = alt.X(
         "share:Q",
-        title="scene's share of what moves the prediction",
+        title=in_lines("scene's share of what moves the prediction"),
         axis=alt.Axis(format="%"),
         scale=alt.Scale(zero=False),
     )

@@ -75,8 +75,8 @@ def _panel(
         for each, a, b in zip(paths.str.rpartition("/")[2], actual, predicted, strict=True)
     ]
     data = records(shown, actual=actual, predicted=predicted, said=said, link=links_of(paths, links))
-    x = alt.X("actual:Q", title=f"actual {target}", scale=domain, axis=NUMBERS)
-    y = alt.Y("predicted:Q", title=f"predicted {target}", scale=domain, axis=NUMBERS)
+    x = alt.X("actual:Q", title=f"actual {cut(target, 14)}", scale=domain, axis=NUMBERS)
+    y = alt.Y("predicted:Q", title=f"predicted {cut(target, 14)}", scale=domain, axis=NUMBERS)
     points = alt.Chart(data).mark_point(
         size=22 if len(shown) < 300 else 10, color=SERIES[0], fillOpacity=0.7, strokeWidth=0, clip=True
     ).encode(x=x, y=y, description="said:N", href="link:N")  # fmt: skip

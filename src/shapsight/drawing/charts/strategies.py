@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from shapsight.drawing.charts.curves import WIDE, whole
-from shapsight.drawing.charts.theme import INK, by_name, finished, links_of, records
+from shapsight.drawing.charts.theme import CUT, INK, by_name, finished, links_of, records
 from shapsight.drawing.style import RAISES, SERIES
 
 COLOURS = (*SERIES, "#b5503c", "#5b5fb0", "#b0a23c")
@@ -47,8 +47,8 @@ def strategy_map(
     columns = {"label": labels, "place": list(map(str, environments)), "path": list(map(str, paths)) or ""}
     table = pd.DataFrame(columns)
     table = table.assign(across=embedding[:, 0], up=embedding[:, 1])[labels > 0]
-    counts = table["label"].value_counts().sort_index()
-    names = {label: f"strategy {label} ({count})" for label, count in counts.to_dict().items()}
+    taken = sorted(set(labels[labels > 0].tolist()))
+    names = {label: f"strategy {label} ({(labels == label).sum()})" for label in taken}
     places = {name: SHAPES[at % len(SHAPES)] for at, name in enumerate(dict.fromkeys(table["place"]))}
     said = [
         ", ".join(filter(None, (path.rpartition("/")[2], place, names[label])))
@@ -64,13 +64,13 @@ def strategy_map(
         size=40, fillOpacity=0.8, strokeWidth=0
     ).encode(
         x=alt.X("across:Q", **bare), y=alt.Y("up:Q", **bare), color=by_name("strategy", colours),
-        shape=by_name("place", places, alt.Shape, legend=alt.Legend(orient="bottom")),
+        shape=by_name("place", places, alt.Shape, legend=alt.Legend(orient="bottom", columns=1, labelExpr=CUT)),
         description="said:N", href="link:N",
     )  # fmt: skip
     said_of_all = (
         "Images whose heatmaps are alike lie together (t-SNE); below, the eigenvalues of their graph"
     )
-    return finished(alt.vconcat(points, _spectrum(eigenvalues, len(counts))), said_of_all)
+    return finished(alt.vconcat(points, _spectrum(eigenvalues, len(taken))), said_of_all)
 
 
 def _spectrum(eigenvalues: Float[ndarray, "smallest"], count: int) -> ChartType:

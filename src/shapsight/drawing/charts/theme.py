@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ MEASURED = "DejaVu Sans"  # wider than what pages are read in, so that no text i
 NAMES = 150  # pixels that the names beside an axis get at most
 PLOT = 150  # pixels across beside names: with them and a number, a chart fits a phone
 LETTERS = 20
+LETTERS_BESIDE = 13  # up to which two names of a legend stand beside each other
 CUT = f"truncate(datum.label, {LETTERS}, 'center')"  # both ends of a long name tell it from others
 LIKE_ENCODE_URI_COMPONENT = "!~*'()"
 
@@ -37,7 +39,7 @@ CONFIG: Mapping[str, Any] = {
         "ticks": False,
         "labelPadding": 5,
         "labelLimit": NAMES,
-        "titleLimit": 320,
+        "titleLimit": 270,
         "tickCount": 4,
         **_TEXT,
     },
@@ -47,13 +49,12 @@ CONFIG: Mapping[str, Any] = {
         "aria": False,
         "orient": "top",
         "title": None,
-        "columns": 2,
         "symbolOpacity": 1,
         "symbolBaseFillColor": INK,
         "symbolBaseStrokeColor": INK,
         "labelColor": INK,
         "titleColor": INK,
-        "labelLimit": 150,
+        "labelLimit": NAMES,
         **_TEXT,
     },
     "title": {"anchor": "start", "color": INK, "fontSize": 12, "fontWeight": "normal", "limit": 330, "offset": 4},
@@ -77,6 +78,11 @@ def cut(name: str, letters: int = LETTERS) -> str:
     return name if len(name) <= letters else f"{name[:half]}…{name[-half + 1 :]}"
 
 
+def in_lines(title: str, letters: int = 34) -> list[str]:
+    """A title in at most two lines; what does not fit ends in an ellipsis."""
+    return textwrap.wrap(title, letters, max_lines=2, placeholder="…")
+
+
 def records(table: pd.DataFrame, **columns: Any) -> alt.InlineData:
     """The columns given, by fixed names: Vega would read the dots and brackets of a user's as paths into the table.
 
@@ -94,6 +100,8 @@ def colours_of(names: Iterable[object]) -> dict[str, str]:
 def by_name(field: str, looks: Mapping[str, Any], channel: type[Any] = alt.Color, **options: Any) -> Any:
     """A channel that gives each name its colour (or dash, or shape); one name alone needs no legend."""
     scale = alt.Scale(domain=list(looks), range=list(looks.values()))
+    columns = 2 if max(map(len, looks), default=0) <= LETTERS_BESIDE else 1
+    options = {"legend": alt.Legend(columns=columns, labelExpr=CUT), **options}
     return channel(f"{field}:N", scale=scale, **(options if len(looks) > 1 else {"legend": None}))
 
 

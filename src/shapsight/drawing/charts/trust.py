@@ -18,6 +18,7 @@ from shapsight.drawing.charts.theme import (
     by_name,
     colours_of,
     finished,
+    in_lines,
     limits,
     records,
 )
@@ -98,7 +99,7 @@ def agreement_plot(agreement: pd.DataFrame, regions: pd.DataFrame, unit: str) ->
     pairs = agreement["first"].astype(str) + " and " + agreement["second"].astype(str)
     names, values = list(dict.fromkeys(pairs)), agreement["rank_correlation"]
     said = [f"{pair}: {number(value)}" for pair, value in zip(pairs, values, strict=True)]
-    x = alt.X("value:Q", title="rank correlation of blocks; the line is the median")
+    x = alt.X("value:Q", title=in_lines("rank correlation of blocks; the line is the median"))
     axis = alt.Axis(labelLimit=NAMES, labelExpr="split(datum.label, ' and ')")
     base = alt.Chart(records(agreement, pair=pairs, value=values, said=said)).encode(
         x, alt.Y("pair:N", sort=names, title=None, axis=axis)
@@ -129,7 +130,10 @@ def _agreeing(
 ) -> ChartType:
     """Points that lie on the red diagonal where both axes agree."""
     scale = alt.Scale(domain=limits(across, up), nice=False)
-    x, y = alt.X("across:Q", title=titles[0], scale=scale), alt.Y("up:Q", title=titles[1], scale=scale)
+    x, y = (
+        alt.X("across:Q", title=in_lines(titles[0]), scale=scale),
+        alt.Y("up:Q", title=in_lines(titles[1]), scale=scale),
+    )
     said = [f"{name}: {number(a)}, {number(b)}" for name, a, b in zip(names, across, up, strict=True)]
     data = records(names.to_frame(), across=across, up=up, name=names, said=said)
     points = alt.Chart(data).mark_point(size=24, fillOpacity=0.7).encode(
