@@ -56,8 +56,9 @@ def _installed() -> Path | None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """The system's Chromium by Playwright; `.ci/run` installs it. Without it the test skips, except in CI."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # a busy machine is slow
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         _missing("chromium is not installed, and this test looks at a page in it")

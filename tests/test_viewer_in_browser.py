@@ -333,7 +333,9 @@ def test_axe_finds_nothing_serious_names_are_text_and_nothing_is_wider_than_a_ph
 def test_printed_it_is_the_picture_and_what_is_said_of_it(opened):
     page = opened([Shown("a", picture(), maps("x", "y")), Shown("b", picture())], dark=True)
     page.emulate_media(media="print")
-    assert page.locator("select:visible, input:visible, button:visible").count() == 0
+    assert page.locator(".right select:visible, input:visible, button:visible").count() == 0
+    assert choice(page, "image").is_visible(), "which says the image's name"
+    assert "Heatmap of x by DeepSHAP." in page.locator(".parts").inner_text()
     assert page.locator(".stage canvas").is_visible() and page.locator(".parts").is_visible()
 
 

@@ -120,7 +120,7 @@ export const { mount, still } = (() => {
         const from = `${change < 0 ? "minus" : "plus"} ${amount(Math.abs(change), map)} from the pixels`;
         parts.append(made("p", {}, `Prediction ${amount(map.prediction, map)}: base value ${amount(map.base, map)}, ${from}.`));
       }
-      if (map.method) parts.append(made("p", { class: "soft" }, `Heatmap: ${map.method}${map.model ? ` of ${map.model}` : ""}.`));
+      if (map.method) parts.append(made("p", { class: "soft" }, `Heatmap of ${map.output} by ${map.method}${map.model ? `, model ${map.model}` : ""}.`));
       parts.append(...map.parts.map((part) => weighed(part, most, map)));
     }
 
