@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from shapsight.diagnosis.contributions import MEASURES, SCENE
@@ -174,8 +175,9 @@ def write_page(page: Page, run: RunFolder) -> None:
     for number, picture in enumerate(pictures, start=1):
         stem = folder / f"{number:02d}_{_slug(picture.alt)}"
         if isinstance(picture.figure, Figure):
-            for kind in ("png", "svg"):
-                picture.figure.savefig(stem.with_suffix(f".{kind}"), dpi=144)
+            picture.figure.savefig(stem.with_suffix(".png"), dpi=144)
+            with rc_context({"svg.hashsalt": "shapsight"}):  # the same run writes the same file
+                picture.figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
         elif not isinstance(picture.figure, Path):
             save(picture.figure, stem)
 
