@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from matplotlib import rc_context
 
 from shapsight.data.written_files import write_text
 from shapsight.drawing.charts.files import save, svg
@@ -67,8 +68,9 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
 def save_picture(picture: Picture, stem: Path) -> Path | None:
     """Write a picture for papers, STEM.svg and STEM.png, and return the latter; None for images without a figure."""
     if picture.figure is not None:
-        for kind, made in (("svg", {"Date": None}), ("png", {"Software": None})):
-            picture.figure.savefig(f"{stem}.{kind}", dpi=PNG_DPI, metadata=made)
+        with rc_context({"svg.hashsalt": "shapsight"}):  # the same run writes the same files
+            for kind, made in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+                picture.figure.savefig(f"{stem}.{kind}", dpi=PNG_DPI, metadata=made)
     elif picture.chart is not None:
         save(picture.chart, stem)
     else:

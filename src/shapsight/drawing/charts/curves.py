@@ -19,7 +19,7 @@ from shapsight.drawing.tables import checked
 WIDE, HIGH = 280, 180
 DASHES = ([1, 0], [6, 3], [1.5, 2])
 MOST_TICKS = 8
-LONGEST = 34  # letters of a name in the legend
+LONGEST = 30  # letters of a name in the legend
 KEY = alt.Legend(columns=1, symbolType="stroke", labelLimit=300)
 SIMILARITIES = {
     "rank_correlation": "rank correlation",

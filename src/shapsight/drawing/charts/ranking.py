@@ -12,7 +12,7 @@ from shapsight.drawing.charts.theme import INK, by_name, cut, finished, in_lines
 from shapsight.drawing.style import SERIES, number
 from shapsight.errors import DataError
 
-WIDE, HIGH, LINE = 190, 260, 15  # pixels; the last of a name
+WIDE, HIGH, LINE = 160, 260, 15  # pixels; the last of a name
 
 
 def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> ChartType:
@@ -35,7 +35,7 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Ch
         for name, error, share in zip(names, rows["error"], rows["scene_share"], strict=True)
     ]
     data = records(
-        rows, name=names.map(cut), said=said, share=rows["scene_share"], share_low=rows["scene_share_low"],
+        rows, name=[cut(name, 18) for name in names], said=said, share=rows["scene_share"], share_low=rows["scene_share_low"],
         share_high=rows["scene_share_high"], error=rows["error"], error_low=rows["error_low"],
         error_high=rows["error_high"], kind=np.where(names == baseline, baseline, "with a remedy"),
         beside=top * (1 - _apart(high * (1 - rows["error"].to_numpy(float) / top), high) / high),

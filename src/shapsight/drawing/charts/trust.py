@@ -26,7 +26,7 @@ from shapsight.drawing.faithfulness import of_first_output
 from shapsight.drawing.style import RAISES, SERIES, number
 from shapsight.drawing.tables import checked
 
-SIDE = 220
+SIDE = 200
 
 
 def removal_plot(curves_of_images: pd.DataFrame, unit: str, note: str = "") -> ChartType:
