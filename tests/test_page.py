@@ -79,7 +79,16 @@ def image(name: str = "a.jpg", word: str = PLAIN, maps: int = 1, seed: int = 0) 
         name,
         random.integers(0, 255, (16, 24, 3), np.uint8),
         [
-            Map(f"x{n} {word}", random.normal(size=(16, 24)), 1, 0.5, word, word, word, {word: 0.25, "rest": -1})
+            Map(
+                f"x{n} {word}",
+                random.normal(size=(16, 24)),
+                1,
+                0.5,
+                word,
+                word,
+                word,
+                {word: 0.25, "rest": -1},
+            )
             for n in range(maps)
         ],
         marks=[Mark("target", 3, 4, word)],
@@ -210,13 +219,27 @@ def test_the_policy_names_the_one_script_that_may_run_and_allows_nothing_else(ht
     assert not [name for _, at in outline.tags for name in at if name.startswith("on")]
 
 
-@pytest.mark.parametrize("word", HOSTILE, ids=["tag", "script", "quotes", "right to left", "long", "comment", "control"])
+@pytest.mark.parametrize(
+    "word", HOSTILE, ids=["tag", "script", "quotes", "right to left", "long", "comment", "control"]
+)
 def test_every_word_of_a_user_is_text_wherever_it_stands(tmp_path, word):
     plain, outline = (Outline(rendered(report(w), tmp_path)) for w in (PLAIN, word))
     assert [tag for tag, _ in outline.tags] == [tag for tag, _ in plain.tags]
-    assert [sorted({*at} - {"class"}) for _, at in outline.tags] == [sorted({*at} - {"class"}) for _, at in plain.tags]
+    assert [sorted({*at} - {"class"}) for _, at in outline.tags] == [
+        sorted({*at} - {"class"}) for _, at in plain.tags
+    ]
     told = "\n".join(text for tag, text in outline.texts if tag not in ("script", "style"))
-    for said in ("Verdict", "Evidence", "Card", "Said", "Chart", "Ask", "Lead", "A note on", "shapsight debug"):
+    for said in (
+        "Verdict",
+        "Evidence",
+        "Card",
+        "Said",
+        "Chart",
+        "Ask",
+        "Lead",
+        "A note on",
+        "shapsight debug",
+    ):
         assert f"{said} {word}" in told
     assert word in outline.text_of("th")
     first = outline.content["images"][0]
@@ -308,7 +331,9 @@ def test_an_image_is_in_the_page_once_however_often_it_is_shown(tmp_path):
 
 def test_an_image_shown_with_and_without_heatmaps_keeps_them(tmp_path):
     with_maps, plain = image("a"), replace(image("a"), maps=())
-    page = Page("t", Answer("a", cards=[Card(plain, "c")]), [Section("s", pictures=[Picture([with_maps], "p")])])
+    page = Page(
+        "t", Answer("a", cards=[Card(plain, "c")]), [Section("s", pictures=[Picture([with_maps], "p")])]
+    )
     (kept,) = Outline(rendered(page, tmp_path)).content["images"]
     assert len(kept["maps"]) == 1
 

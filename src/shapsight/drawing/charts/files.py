@@ -130,7 +130,10 @@ def _clear(root: Tree.Element) -> None:
 
 def _name_apart(root: Tree.Element, prefix: str) -> None:
     """Several charts stand in one page, whose ids must not meet; Vega's own count on from chart to chart."""
-    own = {old: f"{prefix}-{n}" for n, old in enumerate(each.get("id") for each in root.iter() if "id" in each.attrib)}
+    own = {
+        old: f"{prefix}-{n}"
+        for n, old in enumerate(each.get("id") for each in root.iter() if "id" in each.attrib)
+    }
     for element in root.iter():
         for name, value in element.items():
             if name == "id":

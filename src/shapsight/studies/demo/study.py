@@ -29,7 +29,7 @@ from shapsight.studies.shared.sections import (
     write_page,
 )
 from shapsight.studies.shared.settings import DemoSettings, TrainingSettings
-from shapsight.studies.shared.words import count, gap_sentence, labelled
+from shapsight.studies.shared.words import count, gap_sentence, labelled, shell
 from shapsight.studies.tasks import regression
 
 QUICK = TrainingSettings(arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, explain=6)
@@ -62,7 +62,7 @@ def demo(
             assert size is not None
             write_world(world, images_per_room=IMAGES_PER_ROOM, size=size, seed=how.seed, progress=report)
         outcomes = _both_models(replace(how, roi=os.fspath(world / "roi")), run, narrator)
-        page = demo_page(*outcomes, command=asked.command, seconds=asked.seconds)
+        page = demo_page(*outcomes, run.target, command=asked.command, seconds=asked.seconds)
         write_page(page, run)
         # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
         run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
@@ -97,7 +97,7 @@ def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> t
     return on_held_out(first, held_out), on_held_out(second, held_out)
 
 
-def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) -> Page:
+def demo_page(before: Outcome, after: Outcome, run: Path, *, command: str, seconds: float) -> Page:
     """The report of two models, side by side."""
     facts, images = before.facts, images_of({before.name: before})
     return Page(
@@ -107,6 +107,8 @@ def demo_page(before: Outcome, after: Outcome, *, command: str, seconds: float) 
             scene_lead(before) if before.contributions is not None else error_evidence(facts),
             cards(before.explained, before.manifest, facts, images.__getitem__),
             glance(before.errors, before.manifest, facts),
+            next=shell("shapsight", "diagnose", run),
+            next_is="Ask whether that is why",
         ),
         sections=[
             regression.comparison_section(before, after),
