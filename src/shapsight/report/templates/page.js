@@ -56,7 +56,12 @@
       button.textContent = "Copied";
     });
 
-  addEventListener("beforeprint", async () => {
-    for (const folded of document.querySelectorAll("details:not(.more)")) folded.open = true;
+  const unfolded = new Set();
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details:not(.more):not([open])")) { folded.open = true; unfolded.add(folded); }
+  });
+  addEventListener("afterprint", () => {
+    for (const folded of unfolded) folded.open = false;
+    unfolded.clear();
   });
 }
