@@ -31,7 +31,7 @@ from torchvision.models import squeezenet1_1
 
 from shapsight import Bundle, explain
 from shapsight.attribution.explanation.viewed import shown_images
-from shapsight.data.rooms.build import write_world
+from shapsight.data.rooms import write_world
 from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Answer, Card, Page, Picture, Section
 from shapsight.report.rendered import render_page
