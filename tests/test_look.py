@@ -173,7 +173,7 @@ def test_without_a_region_the_measures_that_need_one_are_left_out_and_that_is_sa
     assert any("No region of interest" in said for said in found.left_out)
     assert not found.facts.elsewhere.inside.is_known
     assert len(found.sentences) >= 2
-    assert len(found.figures) == 3
+    assert len(found.pictures) == 4
 
 
 @pytest.mark.parametrize("region", [slice(0, 0), slice(0, SIZE)])
@@ -233,7 +233,7 @@ def test_objects_get_their_share_and_the_one_with_most_is_named():
     shares = found.tables["objects"].set_index(["environment", "category"])["share"]
     assert shares["away", "bench"] == 0
     assert shares["away", "window"] == pytest.approx(0.5, abs=0.05)
-    assert "Attribution on kinds of objects" in found.figures
+    assert "Attribution on kinds of objects" in {picture.alt for picture in found.pictures}
     for shown in TABLES:
         table = found.tables[shown.name]
         assert [column.name for column in shown.columns] == [column.name for column in shown.present(table)]
@@ -294,7 +294,9 @@ def test_progress_ends_at_its_total():
 
 
 def test_pictures_show_each_measure_environment_and_output_or_refuse(findings):
-    chart = findings.figures["Where the attribution lies"]
+    chart = next(
+        picture.chart for picture in findings.pictures if picture.alt == "Where the attribution lies"
+    )
     assert len(chart.vconcat) == len(NAMES)
     assert {row["row"] for row in rows_of(chart)} == {"home · validation", "away · unseen"}
     with pytest.raises(DataError):

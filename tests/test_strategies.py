@@ -177,4 +177,7 @@ def test_the_planted_shortcut_is_found_with_no_help_and_named_first_where_it_fai
     assert first["jump"] > 5
     assert findings.facts.count == 2
     assert "unseen environments" in findings.sentences[0]
-    assert set(findings.figures) == {"Strategies, with typical images", "Which heatmaps are alike"}
+    assert [picture.alt for picture in findings.pictures] == [
+        "Strategies, with typical images",
+        "Which heatmaps are alike",
+    ]

@@ -35,7 +35,8 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Ch
         for name, error, share in zip(names, rows["error"], rows["scene_share"], strict=True)
     ]
     data = records(
-        rows, name=[cut(name, 18) for name in names], said=said, share=rows["scene_share"], share_low=rows["scene_share_low"],
+        rows, name=[cut(name, 18) for name in names], said=said,
+        share=rows["scene_share"], share_low=rows["scene_share_low"],
         share_high=rows["scene_share_high"], error=rows["error"], error_low=rows["error_low"],
         error_high=rows["error_high"], kind=np.where(names == baseline, baseline, "with a remedy"),
         beside=top * (1 - _apart(high * (1 - rows["error"].to_numpy(float) / top), high) / high),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import pandas as pd
 from shapsight.data.remedies.recipes import BASELINE, Recipe
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.drawing.charts.intervals import recipes_at_a_glance
+from shapsight.drawing.charts.intervals import errors_at_a_glance, recipes_at_a_glance
 from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Mark, Shown
@@ -68,13 +69,13 @@ def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
     changed = {recipe: changed_images(recipe, cured) for recipe in cured.recipes}
     return Page(
         title="Which remedy helps where it was not trained?",
-        answer=_answer(cured, changed),
+        answer=_answer(cured, changed, command),
         sections=[_ranking_section(cured), _detail_section(cured), _picture_section(cured, changed)],
         settings=made_with(settings, command, seconds),
     )
 
 
-def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
+def _answer(cured: Cure, changed: Mapping[Recipe, Rows], command: str) -> Answer:
     rows = {row.recipe: row for row in cured.ranked}
     base, best = (
         rows[BASELINE],
@@ -100,8 +101,8 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
         chart=Picture(
             recipes_at_a_glance(cured.table, BASELINE), "Error of each recipe", "Error, not trained there"
         ),
-        next=_next(cured, best.recipe) if is_sure else "",
-        next_is="Train with it",
+        next=_next(cured, best.recipe) if is_sure else _more_seeds(command, cured.seeds),
+        next_is="Train with it" if is_sure else "Try more trainings, to be surer",
         level="ok" if is_sure else "suspicious",
     )
 
@@ -114,6 +115,14 @@ def _next(cured: Cure, recipe: str) -> str:
     command = f"shapsight train {manifest.root} --train-on {'all' if wider else ','.join(manifest.train_on)}"
     region = f" --roi {roi.spec}" if names and roi is not None else ""
     return f"{command}{f' --remedies {chr(43).join(names)}' if names else ''}{region}"
+
+
+def _more_seeds(command: str, seeds: int) -> str:
+    """The same command with twice the trainings, of which those that are done are not done again."""
+    if not command.startswith("shapsight cure"):
+        return ""
+    given = re.sub(r" --seeds[ =]\d+", "", command)
+    return f"{given} --seeds {2 * seeds}"
 
 
 def _first(cured: Cure) -> str:
@@ -163,7 +172,22 @@ def _detail_section(cured: Cure) -> Section:
             (by_seed, "Error with each seed", "seed {}"),
         )
     ]
-    return Section("Does it hold in every environment and with every seed?", tables=tables)
+    long = places.reset_index().melt("recipe", var_name="environment", value_name="mse")
+    long = long[long["recipe"].isin(order)].assign(split="", mse_low=np.nan, mse_high=np.nan)
+    drawn = errors_at_a_glance(long.rename(columns={"recipe": "model"}), ())
+    return Section(
+        "Does it hold in every environment and with every seed?",
+        _in_each_place(places, order),
+        [Picture(drawn, "Error of each recipe in each unseen environment")],
+        tables,
+    )
+
+
+def _in_each_place(places: pd.DataFrame, order: Sequence[str]) -> str:
+    """In how many environments the best remedy is better than none."""
+    best = next((name for name in order if name != BASELINE), BASELINE)
+    better = int((places.loc[best].to_numpy(float) < places.loc[BASELINE].to_numpy(float)).sum())
+    return f"{best} has a lower error than none in {better} of {count(len(places.columns), 'environment')}."
 
 
 def _columns(table: pd.DataFrame, heading: str) -> Sequence[Column]:
