@@ -9,14 +9,24 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from shapsight.drawing.charts.theme import CUT, INK, PLOT, by_name, colours_of, finished, in_lines, records
+from shapsight.drawing.charts.theme import (
+    CUT,
+    INK,
+    PLOT,
+    by_name,
+    colours_of,
+    finished,
+    in_lines,
+    records,
+    words,
+)
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
 LINE = 26  # pixels of a row
 SEVERAL = 17  # and of each value in a row of several
 DENSE = 10  # where no numbers are written
-HOME, ELSEWHERE = SERIES[0], SERIES[1]
+WHERE = {"at home": SERIES[0], "elsewhere": SERIES[1]}
 
 
 def error_bars(table: pd.DataFrame) -> ChartType:
@@ -65,22 +75,25 @@ def errors_at_a_glance(table: pd.DataFrame, home: Sequence[str]) -> ChartType:
     is_share = "accuracy" in table
     name = "accuracy" if is_share else "mse"
     checked(table, ("environment", "split", name, f"{name}_low", f"{name}_high"), "errors_at_a_glance")
-    value, low, high = (table[f"{name}{end}"] for end in ("", "_low", "_high"))
     if is_share:
-        value, low, high = 1 - value, 1 - high, 1 - low
-    where = {True: "at home", False: "elsewhere"}
+        right = table[[name, f"{name}_high", f"{name}_low"]].to_numpy(float)
+        table = table.assign(**dict(zip((name, f"{name}_low", f"{name}_high"), 1 - right.T, strict=True)))
     title = "share of wrong labels" if is_share else "mean squared error"
-    rows = pd.DataFrame(
-        {
-            "row": table["environment"].astype(str),
-            "value": value, "low": low, "high": high,
-            "key": table["environment"].isin(list(home)).map(where),
-        }
-    )  # fmt: skip
-    known = {where[True]: HOME, where[False]: ELSEWHERE}
-    colours = {name: known[name] for name in known if name in set(rows["key"])}
+    where = table["environment"].isin(list(home)).map({True: "at home", False: "elsewhere"})
+    rows = with_intervals(table, name, table["environment"], where)
+    colours = {key: colour for key, colour in WHERE.items() if key in set(where)}
     drawn = dots(rows, title, percent if is_share else number, colours, beside=False)
     return finished(drawn, f"{title} by environment, with 95 % intervals")
+
+
+def with_intervals(
+    table: pd.DataFrame, value: str, row: pd.Series, key: pd.Series | str = ""
+) -> pd.DataFrame:
+    """What `dots` takes: a value and its interval in `VALUE_low` and `VALUE_high`, the name of its row, a key."""
+    ends = {"value": table[value], "low": table[f"{value}_low"], "high": table[f"{value}_high"]}
+    return pd.DataFrame({"row": row.astype(str), **ends}).assign(
+        key=key if isinstance(key, str) else key.astype(str)
+    )
 
 
 def percent(share: float) -> str:
@@ -94,13 +107,8 @@ def _by_place(
     """A panel for each value of a column, a row for each environment and split, a dot for each model in it."""
     table = table if "model" in table else table.assign(model="")
     models = colours_of(table["model"])
-    rows = pd.DataFrame(
-        {
-            "row": table["environment"].astype(str) + " · " + table["split"].astype(str),
-            "value": table[value], "low": table[f"{value}_low"], "high": table[f"{value}_high"],
-            "key": table["model"].astype(str),
-        }
-    )  # fmt: skip
+    places = table["environment"].astype(str) + " · " + table["split"].astype(str)
+    rows = with_intervals(table, value, places, table["model"])
     reach = 1.0 if write is percent else highest(rows)
     panels = [
         dots(rows[table[panel] == name], said.format(name), write, models, reach=reach)
@@ -139,26 +147,21 @@ def dots(
     order = list(dict.fromkeys(rows["row"]))
     value, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
     written = [write(each) if np.isfinite(each) else "no value" for each in value]
-    ends = [
-        f" ({write(a)} to {write(b)})" if np.isfinite([a, b]).all() else ""
-        for a, b in zip(low, high, strict=True)
-    ]
-    who = [f"{row}, {key}" if several else row for row, key in zip(rows["row"], rows["key"], strict=True)]
+    spread = zip(low, high, strict=True)
+    ends = [f" ({write(a)} to {write(b)})" if np.isfinite([a, b]).all() else "" for a, b in spread]
+    who = words("{}, {}", rows["row"], rows["key"]) if several else rows["row"]
+    # An interval that misses its own estimate is drawn up to it.
+    low, high = np.fmin(low, value), np.fmax(high, value)
+    said = words("{}: {}{}", who, written, ends)
     data = records(
-        rows,
-        row=rows["row"],
-        key=rows["key"],
-        value=value,
-        # An interval that misses its own estimate is drawn up to it.
-        low=np.fmin(low, value),
-        high=np.fmax(high, value),
-        written=written,
-        said=[f"{name}: {said}{end}" for name, said, end in zip(who, written, ends, strict=True)],
+        rows, row=rows["row"], key=rows["key"], value=value, low=low, high=high, written=written, said=said
     )
-    style = alt.Axis(format="%") if write is percent else alt.Axis()
     domain = [0, reach or (1.0 if write is percent else highest(rows))]
     x = alt.X(
-        "value:Q", title=in_lines(title), axis=style, scale=alt.Scale(domain=domain, nice=False, clamp=True)
+        "value:Q",
+        title=in_lines(title),
+        axis=alt.Axis(format="%" if write is percent else ""),
+        scale=alt.Scale(domain=domain, nice=False, clamp=True),
     )
     base = alt.Chart(data).encode(
         y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelExpr=CUT)), color=by_name("key", colours)
@@ -170,8 +173,8 @@ def dots(
     layers = [dot, interval]
     if has_numbers:
         # In a column beside the dots: next to one, a number would move with it.
-        said = base.mark_text(align="left", dx=6, aria=False)
-        layers.append(said.encode(x=alt.value(PLOT), text="written:N", color=alt.value(INK)))
+        text = base.mark_text(align="left", dx=6, aria=False)
+        layers.append(text.encode(x=alt.value(PLOT), text="written:N", color=alt.value(INK)))
     step = SEVERAL if has_numbers else DENSE
     height = len(order) * max(LINE, step * len(colours) + 6 if several else 0)
     return alt.layer(*layers).properties(width=PLOT, height=height)
