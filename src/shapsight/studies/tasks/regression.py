@@ -19,7 +19,7 @@ from shapsight.data.scale import Scale
 from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.drawing.charts.intervals import error_bars
-from shapsight.drawing.charts.scatter import scatter_panels
+from shapsight.drawing.charts.scatter import said_of_sample, scatter_panels
 from shapsight.models.card import Card
 from shapsight.report.page import Column, KeyFigure, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
@@ -192,7 +192,7 @@ def error_sections(judged: Sequence[Judged]) -> list[Section]:
         Picture(
             scatter_panels(each.predictions, target),
             f"Predicted against actual {target}, {each.name}",
-            f"{target}, model {each.name}. On the red diagonal the prediction is right.",
+            f"{target}, model {each.name}. On the red diagonal the prediction is right{said_of_sample(len(each.predictions))}.",
         )
         for each in judged
         for target in targets
