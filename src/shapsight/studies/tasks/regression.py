@@ -192,7 +192,8 @@ def error_sections(judged: Sequence[Judged]) -> list[Section]:
         Picture(
             scatter_panels(each.predictions, target),
             f"Predicted against actual {target}, {each.name}",
-            f"{target}, model {each.name}. On the red diagonal the prediction is right{said_of_sample(len(each.predictions))}.",
+            f"{target}, model {each.name}. On the red diagonal the prediction is right"
+            f"{said_of_sample(len(each.predictions))}.",
         )
         for each in judged
         for target in targets
