@@ -20,7 +20,7 @@ from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.drawing.charts.intervals import error_bars
-from shapsight.drawing.charts.scatter import scatter_panels
+from shapsight.drawing.charts.scatter import said_of_sample, scatter_panels
 from shapsight.models.card import Card
 from shapsight.report.page import Column, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
@@ -174,7 +174,8 @@ def error_sections(judged: Sequence[Judged], links: Collection[str] = ()) -> lis
         Picture(
             scatter_panels(each.predictions, target, links=links),
             f"Predicted against actual {target}, {each.name}",
-            f"{target}, {each.name}. On the diagonal the prediction is right; explained images open with a click.",
+            f"{target}, {each.name}. On the diagonal the prediction is right; explained images open with a "
+            f"click{said_of_sample(len(each.predictions))}.",
         )
         for each in judged
         for target in targets
