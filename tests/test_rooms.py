@@ -128,7 +128,7 @@ def test_the_target_is_the_point_half_a_metre_ahead_on_the_centre_line(pose):
     ahead = around[np.searchsorted(travelled, LOOK_AHEAD)]
     seen = rotation(camera) @ (np.array([*ahead, 0.0]) - camera.position)
     expected = 64 + camera.focal * seen[:2] / seen[2]
-    np.testing.assert_allclose(target(camera, pose.position), expected, atol=1.0)
+    np.testing.assert_allclose(target(camera, pose), expected, atol=1.0)
 
 
 def test_the_target_of_every_frame_lies_on_visible_track_inside_the_image():
