@@ -59,9 +59,7 @@ class Frame:
     pose: Pose
 
 
-def drive(
-    room: str, images: int, *, size: int = 128, seed: int = 0, world: str = ROAD
-) -> Iterator[Frame]:
+def drive(room: str, images: int, *, size: int = 128, seed: int = 0, world: str = ROAD) -> Iterator[Frame]:
     """Photographs from all around the track of a room, in random order.
 
         for frame in drive("room_1", images=200, world="tape"):
@@ -110,9 +108,7 @@ def _frames(room: str, images: int, size: int, seed: int, world: str) -> Iterato
         yield Frame(photograph(view, tint, rng), (x, y), view.track >= 0.5, pose)
 
 
-def _place(
-    position: float, way: int, hand: Hand, size: int, rng: np.random.Generator
-) -> tuple[Pose, Camera]:
+def _place(position: float, way: int, hand: Hand, size: int, rng: np.random.Generator) -> tuple[Pose, Camera]:
     """The car near a point of the lap, shaken again until the point to drive to is well inside the image."""
     while True:
         offset = rng.uniform(-hand.offset, hand.offset)
