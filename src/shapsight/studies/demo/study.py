@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from shapsight.data.readers import read_dataset
 from shapsight.data.remedies.recipes import BASELINE, read_recipe
@@ -75,17 +76,25 @@ class Class:
 
     def looked_at(self, model: Trained, like: Outcome | None = None) -> Outcome:
         """With references, and some images explained: those of another outcome, where one is given."""
-        material = replace(self.material, manifest=model.manifest)
+        seed, root = self.settings.seed, self.material.manifest.root
+        manifest, settings = (
+            replace(model.manifest, root=root),
+            replace(model.settings, roi=self.settings.roi),
+        )
+        material = replace(self.material, manifest=manifest)
         bundle, _ = with_chosen_references(
-            model.training.bundle,
-            model.manifest,
-            material.images,
-            self.settings.references,
-            seed=self.settings.seed,
+            model.training.bundle, manifest, material.images, settings.references, seed=seed
         )
         training = replace(model.training, bundle=bundle)
         explained = None if like is None else like.explained
-        return analyse(model.name, model.settings, training, material, self.narrator, explained=explained)
+        return analyse(model.name, settings, training, material, self.narrator, explained=explained)
+
+    def moved(self, world: Path) -> Class:
+        """The same where the world lies in another place."""
+        roi = os.fspath(world / "roi")
+        manifest = replace(self.material.manifest, root=world / "images")
+        material = replace(self.material, manifest=manifest, roi=roi_of(roi))
+        return replace(self, settings=replace(self.settings, roi=roi), material=material)
 
 
 @study(DemoSettings)
@@ -114,8 +123,9 @@ def demo(
         pupils = _class(how, run, narrator)
         model = pupils.taught(BASELINE)
         model.training.bundle.save(run.folder("model"))
-        # All else goes on in the run's own place, where its world is.
+        # All else goes on in the run's own place, with its world.
         target = run.finish("running")
+        pupils = pupils.moved(target / "world")
         first = pupils.looked_at(model)
         _save(first, run)
         diagnosing = replace(ASKED, seed=how.seed, device=how.device)
@@ -153,12 +163,8 @@ def _class(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Class:
     roi = roi_of(os.fspath(world / "roi"))
     material = Material.decoded(manifest, settings.image_size, narrator, roi=roi)
     budget = Trainer(manifest, settings, roi).budget(CureSettings(device=how.device), TURNS)
-    # The world moves with the run: whoever opens it later looks in its final place.
-    place = run.target / "world"
-    run.card["settings"]["roi"] = os.fspath(place / "roi")
-    roi = roi_of(os.fspath(place / "roi"))
-    material = replace(material, manifest=replace(manifest, root=place / "images"), roi=roi)
-    return Class(replace(settings, roi=os.fspath(place / "roi")), material, budget, narrator)
+    run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
+    return Class(settings, material, budget, narrator)
 
 
 def _save(outcome: Outcome, run: RunFolder) -> None:
