@@ -203,7 +203,8 @@ def test_the_demo_gives_every_remedy_as_many_images_and_takes_the_one_with_the_l
     monkeypatch.setattr(small_demo, "trained", watched)
     story = small_demo.demo(tmp_path / "run", seed=3, device="cpu", progress=False)
     one, two = ("room_1",), ("room_1", "room_2")
-    rooms = {"baseline": one, "swap-scene": one, "more-environments": two, "erase-scene": one}
+    both = "more-environments+swap-scene"
+    rooms = {"baseline": one, "swap-scene": one, "more-environments": two, both: two}
     assert seen == [(recipe, on, 3, 4) for recipe, on in rooms.items()]
     assert [(each.recipe, each.trained_on) for each in story.attempts] == [*rooms.items()]
     errors = {each.recipe: each.errors["room_3"].value for each in story.attempts[1:]}

@@ -36,15 +36,15 @@ QUICK = TrainingSettings(
     weights="none",
     image_size=128,
     epochs=8,
-    batch_size=16,
+    batch_size=8,
     learning_rate=1e-3,
     schedule="one-cycle",
     color_jitter=False,
     explain=2,
 )
 FULL = replace(QUICK, image_size=224, epochs=20, explain=8)
-IMAGES_PER_ROOM = 240
-RECIPES = ("swap-scene", "more-environments", "erase-scene")
+IMAGES_PER_ROOM = 300
+RECIPES = ("swap-scene", "more-environments", "more-environments+swap-scene")
 # One turn of a cure: the last room is the one that no remedy sees.
 TURNS = Turns(plain=(ROOMS[:1],), wider=(ROOMS[:-1],))
 UNSEEN = ROOMS[-1:]
