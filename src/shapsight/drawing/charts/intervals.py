@@ -70,7 +70,8 @@ def errors_at_a_glance(table: pd.DataFrame, home: Sequence[str]) -> ChartType:
 
         errors_at_a_glance(errors, home=["room_1"])     # a row an environment: environment, split, and the error
 
-    With a column `model`, several models stand beside each other. The error is `mse` of a single target or, for classes, 1 − `accuracy`, with `_low` and `_high`.
+    With a column `model`, several models stand beside each other. The error is `mse` of a single target or, for
+    classes, 1 − `accuracy`, with `_low` and `_high`.
     Raises `DataError` for a table without these columns or without rows.
     """
     is_share = "accuracy" in table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -82,11 +82,10 @@ def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
 def _cards(compared: Comparison, environment: str) -> list[Card]:
     """One image of an environment, explained for both models."""
     first, second = compared.first, compared.second
-    facts = replace(first.facts, worst=environment)
     rows, manifest = first.explained, first.manifest
     images = images_of({first.name: first, second.name: second})
     found = []
-    for title, at in typical_images(rows, manifest, facts).items():
+    for title, at in typical_images(rows, manifest, first.facts, environment).items():
         if environment not in title:
             continue
         for number, outcome in enumerate((first, second)):
