@@ -86,9 +86,11 @@ class _Images:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, image: Shown | Mapping[str, Any]) -> None:
-        if _key(image) not in self.places:
-            self.places[_key(image)] = len(self.images)
+        at = self.places.setdefault(_key(image), len(self.images))
+        if at == len(self.images):
             self.images.append(image)
+        elif _maps(image) > _maps(self.images[at]):  # shown without its heatmaps before
+            self.images[at] = image
 
     def numbers(self, images: Sequence[Shown | Mapping[str, Any]]) -> list[int]:
         """Where images are in the page's list."""
@@ -97,6 +99,10 @@ class _Images:
 
 def _key(image: Shown | Mapping[str, Any]) -> str:
     return (image.key or image.name) if isinstance(image, Shown) else str(image["key"])
+
+
+def _maps(image: Shown | Mapping[str, Any]) -> int:
+    return len(image.maps if isinstance(image, Shown) else image["maps"])
 
 
 @dataclass

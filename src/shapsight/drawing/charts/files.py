@@ -24,6 +24,7 @@ FONT = "system-ui, sans-serif"
 INHERITED = ("fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "font-size", "text-anchor")
 IDLE = {"class", "aria-roledescription", "pointer-events", "font-family", "aria-hidden"}
 Tree.register_namespace("", SVG[1:-1])
+UNDRAWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _CIRCLE = re.compile(r"M([\d.]+),0A[^MZ]*\Z")
 
@@ -75,7 +76,17 @@ def chart_of(specification: Mapping[str, Any]) -> ChartType:
 
 def _specification(chart: ChartType) -> dict[str, Any]:
     _know_the_font()
-    return json.loads(chart.to_json(validate=False))  # type: ignore[no-any-return]
+    found: dict[str, Any] = _drawable(json.loads(chart.to_json(validate=False)))
+    return found
+
+
+def _drawable(part: Any) -> Any:
+    """A specification whose texts XML and Vega's expressions can hold: names of files may have any letter."""
+    if isinstance(part, Mapping):
+        return {_drawable(name): _drawable(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_drawable(each) for each in part]
+    return UNDRAWABLE.sub(" ", part) if isinstance(part, str) else part
 
 
 @functools.cache
@@ -118,13 +129,17 @@ def _clear(root: Tree.Element) -> None:
 
 
 def _name_apart(root: Tree.Element, prefix: str) -> None:
-    """Several charts stand in one page, whose ids must not meet."""
+    """Several charts stand in one page, whose ids must not meet; Vega's own count on from chart to chart."""
+    own = {
+        old: f"{prefix}-{n}"
+        for n, old in enumerate(each.get("id") for each in root.iter() if "id" in each.attrib)
+    }
     for element in root.iter():
         for name, value in element.items():
             if name == "id":
-                element.set(name, f"{prefix}-{value}")
-            elif value.startswith("url(#"):
-                element.set(name, f"url(#{prefix}-{value[5:]}")
+                element.set(name, own[value])
+            elif value.startswith("url(#") and value[5:-1] in own:
+                element.set(name, f"url(#{own[value[5:-1]]})")
 
 
 def _lighten(group: Tree.Element) -> None:

@@ -36,9 +36,9 @@
   })();
 
   function follow() {
-    const [kind, key] = location.hash.slice(1).split("=");
-    if (kind !== "image" || key === undefined) return;
-    const number = content.images.findIndex((image) => image.key === decodeURIComponent(key));
+    const named = location.hash.startsWith("#image=") ? location.hash.slice(7) : "";
+    // What is quoted is compared, since whatever somebody typed there may be no quoted text.
+    const number = content.images.findIndex((image) => named === encodeURIComponent(image.key));
     if (number >= 0) open(number);
   }
   addEventListener("hashchange", follow);

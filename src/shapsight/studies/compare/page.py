@@ -19,7 +19,7 @@ from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import contribution_sections, contribution_words, made_with
-from shapsight.studies.shared.words import count, gap_sentence, labelled
+from shapsight.studies.shared.words import LETTERS, count, gap_sentence, labelled, shell
 from shapsight.studies.tasks.task import task_of
 
 KINDS = ("lower", "higher", "not told apart from noise")
@@ -50,7 +50,7 @@ def _answer(compared: Comparison) -> Answer:
     first, second = compared.first, compared.second
     changes = compared.changes(compared.targets[0])
     most = max(changes, key=lambda each: abs(each.by.value))
-    what = task_of(first.manifest).error_label(compared.targets[0])
+    what, second_folder = task_of(first.manifest).error_label(compared.targets[0]), compared.folder_of_second
     return Answer(
         verdict=_verdict(compared, changes),
         evidence=f"{what} in {most.environment}: {most.first:.2g} with {first.name}, {most.second:.2g} with "
@@ -61,7 +61,7 @@ def _answer(compared: Comparison) -> Answer:
             f"{what} of both models by environment",
             f"{what} by environment",
         ),
-        next="" if compared.folder_of_second is None else f"shapsight diagnose {compared.folder_of_second}",
+        next="" if second_folder is None else shell("shapsight", "diagnose", second_folder),
         next_is=f"Ask where {second.name} looks",
     )
 
@@ -71,12 +71,11 @@ def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
     lower, higher = (sum(each.kind == kind for each in changes) for kind in KINDS[:2])
     if not lower and not higher:
         return "The two models cannot be told apart."
-    better, worse = (
-        (compared.second, compared.first) if lower >= higher else (compared.first, compared.second)
-    )
-    return (
-        f"{better.name} does better than {worse.name} in {max(lower, higher)} of {len(changes)} environments."
-    )
+    names = [compared.second.name, compared.first.name]
+    if not all(0 < len(name) <= LETTERS and len(name.split()) <= 2 for name in names):
+        names = ["The second", "the first"]
+    better, worse = names if lower >= higher else [f"{names[1][0].upper()}{names[1][1:]}", names[0]]
+    return f"{better} does better than {worse} in {max(lower, higher)} of {len(changes)} environments."
 
 
 def _cards(compared: Comparison, environment: str) -> list[Card]:
@@ -85,8 +84,8 @@ def _cards(compared: Comparison, environment: str) -> list[Card]:
     rows, manifest = first.explained, first.manifest
     images = images_of({first.name: first, second.name: second})
     found = []
-    for title, at in typical_images(rows, manifest, first.facts, environment).items():
-        if environment not in title:
+    for at in typical_images(rows, manifest, first.facts, environment).values():
+        if rows["environment"].iloc[at] != environment:
             continue
         for number, outcome in enumerate((first, second)):
             said = said_of(outcome.explained.iloc[at].to_dict(), manifest)

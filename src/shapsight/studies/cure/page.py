@@ -22,7 +22,7 @@ from shapsight.studies.cure.facts import Cure, Ranked
 from shapsight.studies.cure.pictures import Rows, augmentation_plot, changed_images
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
-from shapsight.studies.shared.words import count, labelled
+from shapsight.studies.shared.words import count, labelled, shell
 from shapsight.studies.tasks.task import task_of
 
 COLUMNS = (
@@ -85,10 +85,10 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows], command: str) -> Answer
     is_sure = cured.recommendation.is_sure
     return Answer(
         verdict=_verdict(base, best, is_sure=is_sure),
-        evidence=f"Mean error {number(base.error.value, 2)} without, {number(best.error.value, 2)} with {best.recipe}, "
-        f"in environments that were not trained on; {best.won} comparisons won."
+        evidence=f"Where it was not trained the mean error is {number(base.error.value, 2)} without and "
+        f"{number(best.error.value, 2)} with {best.recipe}."
         if best.recipe != BASELINE
-        else cured.recommendation.reason,
+        else "No other recipe could be compared with the baseline.",
         cards=[
             Card(image, title, said)
             for image, title, said in zip(
@@ -112,9 +112,16 @@ def _next(cured: Cure, recipe: str) -> str:
     manifest, roi = cured.material.manifest, cured.material.roi
     names = [name for name in recipe.split("+") if name != "more-environments"]
     wider = "more-environments" in recipe.split("+")
-    command = f"shapsight train {manifest.root} --train-on {'all' if wider else ','.join(manifest.train_on)}"
-    region = f" --roi {roi.spec}" if names and roi is not None else ""
-    return f"{command}{f' --remedies {chr(43).join(names)}' if names else ''}{region}"
+    command = [
+        "shapsight",
+        "train",
+        manifest.root,
+        "--train-on",
+        "all" if wider else ",".join(manifest.train_on),
+    ]
+    remedies = ["--remedies", "+".join(names)] if names else []
+    region = ["--roi", roi.spec] if names and roi is not None else []
+    return shell(*command, *remedies, *region)
 
 
 def _more_seeds(command: str, seeds: int) -> str:

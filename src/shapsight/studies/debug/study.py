@@ -31,7 +31,7 @@ from shapsight.studies.shared.sections import (
     write_page,
 )
 from shapsight.studies.shared.settings import NOT_OF_DEBUG, TrainingSettings
-from shapsight.studies.shared.words import data_sentence, gap_sentence, labelled, skipped_sentence
+from shapsight.studies.shared.words import data_sentence, gap_sentence, labelled, shell, skipped_sentence
 from shapsight.studies.tasks.task import task_of
 
 
@@ -87,7 +87,7 @@ def debug_page(outcome: Outcome, checks: pd.DataFrame, run: Path, *, command: st
             scene_lead(outcome) if outcome.contributions is not None else error_evidence(facts),
             cards(outcome.explained, outcome.manifest, facts, images.__getitem__),
             glance(outcome.errors, outcome.manifest, facts),
-            next=f"shapsight diagnose {run}",
+            next=shell("shapsight", "diagnose", run),
             next_is="Ask whether that is why",
         ),
         sections=[

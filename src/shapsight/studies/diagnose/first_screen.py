@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -15,6 +15,7 @@ from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.why.pictures import CHANGED
 from shapsight.studies.shared.examples import plain_image
 from shapsight.studies.shared.first_screen import cards, error_evidence, glance, times
+from shapsight.studies.shared.words import called, shell
 
 SWAPPED = (
     "mixed-rand",
@@ -49,7 +50,9 @@ def evidence(facts: DiagnosisFacts) -> str:
     """One sentence with at most three numbers: the error elsewhere, and what another scene does to a prediction."""
     errors, why, look = facts.errors, facts.why, facts.look
     fails = (
-        f"In {errors.worst} its error is {times(errors.ratio)} as at home" if isfinite(errors.ratio) else ""
+        f"In {called(errors.worst or '')} its error is {times(errors.ratio)} as at home"
+        if isfinite(errors.ratio)
+        else ""
     )
     if why.scene_change.is_known and why.region_change.is_known:
         what = "the probability of its answer" if why.is_classes else why.output
@@ -71,8 +74,8 @@ def next_step(diagnosed: Diagnosis) -> str:
         return ""
     if examined.subject.folder is None:
         return f"shapsight.cure(your_training_function, photos, recipes={recipes})"
-    roi = "" if examined.roi is None else f" --roi {examined.roi}"
-    return f"shapsight cure {examined.subject.folder} --try {','.join(recipes)}{roi}"
+    roi = [] if examined.roi is None else ["--roi", examined.roi]
+    return shell("shapsight", "cure", examined.subject.folder, "--try", ",".join(recipes), *roi)
 
 
 def _images(diagnosed: Diagnosis, part: str, title: str) -> dict[str, Mapping[str, Any]]:
@@ -86,10 +89,10 @@ def _images(diagnosed: Diagnosis, part: str, title: str) -> dict[str, Mapping[st
 def _swapped(diagnosed: Diagnosis) -> list[Card]:
     """The region of an image, best one of a trained place, before another scene, with what the prediction was."""
     images = _images(diagnosed, "why", CHANGED)
-    home = diagnosed.examined.case.manifest.train_on
+    manifest = diagnosed.examined.case.manifest
     groups = list(dict.fromkeys(key.rpartition("|")[0] for key in images))
-    groups.sort(key=lambda group: group.partition(":")[0] not in home)
-    for group in groups:
+    places = {group: _place_of(group, manifest.environments) for group in groups}
+    for group in sorted(groups, key=lambda group: places[group] not in manifest.train_on):
         before = images.get(f"{group}|original")
         for name in SWAPPED:
             after = images.get(f"{group}|{name}")
@@ -100,8 +103,15 @@ def _swapped(diagnosed: Diagnosis) -> list[Card]:
             return [
                 Card(
                     {**after, "marks": [*after["marks"], *marks], "key": f"first|{after['key']}"},
-                    f"{group.partition(':')[0]}, another scene pasted in",
+                    f"{called(places[group])}, another scene pasted in"
+                    if places[group]
+                    else "Another scene pasted in",
                     f"The model said {was}, now {now}.",
                 )
             ]
     return []
+
+
+def _place_of(group: str, environments: Sequence[str]) -> str:
+    """The environment that the title of a group begins with, whose name may hold any sign; empty where it has none."""
+    return max((name for name in environments if group.startswith(f"{name}: ")), key=len, default="")

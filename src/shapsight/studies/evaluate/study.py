@@ -30,7 +30,7 @@ from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import left_out_section, made_with, write_page
 from shapsight.studies.shared.settings import EvaluateSettings
 from shapsight.studies.shared.subject import Subject, on_device, prediction_warnings, subject_of
-from shapsight.studies.shared.words import labelled
+from shapsight.studies.shared.words import labelled, shell
 from shapsight.studies.tasks.task import task_of
 
 WORST = 12  # images on the page
@@ -100,7 +100,7 @@ def evaluate(
     try:
         save_judged(judged, folder)
         subject.manifest.save(folder.path)
-        write_page(_page(judged, subject, material.images, notes, card, asked), folder)
+        write_page(_page(judged, subject, data, material.images, notes, card, asked), folder)
     except BaseException:
         folder.discard()
         raise
@@ -123,6 +123,7 @@ def _answer(judged: Judged) -> list[str]:
 def _page(
     judged: Judged,
     subject: Subject,
+    data: Any,
     images: UInt8[Tensor, "images 3 height width"],
     notes: tuple[str, ...],
     settings: dict[str, Any],
@@ -143,7 +144,7 @@ def _page(
             error_evidence(facts),
             typical,
             glance(judged.errors, manifest, facts),
-            next=_next(subject, settings),
+            next=_next(subject, data),
             next_is="Ask why",
         ),
         sections=[
@@ -171,8 +172,8 @@ def _worst(rows: pd.DataFrame, manifest: Manifest) -> list[int]:
     return [int(at) for at in order[:WORST]]
 
 
-def _next(subject: Subject, settings: dict[str, Any]) -> str:
-    """How to go on from here."""
+def _next(subject: Subject, data: Any) -> str:
+    """How to go on from here; a run knows its own dataset, and one that is named would count as unseen."""
     if subject.folder is None:
         return 'shapsight.diagnose(bundle, photos).report("why.html")'
-    return f"shapsight diagnose {subject.folder} {settings['data']}"
+    return shell("shapsight", "diagnose", subject.folder, *([] if data is None else [source_of(data)]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Card, Picture
 from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.shared.examples import typical
+from shapsight.studies.shared.words import LETTERS, called
 
 SAME = (0.9, 1.1)  # ratios of errors that are told as no difference
 
@@ -26,40 +26,50 @@ def error_verdict(facts: ErrorFacts) -> str:
     """How much higher the error is elsewhere, in at most twelve words."""
     if facts.is_constant:
         return "It says the same of every image."
-    worst = facts.worst or ""
-    if isfinite(facts.ratio):
-        if SAME[0] <= facts.ratio <= SAME[1]:
-            return f"It does as well in {worst} as at home."
-        if facts.ratio < SAME[0]:
-            return f"It does no worse elsewhere than at home in {facts.home}."
-        return f"In {worst} its error is {times(facts.ratio)} as at home."
-    place, error = (facts.home, facts.home_error) if not worst else (worst, facts.worst_error)
-    if not error.is_known:
-        return "Its error is not known: no image has a truth."
-    return f"{_measured(facts, error.value)} in {place}; there is nothing to compare with."
+    worst, home = facts.worst_error, facts.home_error
+    there = where(facts.worst or "")
+    if not worst.is_known and not home.is_known:
+        return "Its error is not known."
+    if not worst.is_known:
+        return f"{_measured(facts, home.value)} at home; there is nothing to compare with."
+    if not home.is_known:
+        return f"{_measured(facts, worst.value)} {there}; there is nothing to compare with."
+    if SAME[0] <= facts.ratio <= SAME[1] or worst.value == home.value:
+        return f"It does as well {there} as at home."
+    if home.value == 0:
+        return f"No error at home, but {_measured(facts, worst.value)} {there}."
+    if facts.ratio < SAME[0]:
+        return "It does no worse elsewhere than at home."
+    return f"{there[0].upper()}{there[1:]} its error is {times(facts.ratio)} as at home."
 
 
 def error_evidence(facts: ErrorFacts) -> str:
     """The two errors, in a sentence."""
     home, worst = facts.home_error, facts.worst_error
+    at_home, elsewhere = called(facts.home), called(facts.worst or "")
     if not (home.is_known and worst.is_known):
         known, images, where = (
-            (home, facts.home_images, f"held-out images of {facts.home}")
+            (home, facts.home_images, f"held-out images of {at_home}")
             if home.is_known
-            else (worst, facts.worst_images, f"images of {facts.worst}")
+            else (worst, facts.worst_images, f"images of {elsewhere}")
         )
         return f"Measured on {images} {where}." if known.is_known else ""
     said = (
-        f"{worst.value:.0%} of the labels are wrong in {facts.worst}, {home.value:.0%}"
+        f"{worst.value:.0%} of the labels are wrong in {elsewhere}, {home.value:.0%}"
         if facts.is_classes
-        else f"{facts.measure.capitalize()} is {number(worst.value, 2)} in {facts.worst} and {number(home.value, 2)}"
+        else f"{facts.measure.capitalize()} is {number(worst.value, 2)} in {elsewhere} and {number(home.value, 2)}"
     )
-    return f"{said} on held-out images of {facts.home}, where it was trained."
+    return f"{said} on held-out images of {at_home}, where it was trained."
 
 
 def times(ratio: float) -> str:
     """`"6.4 times as high"`."""
     return f"{number(ratio, 2)} times as high"
+
+
+def where(place: str) -> str:
+    """`"in room_3"`; of a name that is no short word `"elsewhere"`, so that a verdict stays short."""
+    return f"in {place}" if 0 < len(place) <= LETTERS and len(place.split()) == 1 else "elsewhere"
 
 
 def _measured(facts: ErrorFacts, value: float) -> str:
@@ -97,7 +107,7 @@ def typical_images(
     if elsewhere is not None:
         wanted["Elsewhere"] = places == elsewhere
     found = {title: typical(errors, among) for title, among in wanted.items()}
-    return {f"{title}: {places[at]}": at for title, at in found.items() if at is not None}
+    return {f"{title}: {called(places[at])}": at for title, at in found.items() if at is not None}
 
 
 def cards(

@@ -17,7 +17,7 @@ from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Judged, Outcome, Trained
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.words import count
+from shapsight.studies.shared.words import called, count
 
 CHECKS = (Column("check"), Column("found"), Column("images", format="d"), Column("detail"))
 SHARES = (
@@ -103,12 +103,14 @@ def scene_lead(outcome: Outcome) -> str:
     """The scene's share at home and where the model is worst, in a sentence."""
     found = outcome.contributions
     assert found is not None
-    shares, facts = outcome.shares(found.output), outcome.facts
-    places = dict.fromkeys(outcome.manifest.train_on, "where it was trained")
-    if facts.worst is not None:
-        places[facts.worst] = "where it is worst"
-    said = [f"{shares[place]:.0%} in {place}, {where}" for place, where in places.items() if place in shares]
-    return f"Of what moves {found.output}, the scene contributes {' and '.join(said[:2])}." if said else ""
+    shares, worst = outcome.shares(found.output), outcome.facts.worst
+    home = next((place for place in outcome.manifest.train_on if place in shares), None)
+    said = [
+        f"{shares[place]:.0%} in {called(place)}, {where}"
+        for place, where in ((home, "where it was trained"), (worst, "where it is worst"))
+        if place is not None and place in shares
+    ]
+    return f"Of what moves {found.output}, the scene contributes {', and '.join(said)}." if said else ""
 
 
 def scene_leads(outcomes: Sequence[Outcome]) -> str:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from shapsight.attribution.explanation import Explanation
 from shapsight.data.manifest import Manifest
+from shapsight.drawing.charts.theme import cut
 
+LETTERS = 28  # of a name in a sentence of a first screen
 MOST_NAMED = 4  # outputs whose base values a sentence tells
 
 
 def count(number: int, noun: str) -> str:
     """`"1 image"`, `"12 images"`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def called(name: str) -> str:
+    """A user's name for something, without its middle where it is long: both ends tell it from others."""
+    return cut(name, LETTERS)
+
+
+def shell(*words: object) -> str:
+    """A command to paste into a shell, whatever stands in its words: `"shapsight diagnose 'runs/my run'"`."""
+    return shlex.join(map(str, words))
 
 
 def labelled(said: Mapping[str, str | Sequence[str]]) -> list[str]:

@@ -211,7 +211,8 @@ def fails_elsewhere(errors: ErrorFacts, limits: Thresholds | None = None) -> boo
     """Whether the error in another environment is higher than at home, beyond both intervals and by enough."""
     limits = Thresholds() if limits is None else limits
     is_beyond = errors.worst_error.low > errors.home_error.high
-    return errors.ratio >= limits.fails and is_beyond and errors.worst_unexplained >= limits.unexplained
+    is_higher = errors.ratio >= limits.fails or errors.home_error.value == 0  # any error is more than none
+    return is_higher and is_beyond and errors.worst_unexplained >= limits.unexplained
 
 
 def _trust(trust: TrustFacts) -> tuple[str, ...]:
