@@ -19,7 +19,7 @@ from shapsight.diagnosis.interventions import (
     scene_patches,
 )
 from shapsight.drawing.charts.interventions import effects_plot
-from shapsight.drawing.interventions import Variant, variants_plot
+from shapsight.drawing.stills import stills_plot
 from shapsight.errors import DataError
 from shapsight.studies.diagnose.why.facts import WhyFacts
 from shapsight.studies.diagnose.why.study import why
@@ -247,17 +247,12 @@ def test_progress_ends_at_its_total():
 
 
 def test_pictures_have_room_for_their_texts(monkeypatch: pytest.MonkeyPatch):
-    drawn = [picture.figure for picture in why(case_of(Reader(1.0, 0.5)), patch_evaluations=40).pictures]
-    figures = [figure for figure in drawn if figure is not None]
-    assert len(figures) == 2
-    for figure in figures:
-        assert_texts_have_room(figure, monkeypatch)
+    drawn = [each for each in why(case_of(Reader(1.0, 0.5)), patch_evaluations=40).pictures if each.images]
+    assert len(drawn) == 2
+    for picture in drawn:
+        assert_texts_have_room(stills_plot(picture.images[: picture.first], picture.maps), monkeypatch)
 
 
 def test_pictures_of_nothing_are_refused():
     with pytest.raises(DataError):
-        variants_plot([])
-    with pytest.raises(DataError):
         effects_plot(effect_table({}, np.array([], str)), "change", "x")
-    shown = Variant(pictures(1)[0].numpy(), "original", "x 0.1", (3, 4), (90, -3), True)
-    assert isinstance(variants_plot([("a place", [shown] * 9)]), Figure)

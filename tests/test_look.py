@@ -20,7 +20,6 @@ from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import NAMES
 from shapsight.drawing.charts.measures import measures_plot, objects_plot
-from shapsight.drawing.relevance import Place, places_plot
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
@@ -303,8 +302,11 @@ def test_pictures_show_each_measure_environment_and_output_or_refuse(findings):
         measures_plot(findings.tables["measures"], "no such output", {})
     with pytest.raises(DataError):
         objects_plot(pd.DataFrame(), "x")
-    with pytest.raises(DataError):
-        places_plot([])
-    picture = np.zeros((3, 8, 8))
-    place = Place("a", picture, {"mean": np.eye(8), "spread": np.zeros((8, 8))}, np.eye(8, dtype=bool))
-    assert isinstance(places_plot([place]), Figure)
+    mean = next(picture for picture in findings.pictures if picture.alt == "Mean attribution in each environment")
+    assert [image.caption for image in mean.images] == [
+        f"{place}, mean of 8 images: mean, standard deviation" for place in ("away", "home")
+    ]
+    sizes = findings_case().explanation.heatmap(detail="pixels")[:, 0].abs().numpy()
+    away = findings_case().rows["environment"].to_numpy() == "away"
+    np.testing.assert_allclose(mean.images[0].maps[0].values, sizes[away].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(mean.images[0].maps[1].values, sizes[away].std(0), rtol=1e-5, atol=1e-9)

@@ -20,7 +20,6 @@ from shapsight.drawing.charts.theme import (
     records,
     words,
 )
-from shapsight.drawing.faithfulness import of_first_output
 from shapsight.drawing.style import RAISES, SERIES
 from shapsight.drawing.tables import checked
 
@@ -126,3 +125,10 @@ def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
     return means.sort_values(
         "name", key=lambda names: names.map(list(dict.fromkeys(drawn["name"])).index), kind="stable"
     )
+
+
+def of_first_output(table: pd.DataFrame) -> pd.DataFrame:
+    """The first output's rows; all of them where images explain outputs of their own."""
+    outputs = list(dict.fromkeys(table["output"]))
+    is_shared = table.groupby("output")["image"].nunique().min() == table["image"].nunique()
+    return table[table["output"] == outputs[0]] if is_shared else table

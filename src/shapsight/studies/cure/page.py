@@ -16,10 +16,10 @@ from shapsight.diagnosis.estimate import Estimate
 from shapsight.drawing.charts.intervals import errors_at_a_glance, recipes_at_a_glance
 from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.drawing.style import number
-from shapsight.drawing.viewer import Mark, Shown
+from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table
 from shapsight.studies.cure.facts import Cure, Ranked
-from shapsight.studies.cure.pictures import Rows, augmentation_plot, changed_images
+from shapsight.studies.cure.pictures import changed_images
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
 from shapsight.studies.shared.words import count, labelled, shell
@@ -75,13 +75,15 @@ def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
     )
 
 
-def _answer(cured: Cure, changed: Mapping[Recipe, Rows], command: str) -> Answer:
+def _answer(cured: Cure, changed: Mapping[Recipe, Sequence[Shown]], command: str) -> Answer:
     rows = {row.recipe: row for row in cured.ranked}
     base, best = (
         rows[BASELINE],
         rows[cured.recommendation.recipe if cured.recommendation.is_sure else _first(cured)],
     )
-    shown: Rows = next((rows for recipe, rows in changed.items() if recipe.name == best.recipe), [])
+    shown: Sequence[Shown] = next(
+        (images for recipe, images in changed.items() if recipe.name == best.recipe), []
+    )
     is_sure = cured.recommendation.is_sure
     return Answer(
         verdict=_verdict(base, best, is_sure=is_sure),
@@ -92,7 +94,7 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows], command: str) -> Answer
         cards=[
             Card(image, title, said)
             for image, title, said in zip(
-                _images(best.recipe, shown)[:2],
+                shown[:2],
                 ("As it is", f"After {best.recipe}"),
                 ("A training image.", "The same image in training."),
                 strict=False,
@@ -201,37 +203,19 @@ def _columns(table: pd.DataFrame, heading: str) -> Sequence[Column]:
     return [Column("recipe"), *(Column(heading.format(name), format=".3g") for name in table.columns)]
 
 
-def _picture_section(cured: Cure, changed: Mapping[Recipe, Rows]) -> Section:
+def _picture_section(cured: Cure, changed: Mapping[Recipe, Sequence[Shown]]) -> Section:
     pictures = [
         Picture(
-            _images(recipe.name, rows),
+            images,
             f"Before and after {recipe.name}",
             f"{recipe.name}. {'; '.join(what_it_does(each) for each in recipe.remedies if each.make)}.",
-            figure=augmentation_plot(rows),
         )
-        for recipe, rows in changed.items()
-        if rows
+        for recipe, images in changed.items()
+        if images
     ]
     without = [each for recipe in cured.recipes for each in recipe.remedies if each.make is None]
     notes = list(dict.fromkeys(f"{what_it_does(each)}." for each in without))
     return Section("What does each remedy do to an image?", pictures=pictures, text=PICTURES, notes=notes)
-
-
-def _images(recipe: str, rows: Rows) -> list[Shown]:
-    """Each row's image before and after, as the viewer shows them."""
-    return [
-        Shown(
-            f"{shown.title or row[0].title}, {f'after {recipe}, draw {at}' if at else 'as it is'}",
-            np.ascontiguousarray(shown.image.transpose(1, 2, 0)),
-            marks=tuple(Mark("target", *point) for point in shown.points.tolist()),
-            caption=f"after {recipe}" if at else f"{row[0].title}, as it is",
-            group=row[0].title,
-            key=f"{recipe} {row[0].title} {number} {at}",
-            outline=shown.roi,
-        )
-        for number, row in enumerate(rows)
-        for at, shown in enumerate(row)
-    ]
 
 
 def recommended(cured: Cure) -> str:
