@@ -1,9 +1,10 @@
-"""How long a diagnosis takes: every part on 300 images of 224 × 224, ResNet-18, and DeepSHAP with 50 references.
+"""How long a diagnosis takes: every part on 100 images of 224 × 224, ResNet-18, and DeepSHAP with 50 references.
 
-    python benchmarks/diagnosis.py                      # all parts, and whether 15 minutes are enough
-    python benchmarks/diagnosis.py --only trust,look    # some of them
+    python benchmarks/diagnosis.py                              # all parts
+    python benchmarks/diagnosis.py --arch squeezenet1_1 --only trust,look
 
-DeepSHAP is timed on a few images, which are then repeated: what a part costs does not depend on what they show. The
+Beside each part stand the images that the model was asked about, forward only and with gradients, and what as many bare
+passes would have taken: what is left is the part's own work. DeepSHAP is timed on a few images, which are then repeated: what a part costs does not depend on what they show. The
 work of each part (processor time) is also given in DeepSHAP explanations of an image: on a machine that is busy with
 other things that ratio holds, and seconds do not.
 """
@@ -53,6 +54,43 @@ def bundle_of(arch: str, size: int, references: int) -> Bundle:
 
 
 @dataclasses.dataclass
+class Passes:
+    """How many images went through a model, forward only and with gradients; DeepSHAP carries references along."""
+
+    forward: int = 0
+    with_gradients: int = 0
+
+    def watch(self, model: torch.nn.Module) -> None:
+        model.register_forward_pre_hook(self._count)
+
+    def _count(self, _: torch.nn.Module, given: tuple[Tensor, ...]) -> None:
+        if torch.is_grad_enabled():
+            self.with_gradients += len(given[0])
+        else:
+            self.forward += len(given[0])
+
+    def since(self, before: "Passes") -> "Passes":
+        return Passes(self.forward - before.forward, self.with_gradients - before.with_gradients)
+
+
+def cost_of(model: torch.nn.Module, size: int, batch: int = 32) -> tuple[float, float]:
+    """Processor seconds of an image, forward, and forward and backward to the image."""
+    images = torch.randn(batch, 3, size, size)
+    found = []
+    for grad in (False, True):
+        spent = []
+        for _ in range(3):
+            started = Spent.now()
+            with torch.set_grad_enabled(grad):
+                out = model(images.requires_grad_(grad))
+                if grad:
+                    torch.autograd.grad(out.sum(), images)
+            spent.append(started.since().work / batch)
+        found.append(min(spent))
+    return found[0], found[1]
+
+
+@dataclasses.dataclass
 class Spent:
     """Seconds on the clock and of the processors."""
 
@@ -96,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--references", type=int, default=50)
@@ -104,18 +142,26 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    case, each = case_of(bundle_of(arguments.arch, arguments.size, arguments.references), arguments.images)
+    bundle = bundle_of(arguments.arch, arguments.size, arguments.references)
+    forward, both = cost_of(bundle.model, arguments.size)
+    print(f"{arguments.arch}: {1000 * forward:.1f} ms forward, {1000 * both:.1f} ms forward and backward, an image")
+    case, each = case_of(bundle, arguments.images)
+    passes = Passes()
+    passes.watch(bundle.model)
     explaining = each.clock * arguments.images
     print(f"DeepSHAP of {arguments.images} images: {explaining:.0f} s, {each.clock:.2f} s each", flush=True)
     clock, images = explaining, float(arguments.images)
     for name in arguments.only.split(","):
-        started = Spent.now()
+        started, before = Spent.now(), dataclasses.replace(passes)
         findings = PARTS[name].find(case, silent)
-        spent = started.since()
+        spent, asked = started.since(), passes.since(before)
+        bare = asked.forward * forward + asked.with_gradients * both
         clock, images = clock + spent.clock, images + spent.work / each.work
         left = f"; left out: {' '.join(findings.left_out)}" if findings.left_out else ""
         print(
-            f"{name}: {spent.clock:.0f} s, as DeepSHAP of {spent.work / each.work:.0f} images{left}",
+            f"{name}: {spent.clock:.0f} s, {spent.work:.0f} s of processors, as DeepSHAP of "
+            f"{spent.work / each.work:.0f} images; {asked.forward} images forward and {asked.with_gradients} with "
+            f"gradients would take {bare:.0f} s{left}",
             flush=True,
         )
     print(f"together {clock / 60:.1f} minutes, as DeepSHAP of {images:.0f} images")

@@ -23,8 +23,11 @@ from shapsight.drawing.charts.measures import measures_plot, objects_plot
 from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.drawing.charts.scatter import scatter_panels
 from shapsight.drawing.charts.strategies import strategy_map
+from shapsight.drawing.charts.theme import PLOT
 from shapsight.drawing.charts.trust import agreement_plot, flipping_plot, hidden_effects_plot, removal_plot
 from shapsight.errors import DataError
+from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
+from shapsight.studies.diagnose.look.facts import LookFacts
 
 NASTY = (
     "<img src=x onerror=alert(1)>.jpg",
@@ -271,8 +274,8 @@ def test_points_of_a_scatter_lie_at_their_values_and_open_their_images():
     predictions["path"] = [f"room/{NASTY[0]} {number}" for number in range(21)]
     chart = scatter_panels(predictions, "x", links=predictions["path"][:20])
     rows = [row for row in rows_of(chart) if "said" in row]
-    np.testing.assert_allclose([row["actual"] for row in rows], predictions["x"])
-    np.testing.assert_allclose([row["predicted"] for row in rows], predictions["predicted_x"])
+    np.testing.assert_allclose([row["across"] for row in rows], predictions["x"])
+    np.testing.assert_allclose([row["up"] for row in rows], predictions["predicted_x"])
     root = parsed(chart)
     links = list(root.iter(f"{SPACE}a"))
     assert len(links) == 20 and root.get("role") == "group"
@@ -312,7 +315,7 @@ def test_of_very_many_points_the_largest_errors_and_a_sample_are_drawn_and_that_
     assert len(rows) == 1000
     assert "Of 3,000 images the 500 with the largest error are drawn, and 500 others" in chart.description
     error = (predictions["x"] - predictions["predicted_x"]).abs()
-    drawn = {round(row["actual"], 9) for row in rows}
+    drawn = {round(row["across"], 9) for row in rows}
     assert set(predictions["x"][error.nlargest(500).index].round(9)) <= drawn
     assert "room_1 · train" in texts_of(parsed(chart))
 
@@ -368,16 +371,21 @@ def test_a_confusion_counts_in_each_cell_and_shades_by_the_share_of_the_row():
 
 def test_parts_of_the_variance_end_where_the_next_begins():
     shares = with_interval("scene", target="x", environment=["a"], scene=[0.4])
-    rows = rows_of(variance_bars(shares.assign(scene_alone=0.3, together=0.2, region_alone=0.5)))
-    ends = {row["part"]: (row["start"], row["end"]) for row in rows if "part" in row}
-    assert ends["scene"] == (0, 0.3) and ends["both together"] == (0.3, 0.5)
-    assert ends["region of interest"] == pytest.approx((0.5, 1.0))
+    root = parsed(variance_bars(shares.assign(scene_alone=0.3, together=0.2, region_alone=0.5)))
+    found = {}
+    for bar in root.iter(f"{SPACE}path"):
+        if bar.get("aria-label", "").startswith("a, "):
+            start, width = re.match(r"M([\d.]+),[\d.]+h([\d.]+)", bar.get("d")).groups()
+            found[bar.get("aria-label")] = (float(start) / PLOT, (float(start) + float(width)) / PLOT)
+    assert found.pop("a, scene: 30%") == pytest.approx((0, 0.3))
+    assert found.pop("a, both together: 20%") == pytest.approx((0.3, 0.5))
+    assert found == {"a, region of interest: 50%": pytest.approx((0.5, 1))}
 
 
 def test_a_square_of_regions_and_scenes_has_a_cell_for_each_and_lines_between_groups():
     predictions = np.arange(9.0).reshape(3, 3) - 4
     chart = crossed_plot(predictions, ["a", "a", "b"], label="x")
-    cells = {(row["top"], row["left"]): row["value"] for row in rows_of(chart) if "value" in row}
+    cells = {(row["row"], row["column"]): row["value"] for row in rows_of(chart) if "value" in row}
     assert cells == {(r, c): predictions[r, c] for r in range(3) for c in range(3)}
     assert "region of b, scene of a: 2" in said_of(parsed(chart))
     assert texts_of(parsed(chart)).count("b") == 2
@@ -444,6 +452,16 @@ def test_the_same_table_gives_the_same_chart(tmp_path):
     for name in "ab":
         png(error_bars(measured()), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_part_of_a_diagnosis_keeps_its_charts_and_gives_them_back(tmp_path):
+    chart = error_bars(measured())
+    part = Findings("look", {}, LookFacts(), figures={"The errors": chart})
+    write_findings(part, tmp_path / "look", "key", 1.0)
+    found = read_findings(tmp_path / "look", "key", LookFacts)
+    assert svg(found.charts["The errors"], "a") == svg(chart, "a")
+    assert found.figures["The errors"].name == "01_the_errors.png"
+    assert found.figures["The errors"].with_suffix(".svg").read_text(encoding="utf-8") == svg(chart, "chart")
 
 
 @pytest.mark.page

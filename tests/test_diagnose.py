@@ -64,7 +64,11 @@ def test_every_part_leaves_its_facts_tables_and_pictures_and_a_verdict_is_given(
                 pd.read_parquet(folder / part / f"{table}.parquet"),
                 check_dtype=False,
             )
-        assert all((folder / part / name).stat().st_size > 0 for name in facts["figures"].values())
+        drawn = json.loads((folder / part / "pictures.json").read_text())
+        assert drawn and all(bool(entry["chart"]) != bool(entry["images"]) for entry in drawn)
+        for kind in ("png", "svg"):
+            files = list((folder / part).glob(f"*.{kind}"))
+            assert len(files) == len(drawn) and all(file.stat().st_size > 0 for file in files)
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["level"] in ("ok", "suspicious", "shortcut", "unknown")
     assert 1 <= len(verdict["sentences"]) <= 3

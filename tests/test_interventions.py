@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from altair.typing import is_chart_type
 from matplotlib.figure import Figure
 
 from pictures import assert_texts_have_room
@@ -20,7 +19,7 @@ from shapsight.diagnosis.interventions import (
     scene_patches,
 )
 from shapsight.drawing.charts.interventions import effects_plot
-from shapsight.drawing.interventions import Variant, variants_plot
+from shapsight.drawing.stills import stills_plot
 from shapsight.errors import DataError
 from shapsight.studies.diagnose.why.facts import WhyFacts
 from shapsight.studies.diagnose.why.study import why
@@ -211,8 +210,10 @@ def test_a_classifier_is_told_by_its_labels():
 def test_every_variant_is_in_the_table_and_in_the_picture_of_an_image():
     found = why(case_of(Reader(1.0, 0.5)), patch_evaluations=40)
     assert set(found.tables["variants"]["variant"]) == {"original", *VARIANTS}
-    assert len(found.figures) == 6
-    assert sum(is_chart_type(figure) for figure in found.figures.values()) == 4
+    assert len(found.pictures) == 6
+    assert sum(picture.chart is not None for picture in found.pictures) == 4
+    variants = [image.caption.partition(":")[0] for image in found.pictures[0].images]
+    assert {"original", *VARIANTS} == set(variants)
 
 
 def test_without_a_region_or_with_too_few_nothing_is_swapped_and_that_is_said():
@@ -246,16 +247,12 @@ def test_progress_ends_at_its_total():
 
 
 def test_pictures_have_room_for_their_texts(monkeypatch: pytest.MonkeyPatch):
-    figures = why(case_of(Reader(1.0, 0.5)), patch_evaluations=40).figures
-    for figure in figures.values():
-        if isinstance(figure, Figure):
-            assert_texts_have_room(figure, monkeypatch)
+    drawn = [each for each in why(case_of(Reader(1.0, 0.5)), patch_evaluations=40).pictures if each.images]
+    assert len(drawn) == 2
+    for picture in drawn:
+        assert_texts_have_room(stills_plot(picture.images[: picture.first], picture.maps), monkeypatch)
 
 
 def test_pictures_of_nothing_are_refused():
     with pytest.raises(DataError):
-        variants_plot([])
-    with pytest.raises(DataError):
         effects_plot(effect_table({}, np.array([], str)), "change", "x")
-    shown = Variant(pictures(1)[0].numpy(), "original", "x 0.1", (3, 4), (90, -3), True)
-    assert isinstance(variants_plot([("a place", [shown] * 9)]), Figure)

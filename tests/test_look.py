@@ -20,7 +20,6 @@ from shapsight.diagnosis.prediction_errors import predict_table
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import NAMES
 from shapsight.drawing.charts.measures import measures_plot, objects_plot
-from shapsight.drawing.relevance import Place, places_plot
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.models.card import Card
@@ -173,7 +172,7 @@ def test_without_a_region_the_measures_that_need_one_are_left_out_and_that_is_sa
     assert any("No region of interest" in said for said in found.left_out)
     assert not found.facts.elsewhere.inside.is_known
     assert len(found.sentences) >= 2
-    assert len(found.figures) == 3
+    assert len(found.pictures) == 4
 
 
 @pytest.mark.parametrize("region", [slice(0, 0), slice(0, SIZE)])
@@ -233,7 +232,7 @@ def test_objects_get_their_share_and_the_one_with_most_is_named():
     shares = found.tables["objects"].set_index(["environment", "category"])["share"]
     assert shares["away", "bench"] == 0
     assert shares["away", "window"] == pytest.approx(0.5, abs=0.05)
-    assert "Attribution on kinds of objects" in found.figures
+    assert "Attribution on kinds of objects" in {picture.alt for picture in found.pictures}
     for shown in TABLES:
         table = found.tables[shown.name]
         assert [column.name for column in shown.columns] == [column.name for column in shown.present(table)]
@@ -294,15 +293,20 @@ def test_progress_ends_at_its_total():
 
 
 def test_pictures_show_each_measure_environment_and_output_or_refuse(findings):
-    chart = findings.figures["Where the attribution lies"]
+    chart = next(
+        picture.chart for picture in findings.pictures if picture.alt == "Where the attribution lies"
+    )
     assert len(chart.vconcat) == len(NAMES)
     assert {row["row"] for row in rows_of(chart)} == {"home · validation", "away · unseen"}
     with pytest.raises(DataError):
         measures_plot(findings.tables["measures"], "no such output", {})
     with pytest.raises(DataError):
         objects_plot(pd.DataFrame(), "x")
-    with pytest.raises(DataError):
-        places_plot([])
-    picture = np.zeros((3, 8, 8))
-    place = Place("a", picture, {"mean": np.eye(8), "spread": np.zeros((8, 8))}, np.eye(8, dtype=bool))
-    assert isinstance(places_plot([place]), Figure)
+    mean = next(picture for picture in findings.pictures if picture.alt == "Mean attribution in each environment")
+    assert [image.caption for image in mean.images] == [
+        f"{place}, mean of 8 images: mean, standard deviation" for place in ("away", "home")
+    ]
+    sizes = findings_case().explanation.heatmap(detail="pixels")[:, 0].abs().numpy()
+    away = findings_case().rows["environment"].to_numpy() == "away"
+    np.testing.assert_allclose(mean.images[0].maps[0].values, sizes[away].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(mean.images[0].maps[1].values, sizes[away].std(0), rtol=1e-5, atol=1e-9)

@@ -97,7 +97,7 @@ def test_the_flipped_target_is_the_target_of_a_picture_that_was_drawn_mirrored(x
 def test_the_flipped_target_is_what_the_renderers_camera_sees_in_the_mirrored_world(position, offset, turned):
     size = 96
     camera = camera_at(Pose(position, offset, turned), size)
-    x, y = target(camera, position)
+    x, y = target(camera, Pose(position, offset, turned))
     across, along, up = camera.position
     mirrored = Camera((across, -along, up), -camera.heading, camera.pitch, size)
     ahead = track().at(position + LOOK_AHEAD / track().length)

@@ -1,6 +1,7 @@
 """The demo world: does the picture show what the target and the mask say?"""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from shapsight.data.rooms.drive import LOOK_AHEAD, Pose, camera_at, target
 from shapsight.data.rooms.render import render
 from shapsight.data.rooms.surfaces import Surface, pack
 from shapsight.data.rooms.track import HALF_WIDTH, track
+from shapsight.data.rooms.worlds import WORLDS
 from shapsight.errors import DataError
 
 POSES = [
@@ -128,12 +130,48 @@ def test_the_target_is_the_point_half_a_metre_ahead_on_the_centre_line(pose):
     ahead = around[np.searchsorted(travelled, LOOK_AHEAD)]
     seen = rotation(camera) @ (np.array([*ahead, 0.0]) - camera.position)
     expected = 64 + camera.focal * seen[:2] / seen[2]
-    np.testing.assert_allclose(target(camera, pose.position), expected, atol=1.0)
+    np.testing.assert_allclose(target(camera, pose), expected, atol=1.0)
+
+
+@pytest.mark.parametrize("pose", POSES)
+def test_driven_the_other_way_the_target_lies_half_a_metre_back_along_the_line(pose):
+    other = pose._replace(way=-1)
+    camera = camera_at(other, 128, 0.2, 0.1)
+    line = track().points[::-1]
+    start = len(line) - 1 - round(pose.position * len(line))
+    around = line[(start + np.arange(400)) % len(line)]
+    travelled = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(around, axis=0), axis=1))])
+    ahead = around[np.searchsorted(travelled, LOOK_AHEAD)]
+    seen = rotation(camera) @ (np.array([*ahead, 0.0]) - camera.position)
+    expected = 64 + camera.focal * seen[:2] / seen[2]
+    np.testing.assert_allclose(target(camera, other), expected, atol=1.0)
+    # The car is on its own left of the line.
+    left = np.array([-np.sin(camera.heading), np.cos(camera.heading)])
+    beside = np.dot(np.array(camera.position[:2]) - around[0], left)
+    assert beside == pytest.approx(pose.offset * np.cos(pose.heading_error), abs=0.02)
+
+
+def test_in_the_tape_world_the_first_room_is_driven_one_way_and_the_others_both_ways():
+    for room, ways in zip(ROOMS, ({1}, {-1, 1}, {-1, 1}), strict=True):
+        poses = [frame.pose for frame in drive(room, 20, size=32, world="tape")]
+        assert {pose.way for pose in poses} == ways
+        assert np.abs([pose.offset for pose in poses]).max() <= 0.04
+    assert {frame.pose.way for frame in drive("room_2", 20, size=32)} == {1}
+
+
+def test_in_the_tape_world_the_track_hardly_stands_out_from_the_floor():
+    def contrast(world, room):
+        """How far the brightness varies over the lower part of the pictures, which is track and floor."""
+        frames = drive(room, 8, size=64, world=world)
+        return np.mean([frame.image[44:].mean(axis=2).std() for frame in frames])
+
+    for room in ROOMS:
+        assert contrast("tape", room) < 0.6 * contrast("road", room)
 
 
 def test_the_target_of_every_frame_lies_on_visible_track_inside_the_image():
-    for room in ROOMS:
-        for frame in drive(room, 40, size=64):
+    for world, room in itertools.product(WORLDS, ROOMS):
+        for frame in drive(room, 40, size=64, world=world):
             x, y = frame.target
             assert 1 <= x <= 63 and 1 <= y <= 63
             assert frame.roi[int(y), int(x)]
@@ -295,6 +333,7 @@ def test_smaller_copies_of_a_picture_are_its_block_means():
         ({"images": 0}, "images=0"),
         ({"size": 31}, "size=31"),
         ({"seed": -1}, "seed=-1"),
+        ({"world": "mars"}, "no world 'mars': there are 'road' and 'tape'"),
     ],
 )
 def test_what_cannot_be_driven_is_refused_before_the_first_frame(arguments, message):

@@ -50,6 +50,11 @@ def test_another_seed_writes_other_images(world, tmp_path):
     assert not {path for path in before if path.startswith("images") and before[path] == after.get(path)}
 
 
+def test_a_folder_with_another_world_is_refused(world):
+    with pytest.raises(DataError, match=r"other settings \(world='road' instead of 'tape'\)"):
+        write_world(world, **SETTINGS, world="tape")
+
+
 def test_a_world_with_the_same_settings_is_reused(world):
     before = {path: path.stat().st_mtime_ns for path in world.rglob("*")}
     calls = []

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 from shapsight.diagnosis.faithfulness.affordable import EXACT_WORK, affordable, work_of
 from shapsight.drawing.charts.files import svg
+from shapsight.drawing.stills import stills_plot
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.trust.facts import TrustFacts
@@ -61,12 +61,12 @@ def test_there_is_a_table_and_a_picture_of_every_measure(of_regression):
         "images completeness curves hidden infidelity sensitivity randomisation agreement regions exact "
         "absence parts occlusion".split()
     )
-    assert len(findings.figures) == 7
-    for figure in findings.figures.values():
-        if isinstance(figure, Figure):
-            figure.canvas.draw()
+    assert len(findings.pictures) == 7
+    for picture in findings.pictures:
+        if picture.chart is None:
+            stills_plot(picture.images, picture.maps).canvas.draw()
         else:
-            assert svg(figure, "a").startswith("<svg")
+            assert svg(picture.chart, "a").startswith("<svg")
     assert set(findings.tables["images"]["environment"]) == {"here", "there"}
 
 
@@ -109,7 +109,7 @@ def test_constant_predictions_are_said_and_nothing_is_tested():
     assert findings.facts.level == "unknown"
     assert "says the same of all 6 images" in findings.sentences[0]
     assert findings.left_out
-    assert not findings.figures
+    assert not findings.pictures
 
 
 def test_one_constant_target_beside_another_is_said():
@@ -154,7 +154,7 @@ def test_a_measure_that_cannot_be_taken_is_left_out_and_the_others_are_there():
     # What is compared as values hides behind the references, and needs no masker.
     assert {"infidelity", "occlusion", "sensitivity", "agreement", "exact", "parts"} <= set(findings.tables)
     assert not {"curves", "absence"} & set(findings.tables)
-    assert "Agreement of methods, and exact values" in findings.figures
+    assert "Agreement of methods, and exact values" in {picture.alt for picture in findings.pictures}
     assert np.isfinite(findings.facts.exact_correlation) and np.isnan(findings.facts.absence_correlation)
 
 

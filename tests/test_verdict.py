@@ -197,7 +197,7 @@ def test_a_scene_that_is_neither_blamed_nor_cleared_is_told_so():
         why={"scene_share": 0.09, "scene_share_low": 0.04, "scene_share_high": 0.17, "harm_low": -0.01}
     )
     assert found.level == "suspicious"
-    assert "weak" in found.headline
+    assert "stays open" in found.headline
     assert "up to 17%" in found.reasons[0]
 
 

@@ -206,7 +206,7 @@ def _draw_picture(axes: Axes, row: Row) -> None:
     outlined(axes, row.outline)
     for kind, (x, y) in row.marks.items():
         inside = (min(max(x, 0), width - 1), min(max(y, 0), height - 1))
-        axes.add_line(_mark(kind, inside, (x - inside[0], y - inside[1])))
+        axes.add_line(mark(kind, inside, (x - inside[0], y - inside[1])))
 
 
 def _draw_heat(axes: Axes, row: Row, cells: Array, scale: Scale, cell: int) -> None:
@@ -291,7 +291,7 @@ def _draw_bar(axes: Axes, scale: Scale) -> None:
     axes.spines[:].set(linewidth=0.5, color="#9a9a9a")
 
 
-def _mark(kind: Mark, at: tuple[float, float], beyond: tuple[float, float] = (0, 0)) -> Line2D:
+def mark(kind: Mark, at: tuple[float, float], beyond: tuple[float, float] = (0, 0)) -> Line2D:
     """A ring or a cross with a dark rim, seen on any image; an arrowhead where the point lies beyond the border."""
     shape, colour = {"target": ("o", style.TARGET), "prediction": ("x", style.PREDICTION)}[kind]
     if any(beyond):
@@ -311,7 +311,7 @@ def _key(rows: Sequence[Row], look: Look) -> list[tuple[Artist, str]]:
     if any(not np.isfinite(heat.values).all() for row in rows for heat in row.heats):
         key.append((Patch(facecolor=style.NOT_A_NUMBER), "not a number"))
     kinds: tuple[Mark, ...] = ("target", "prediction")
-    key += [(_mark(kind, (0, 0)), kind) for kind in kinds if any(kind in row.marks for row in rows)]
+    key += [(mark(kind, (0, 0)), kind) for kind in kinds if any(kind in row.marks for row in rows)]
     return [*key, *((Patch(alpha=0), note) for note in look.notes)]
 
 

@@ -165,9 +165,3 @@ def tidy(axes: Axes, grid: str = "both") -> None:
     axes.grid(axis=grid, color=rcParams["grid.color"], alpha=0.35, linewidth=0.6)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=NOTE, length=0)
-
-
-def place_name(environment: str, split: str, width: float) -> str:
-    """Environment and split in at most `width` inches; what is cut is the environment."""
-    left = width - text_width(f" · {split}", LABEL)
-    return f"{shorten(environment, left, LABEL)} · {split}"

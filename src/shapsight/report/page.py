@@ -10,7 +10,6 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from altair.typing import ChartType
-    from matplotlib.figure import Figure
 
     from shapsight.drawing.viewer import Shown
 
@@ -55,13 +54,12 @@ class Picture:
     """A chart, or images in the viewer; `alt` says in words what it shows, for who does not see it.
 
         Picture(error_bars(errors), "Errors by environment")
-        Picture([Shown("a.jpg", pixels, [Map("x", values)])], "Explained images", figure=image_plot(explanation))
+        Picture([Shown("a.jpg", pixels, [Map("x", values)])], "Explained images")
 
     Attributes
         shown: a chart of altair, or images: `Shown`, or what `encoded` made of one.
         first: so many images are seen at once, the others after a click.
         maps: which heatmaps of each image stand side by side.
-        figure: the same for papers, where `shown` are images; it becomes a file in figures/.
     """
 
     shown: ChartType | Sequence[Shown | Mapping[str, Any]]
@@ -69,7 +67,6 @@ class Picture:
     caption: str = ""
     first: int = 12
     maps: Sequence[int] = (0,)
-    figure: Figure | None = None
 
     @property
     def chart(self) -> ChartType | None:

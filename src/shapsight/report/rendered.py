@@ -19,6 +19,7 @@ from matplotlib import rc_context
 
 from shapsight.data.written_files import write_text
 from shapsight.drawing.charts.files import save, svg
+from shapsight.drawing.stills import stills_plot
 from shapsight.drawing.viewer.content import Shown, content
 from shapsight.drawing.viewer.view import asset, inlined
 from shapsight.errors import RunError
@@ -70,11 +71,13 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
 
 
 def save_picture(picture: Picture, stem: Path) -> Path | None:
-    """Write a picture for papers, STEM.svg and STEM.png, and return the latter; None for images without a figure."""
-    if picture.figure is not None:
+    """Write a picture for papers, STEM.svg and STEM.png, and return the latter; None for images encoded before."""
+    images = [image for image in picture.images if isinstance(image, Shown)]
+    if images:
+        figure = stills_plot(images[: picture.first], picture.maps)
         with rc_context({"svg.hashsalt": "shapsight"}):  # the same run writes the same files
             for kind, made in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-                picture.figure.savefig(f"{stem}.{kind}", dpi=PNG_DPI, metadata=made)
+                figure.savefig(f"{stem}.{kind}", dpi=PNG_DPI, metadata=made)
     elif picture.chart is not None:
         save(picture.chart, stem)
     else:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from torch import Tensor
 
+from shapsight.drawing.detail import evened, smoothed
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Detail = Literal["auto", "regions", "smooth", "pixels"]
 SMALL = 32  # up to so many pixels a side, a pixel can be seen
 REGIONS = 100
-WIDTH = 0.03  # of the Gaussian: its standard deviation, as a share of the side
 SUMS = ("PartitionSHAP", "RegionSHAP")
 
 
@@ -74,33 +73,6 @@ def regions_of(explanation: Explanation) -> list[Int[Tensor, "height width"]]:
     if images.shape[2:] != size:
         images = torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
     return [region_map(image, REGIONS) for image in images]
-
-
-def evened(
-    heatmap: Float[ndarray, "height width"], labels: Int[ndarray, "height width"]
-) -> Float[ndarray, "height width"]:
-    """Each region's sum, spread evenly over its pixels."""
-    known = np.isfinite(heatmap)
-    sums = np.bincount(labels.ravel(), np.where(known, heatmap, 0).ravel())
-    counts = np.bincount(labels.ravel(), known.ravel())
-    return np.where(known, (sums / np.maximum(counts, 1))[labels], np.nan)
-
-
-def smoothed(heatmap: Float[ndarray, "height width"]) -> Float[ndarray, "height width"]:
-    """Each value shared out under a Gaussian of 3 % of the shorter side.
-
-    The image is mirrored at its borders, so what would leave it comes back. What would go to a pixel that is not a
-    number goes to the others. Both keep the sum.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    width = WIDTH * min((side for side in heatmap.shape if side > 1), default=1)
-    known = np.isfinite(heatmap)
-    if known.all():
-        return np.asarray(gaussian_filter(heatmap, width, mode="reflect"))
-    reached = gaussian_filter(known.astype(float), width, mode="reflect")
-    shared = np.where(known, heatmap, 0) / np.where(known, reached, 1)
-    return np.where(known, gaussian_filter(shared, width, mode="reflect"), np.nan)
 
 
 def _why_not_cut(explanation: Explanation) -> str:

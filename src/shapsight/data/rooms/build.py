@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from shapsight.data.rooms.catalogue import CATALOGUE
 from shapsight.data.rooms.decor import DECOR
 from shapsight.data.rooms.furniture import FURNITURE
 from shapsight.data.rooms.light import light_on
@@ -19,6 +18,7 @@ from shapsight.data.rooms.ribbon import TEXEL as RIBBON_TEXEL
 from shapsight.data.rooms.ribbon import ribbon
 from shapsight.data.rooms.scene import WALLS, Hanging, Material, Piece, Room, Wall
 from shapsight.data.rooms.surfaces import Atlas, Surface, pack
+from shapsight.data.rooms.worlds import ROAD, WORLDS
 
 FLOOR_TEXEL, WALL_TEXEL, CEILING_TEXEL = 0.004, 0.005, 0.012
 OVERLAP = 0.001
@@ -29,9 +29,9 @@ BELOW_TRACK = 0.0005
 
 
 @functools.lru_cache(maxsize=4)
-def atlas_of(name: str) -> Atlas:
-    """The room of that name, built once in a process."""
-    return build(CATALOGUE[name])
+def atlas_of(name: str, world: str = ROAD) -> Atlas:
+    """The room of that name in a world, built once in a process."""
+    return build(WORLDS[world][name])
 
 
 def build(room: Room) -> Atlas:
@@ -59,7 +59,7 @@ def _material(
 
 
 def _track(room: Room) -> Surface:
-    picture = ribbon()
+    picture = ribbon(room.track)
     height, width = (side * RIBBON_TEXEL for side in picture.solid.shape)
     corner = np.array([*picture.corner, 0.0])
     across, down = np.array([width, 0.0, 0.0]), np.array([0.0, -height, 0.0])

@@ -14,12 +14,13 @@ from numpy import ndarray
 
 from shapsight.data.rooms.build import atlas_of
 from shapsight.data.rooms.camera import Camera
-from shapsight.data.rooms.catalogue import CATALOGUE
 from shapsight.data.rooms.render import View, render
+from shapsight.data.rooms.scene import Hand
 from shapsight.data.rooms.track import track
+from shapsight.data.rooms.worlds import ROAD, WORLDS
 from shapsight.errors import DataError
 
-ROOMS: tuple[str, ...] = tuple(CATALOGUE)
+ROOMS: tuple[str, ...] = tuple(WORLDS[ROAD])
 LOOK_AHEAD = 0.5
 """Metres along the centre line from the car to the point it should drive to."""
 MARGIN = 2.0
@@ -29,11 +30,15 @@ SMALLEST = 32
 
 
 class Pose(NamedTuple):
-    """Where the car is: share of the lap in [0, 1), metres to the left of the centre line, radians to the left."""
+    """Where the car is: share of the lap in [0, 1), metres to its left of the centre line, radians to the left.
+
+    `way` is 1 where it is driven as the track's `heading` says, and -1 the other way round.
+    """
 
     position: float
     offset: float
     heading_error: float
+    way: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +49,8 @@ class Frame:
         image: red, green, blue.
         target: the pixel (x, y) of the point on the centre line 0.5 m ahead, x to the right and y down, from 0
             at the left and upper edge to `size`; the mirrored image has the target `(size - x, y)`.
-        roi: the pixels that show the track, red tape and pale verge included.
-        pose: position along the track in [0, 1), offset to the left in metres, heading error in radians.
+        roi: the pixels that show the track, tape and verge included.
+        pose: where the car was.
     """
 
     image: UInt8[ndarray, "size size 3"]
@@ -54,10 +59,10 @@ class Frame:
     pose: Pose
 
 
-def drive(room: str, images: int, *, size: int = 128, seed: int = 0) -> Iterator[Frame]:
+def drive(room: str, images: int, *, size: int = 128, seed: int = 0, world: str = ROAD) -> Iterator[Frame]:
     """Photographs from all around the track of a room, in random order.
 
-        for frame in drive("room_1", images=200):
+        for frame in drive("room_1", images=200, world="tape"):
             frame.image, frame.target, frame.roi
 
     The lap is cut into as many stretches as there are images, and every stretch gives one: the car is a little
@@ -68,17 +73,20 @@ def drive(room: str, images: int, *, size: int = 128, seed: int = 0) -> Iterator
         images: how many; at least 1.
         size: pixels of a side, at least 32.
         seed: of the car's deviations and the camera's noise; the room itself is always the same.
+        world: "road", where the track is easily seen, or "tape", where the room is (`WORLDS` in worlds.py).
 
     Raises:
-        DataError: for an unknown room, no images, a size below 32, or a negative seed.
+        DataError: for an unknown room or world, no images, a size below 32, or a negative seed.
     """
-    check(room, images, size, seed)
-    return _frames(room, images, size, seed)
+    check(room, images, size, seed, world)
+    return _frames(room, images, size, seed, world)
 
 
-def check(room: str, images: int, size: int, seed: int) -> None:
+def check(room: str, images: int, size: int, seed: int, world: str) -> None:
     """Refuse what cannot be driven."""
-    if room not in CATALOGUE:
+    if world not in WORLDS:
+        raise DataError(f"there is no world {world!r}: there are {' and '.join(map(repr, WORLDS))}")
+    if room not in ROOMS:
         near = difflib.get_close_matches(str(room), ROOMS, n=3, cutoff=0.4) or list(ROOMS)
         raise DataError(f"there is no room {room!r}; did you mean {' or '.join(map(repr, near))}?")
     if images < 1:
@@ -89,37 +97,38 @@ def check(room: str, images: int, size: int, seed: int) -> None:
         raise DataError(f"seed={seed}: give 0 or a positive number")
 
 
-def _frames(room: str, images: int, size: int, seed: int) -> Iterator[Frame]:
-    atlas, tint = atlas_of(room), CATALOGUE[room].tint
+def _frames(room: str, images: int, size: int, seed: int, world: str) -> Iterator[Frame]:
+    atlas, hand, tint = atlas_of(room, world), WORLDS[world][room].hand, WORLDS[world][room].tint
     rng = np.random.default_rng([seed, zlib.crc32(room.encode())])
-    for stretch in rng.permutation(images):
-        pose, camera = _place((stretch + rng.random()) / images % 1, size, rng)
+    for number, stretch in enumerate(rng.permutation(images)):
+        way = -1 if hand.both_ways and number % 2 else 1
+        pose, camera = _place((stretch + rng.random()) / images % 1, way, hand, size, rng)
         view = render(atlas, camera)
-        x, y = target(camera, pose.position)
+        x, y = target(camera, pose)
         yield Frame(photograph(view, tint, rng), (x, y), view.track >= 0.5, pose)
 
 
-def _place(position: float, size: int, rng: np.random.Generator) -> tuple[Pose, Camera]:
+def _place(position: float, way: int, hand: Hand, size: int, rng: np.random.Generator) -> tuple[Pose, Camera]:
     """The car near a point of the lap, shaken again until the point to drive to is well inside the image."""
     while True:
-        offset = rng.uniform(-0.13, 0.13)
-        turned = np.deg2rad(np.clip(rng.normal(0, 7), -18, 18))
-        pose = Pose(float(position), offset, float(turned))
-        camera = camera_at(pose, size, HEIGHT + rng.normal(0, 0.007), PITCH + rng.normal(0, 0.018))
-        if all(MARGIN <= part <= size - MARGIN for part in target(camera, position)):
+        offset = rng.uniform(-hand.offset, hand.offset)
+        turned = np.deg2rad(np.clip(rng.normal(0, hand.turn), -hand.most_turned, hand.most_turned))
+        pose = Pose(float(position), offset, float(turned), way)
+        camera = camera_at(pose, size, HEIGHT + rng.normal(0, hand.height), PITCH + rng.normal(0, hand.pitch))
+        if all(MARGIN <= part <= size - MARGIN for part in target(camera, pose)):
             return pose, camera
 
 
 def camera_at(pose: Pose, size: int, height: float = HEIGHT, pitch: float = PITCH) -> Camera:
     """The camera of a car in this pose."""
-    heading = float(track().heading(pose.position))
-    x, y = track().beside(pose.position, pose.offset)
+    heading = float(track().heading(pose.position)) + (0.0 if pose.way > 0 else np.pi)
+    x, y = track().beside(pose.position, pose.way * pose.offset)
     return Camera((float(x), float(y), float(height)), heading + pose.heading_error, float(pitch), size)
 
 
-def target(camera: Camera, position: float) -> tuple[float, float]:
-    """The pixel of the point on the centre line that lies ahead of a position."""
-    ahead = track().at(position + LOOK_AHEAD / track().length)
+def target(camera: Camera, pose: Pose) -> tuple[float, float]:
+    """The pixel of the point on the centre line that lies ahead of a pose."""
+    ahead = track().at(pose.position + pose.way * LOOK_AHEAD / track().length)
     x, y = camera.project(np.array([*ahead, 0.0]))
     return float(x), float(y)
 

@@ -1,4 +1,4 @@
-"""What the track looks like from above: a dark road between red tapes and pale verges, a dashed middle line."""
+"""The track's picture from above: a road between two tapes and two verges, a dashed middle line if it has one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from shapsight.data.rooms.materials import clouds
+from shapsight.data.rooms.scene import Look
 from shapsight.data.rooms.sketch import Colour, Sketch
-from shapsight.data.rooms.track import HALF_WIDTH, ROAD_HALF_WIDTH, TAPE_HALF_WIDTH, track
+from shapsight.data.rooms.track import HALF_WIDTH, ROAD_HALF_WIDTH, track
 
 TEXEL = 0.0025
-ROAD: Colour = (62, 72, 70)
-TAPE: Colour = (206, 62, 40)
-VERGE: Colour = (206, 208, 210)
 DASH_HALF_WIDTH = 0.009
-DASHES = 104
-"""Dashes in a lap; each is 0.6 of the way to the next."""
+DASH = 0.6
+"""Of the way to the next dash."""
 
 
 class Ribbon(NamedTuple):
@@ -31,15 +29,16 @@ class Ribbon(NamedTuple):
 
 
 @functools.cache
-def ribbon() -> Ribbon:
+def ribbon(look: Look) -> Ribbon:
     """The track seen from above, y upwards; everything beside it is a hole."""
     line = track()
     low, high = line.points.min(axis=0) - HALF_WIDTH - 0.02, line.points.max(axis=0) + HALF_WIDTH + 0.02
     sketch = Sketch(*(high - low), texel=TEXEL)
-    for half_width, colour in ((HALF_WIDTH, VERGE), (TAPE_HALF_WIDTH, TAPE), (ROAD_HALF_WIDTH, ROAD)):
+    tape = ROAD_HALF_WIDTH + look.tape_width
+    for half_width, colour in ((HALF_WIDTH, look.verge), (tape, look.tape), (ROAD_HALF_WIDTH, look.road)):
         _strip(sketch, low, half_width, colour, 0.0, 1.0)
-    for dash in range(DASHES):
-        _strip(sketch, low, DASH_HALF_WIDTH, TAPE, dash / DASHES, (dash + 0.6) / DASHES)
+    for dash in range(look.dashes):
+        _strip(sketch, low, DASH_HALF_WIDTH, look.tape, dash / look.dashes, (dash + DASH) / look.dashes)
     rows, columns = sketch.solid.shape
     rng = np.random.default_rng(0)
     worn = 1 + 0.045 * clouds(rows, columns, (60, 60), rng) + 0.03 * clouds(rows, columns, (3, 3), rng)

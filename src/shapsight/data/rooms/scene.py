@@ -64,6 +64,42 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What the track looks like from above, by default a dark road between red tapes.
+
+    Attributes
+        road, tape, verge: their colours, from the middle outwards; the tape begins where the road ends.
+        tape_width: metres; the verge takes what is left of the track's width.
+        dashes: of the tape's colour along the middle of the road, so many in a lap.
+    """
+
+    road: Colour = (62, 72, 70)
+    tape: Colour = (206, 62, 40)
+    verge: Colour = (206, 208, 210)
+    tape_width: float = 0.018
+    dashes: int = 104
+
+
+@dataclass(frozen=True)
+class Hand:
+    """How the car is driven, by default by somebody who strays.
+
+    Attributes
+        offset: metres beside the centre line, at most. turn: degrees beside its direction, standard deviation;
+            most_turned: at most.
+        height, pitch: how the camera shakes, metres and radians, standard deviations.
+        both_ways: whether every second photograph is of a drive in the other direction.
+    """
+
+    offset: float = 0.13
+    turn: float = 7.0
+    most_turned: float = 18.0
+    height: float = 0.007
+    pitch: float = 0.018
+    both_ways: bool = False
+
+
+@dataclass(frozen=True)
 class Room:
     """A room around the track, whose middle is (0, 0).
 
@@ -73,6 +109,7 @@ class Room:
         ambient: light that comes from everywhere, red, green, blue.
         tint: how the camera's white balance sees this room.
         seed: of everything random in it, such as which books stand on a shelf.
+        track: what the track looks like there; hand: how the car is driven.
     """
 
     size: tuple[float, float, float]
@@ -86,3 +123,5 @@ class Room:
     skirting: Colour | None = None
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     seed: int = 0
+    track: Look = Look()
+    hand: Hand = Hand()

@@ -10,9 +10,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 ROAD_HALF_WIDTH = 0.225
-TAPE_HALF_WIDTH = 0.243
 HALF_WIDTH = 0.27
-"""Metres from the centre line to the outer edge of road, red tape and pale verge. The track ends there."""
+"""Metres from the centre line to where the road ends and its tape begins, and to where the track ends."""
 
 # Corners of the control polygon, in metres, driven anticlockwise. Left bends at the ends, right bends between.
 CONTROL_POINTS = (

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from shapsight.data.rooms.drive import ROOMS, Frame, check, drive
+from shapsight.data.rooms.worlds import ROAD
 from shapsight.data.written_files import part_of
 from shapsight.errors import DataError
 
@@ -27,6 +28,7 @@ def write_world(
     images_per_room: int = 200,
     size: int = 128,
     seed: int = 0,
+    world: str = ROAD,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Drive through rooms and write what the car sees, an environment a room.
@@ -42,7 +44,7 @@ def write_world(
         rooms: names of `ROOMS`, each once.
         images_per_room: at least 1.
         size: pixels of a side, at least 32.
-        seed: as in `drive`.
+        seed, world: as in `drive`.
         progress: called with the number of images written and their total after each of them.
 
     Returns:
@@ -52,7 +54,7 @@ def write_world(
         DataError: for what `drive` refuses, no room or one twice, or a folder that holds something else.
     """
     folder = Path(folder)
-    card = _card(rooms, images_per_room, size, seed)
+    card = _card(rooms, images_per_room, size, seed, world)
     if _is_there(folder, card):
         return folder
     place = folder.resolve()
@@ -71,14 +73,14 @@ def write_world(
     return folder
 
 
-def _card(rooms: Sequence[str], images: int, size: int, seed: int) -> dict[str, Any]:
+def _card(rooms: Sequence[str], images: int, size: int, seed: int, world: str) -> dict[str, Any]:
     """The settings of a world, checked."""
     if isinstance(rooms, str) or not rooms or len(set(rooms)) != len(rooms):
         raise DataError(f"rooms={rooms!r}: give a list of different rooms out of {', '.join(ROOMS)}")
     for room in rooms:
-        check(room, images, size, seed)
+        check(room, images, size, seed, world)
     numbers = {"images_per_room": int(images), "size": int(size), "seed": int(seed)}
-    return {"format": FORMAT, "rooms": [*rooms], **numbers}
+    return {"format": FORMAT, "world": world, "rooms": [*rooms], **numbers}
 
 
 def _is_there(folder: Path, card: dict[str, Any]) -> bool:
@@ -118,7 +120,8 @@ def _write(folder: Path, card: dict[str, Any], progress: Callable[[int, int], No
     for place, room in enumerate(rooms):
         for kind in ("images", "roi"):
             (folder / kind / room).mkdir(parents=True)
-        for number, frame in enumerate(drive(room, images, size=card["size"], seed=card["seed"])):
+        frames = drive(room, images, size=card["size"], seed=card["seed"], world=card["world"])
+        for number, frame in enumerate(frames):
             _save(frame, folder, room, number)
             if progress is not None:
                 progress(place * images + number + 1, len(rooms) * images)

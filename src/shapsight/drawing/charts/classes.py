@@ -9,8 +9,8 @@ import pandas as pd
 from altair.typing import ChartType
 
 from shapsight.drawing.charts.intervals import percent
-from shapsight.drawing.charts.scatter import diagonal
-from shapsight.drawing.charts.theme import finished, gradient, records
+from shapsight.drawing.charts.scatter import agreeing
+from shapsight.drawing.charts.theme import finished, gradient, records, words
 from shapsight.drawing.style import SERIES
 from shapsight.drawing.tables import checked
 
@@ -32,13 +32,14 @@ def confusion_plot(counts: pd.DataFrame) -> ChartType:
     cells = counts.set_axis(names, axis=0).set_axis(names, axis=1).rename_axis("label").reset_index()
     cells = cells.melt("label", names, "predicted", "count")
     share = cells["count"] / cells.groupby("label")["count"].transform("sum").clip(1)
-    words = zip(cells["count"], cells["label"], cells["predicted"], share, strict=True)
-    said = [f"{count} of {label} taken for {taken} ({percent(part)})" for count, label, taken, part in words]
+    said = words(
+        "{} of {} taken for {} ({})", cells["count"], cells["label"], cells["predicted"], share.map(percent)
+    )
     known = cells["count"] > 0
     columns = cells.assign(share=share, said=said, count=cells["count"].astype(str))[known]
     scale = alt.Scale(domain=names)
     look: Any = {**NAME, "labelOverlap": len(names) > MOST_NAMES}
-    base = alt.Chart(records(columns, **{str(name): columns[name] for name in columns})).encode(
+    base = alt.Chart(records(columns, "label", "predicted", "count", "share", "said")).encode(
         x=alt.X(
             "predicted:N", title="predicted", axis=alt.Axis(orient="top", labelAngle=-50, **look), scale=scale
         ),
@@ -64,18 +65,18 @@ def calibration_plot(table: pd.DataFrame) -> ChartType:
     Raises `DataError` for a table without these columns or without rows.
     """
     checked(table, ("confidence", "accuracy", "images"), "calibration_plot")
-    said = [
-        f"{images} images: {percent(right)} right, {percent(sure)} sure"
-        for sure, right, images in zip(table["confidence"], table["accuracy"], table["images"], strict=True)
-    ]
-    share = table["images"] / table["images"].sum()
-    data = records(table, sure=table["confidence"], right=table["accuracy"], area=20 + 400 * share, said=said)
-    axis, scale = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
-    x = alt.X("sure:Q", title="confidence", axis=axis, scale=scale)
-    y = alt.Y("right:Q", title="accuracy", axis=axis, scale=scale)
-    size = alt.Size("area:Q", scale=None, legend=None)
-    points = (
-        alt.Chart(data).mark_point(color=SERIES[0], fillOpacity=0.8).encode(x, y, size, description="said:N")
+    sure, right, images = table["confidence"], table["accuracy"], table["images"]
+    said = words("{} images: {} right, {} sure", images, right.map(percent), sure.map(percent))
+    size, share = alt.Size("area:Q", scale=None, legend=None), images / images.sum()
+    chart = agreeing(
+        sure,
+        right,
+        ("confidence", "accuracy"),
+        said,
+        size,
+        side=SIDE,
+        ends=[0, 1],
+        form="%",
+        area=20 + 400 * share,
     )
-    chart = alt.layer(diagonal([0, 1], x, y), points).properties(width=SIDE, height=SIDE)
     return finished(chart, "Accuracy against confidence; on the red diagonal both agree")

@@ -12,11 +12,20 @@ import pandas as pd
 from altair.typing import ChartType
 from numpy import ndarray
 
-from shapsight.drawing.charts.theme import QUIET, by_name, colours_of, cut, finished, in_lines, records
+from shapsight.drawing.charts.theme import (
+    QUIET,
+    UPRIGHT,
+    by_name,
+    colours_of,
+    cut,
+    finished,
+    in_lines,
+    records,
+)
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
-WIDE, HIGH = 280, 180
+WIDE, HIGH = 280, 220
 DASHES = ([1, 0], [6, 3], [1.5, 2])
 MOST_TICKS = 8
 LONGEST = 30  # letters of a name in the legend
@@ -62,7 +71,7 @@ def curves(
     return lines(
         table.assign(at=table["share"], series=series),
         x,
-        alt.Y("value:Q", title=in_lines(unit, 27)),
+        alt.Y("value:Q", title=cut(unit, UPRIGHT)),
         colours,
         dashes,
     )
@@ -163,7 +172,7 @@ def lines(
     """A line for each name in `series` over `at`, with a band from `low` to `high` where there are such columns."""
     has_band = {"low", "high"} <= set(rows.columns)
     columns = ("at", "value", "series", *(("low", "high") if has_band else ()))
-    data = records(rows, **{name: rows[name] for name in columns})
+    data = records(rows, *columns)
     base = alt.Chart(data).encode(x=x, color=by_name("series", colours, legend=KEY))
     line = base.mark_line(**marks).encode(y=y, description="series:N")
     if dashes is not None:

@@ -9,14 +9,25 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from shapsight.drawing.charts.theme import CUT, INK, PLOT, by_name, colours_of, finished, in_lines, records
+from shapsight.drawing.charts.theme import (
+    CUT,
+    INK,
+    PLOT,
+    by_name,
+    colours_of,
+    finished,
+    in_lines,
+    records,
+    words,
+)
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
 LINE = 26  # pixels of a row
 SEVERAL = 17  # and of each value in a row of several
 DENSE = 10  # where no numbers are written
-HOME, ELSEWHERE = SERIES[0], SERIES[1]
+WHERE = {"at home": SERIES[0], "elsewhere": SERIES[1]}
+RECIPES = {"without": SERIES[1], "with a remedy": SERIES[0]}
 
 
 def error_bars(table: pd.DataFrame) -> ChartType:
@@ -59,33 +70,22 @@ def errors_at_a_glance(table: pd.DataFrame, home: Sequence[str]) -> ChartType:
 
         errors_at_a_glance(errors, home=["room_1"])     # a row an environment: environment, split, and the error
 
-    With a column `model` the rows of several models stand beside each other. The error is
-    `mse` of a single target or, for classes, 1 − `accuracy`, with `_low` and `_high`.
+    With a column `model`, several models stand beside each other. The error is `mse` of a single target or, for
+    classes, 1 − `accuracy`, with `_low` and `_high`.
     Raises `DataError` for a table without these columns or without rows.
     """
     is_share = "accuracy" in table
     name = "accuracy" if is_share else "mse"
     checked(table, ("environment", "split", name, f"{name}_low", f"{name}_high"), "errors_at_a_glance")
-    value, low, high = (table[f"{name}{end}"] for end in ("", "_low", "_high"))
     if is_share:
-        value, low, high = 1 - value, 1 - high, 1 - low
-    where = {True: "at home", False: "elsewhere"}
-    has_models = "model" in table
+        right = table[[name, f"{name}_high", f"{name}_low"]].to_numpy(float)
+        table = table.assign(**dict(zip((name, f"{name}_low", f"{name}_high"), 1 - right.T, strict=True)))
     title = "share of wrong labels" if is_share else "mean squared error"
-    rows = pd.DataFrame(
-        {
-            "row": table["environment"].astype(str),
-            "value": value, "low": low, "high": high,
-            "key": table["model"] if has_models else table["environment"].isin(list(home)).map(where),
-        }
-    )  # fmt: skip
-    known = {where[True]: HOME, where[False]: ELSEWHERE}
-    colours = (
-        colours_of(rows["key"])
-        if has_models
-        else {name: known[name] for name in known if name in set(rows["key"])}
-    )
-    drawn = dots(rows, title, percent if is_share else number, colours, beside=has_models)
+    several = "model" in table
+    where = table["environment"].isin(list(home)).map({True: "at home", False: "elsewhere"})
+    rows = with_intervals(table, name, table["environment"], table["model"] if several else where)
+    colours = colours_of(rows["key"]) if several else {k: c for k, c in WHERE.items() if k in set(where)}
+    drawn = dots(rows, title, percent if is_share else number, colours, beside=several)
     return finished(drawn, f"{title} by environment, with 95 % intervals")
 
 
@@ -97,17 +97,20 @@ def recipes_at_a_glance(ranking: pd.DataFrame, baseline: str) -> ChartType:
     Raises `DataError` for a table without these columns or without rows.
     """
     checked(ranking, ("recipe", "error", "error_low", "error_high"), "recipes_at_a_glance")
-    is_base = ranking["recipe"] == baseline
-    rows = pd.DataFrame(
-        {
-            "row": ranking["recipe"].astype(str),
-            "value": ranking["error"], "low": ranking["error_low"], "high": ranking["error_high"],
-            "key": np.where(is_base, "without", "with a remedy"),
-        }
-    )  # fmt: skip
-    colours = {"without": ELSEWHERE, "with a remedy": HOME}
-    drawn = dots(rows, "error where it was not trained", number, colours, beside=False)
+    which = (ranking["recipe"] == baseline).map({True: "without", False: "with a remedy"})
+    rows = with_intervals(ranking, "error", ranking["recipe"], which)
+    drawn = dots(rows, "error where it was not trained", number, RECIPES, beside=False)
     return finished(drawn, "error of each recipe where it was not trained, with 95 % intervals")
+
+
+def with_intervals(
+    table: pd.DataFrame, value: str, row: pd.Series, key: pd.Series | str = ""
+) -> pd.DataFrame:
+    """What `dots` takes: a value and its interval in `VALUE_low` and `VALUE_high`, the name of its row, a key."""
+    ends = {"value": table[value], "low": table[f"{value}_low"], "high": table[f"{value}_high"]}
+    return pd.DataFrame({"row": row.astype(str), **ends}).assign(
+        key=key if isinstance(key, str) else key.astype(str)
+    )
 
 
 def percent(share: float) -> str:
@@ -121,13 +124,8 @@ def _by_place(
     """A panel for each value of a column, a row for each environment and split, a dot for each model in it."""
     table = table if "model" in table else table.assign(model="")
     models = colours_of(table["model"])
-    rows = pd.DataFrame(
-        {
-            "row": table["environment"].astype(str) + " · " + table["split"].astype(str),
-            "value": table[value], "low": table[f"{value}_low"], "high": table[f"{value}_high"],
-            "key": table["model"].astype(str),
-        }
-    )  # fmt: skip
+    places = table["environment"].astype(str) + " · " + table["split"].astype(str)
+    rows = with_intervals(table, value, places, table["model"])
     reach = 1.0 if write is percent else highest(rows)
     panels = [
         dots(rows[table[panel] == name], said.format(name), write, models, reach=reach)
@@ -166,26 +164,21 @@ def dots(
     order = list(dict.fromkeys(rows["row"]))
     value, low, high = (rows[name].to_numpy(float) for name in ("value", "low", "high"))
     written = [write(each) if np.isfinite(each) else "no value" for each in value]
-    ends = [
-        f" ({write(a)} to {write(b)})" if np.isfinite([a, b]).all() else ""
-        for a, b in zip(low, high, strict=True)
-    ]
-    who = [f"{row}, {key}" if several else row for row, key in zip(rows["row"], rows["key"], strict=True)]
+    spread = zip(low, high, strict=True)
+    ends = [f" ({write(a)} to {write(b)})" if np.isfinite([a, b]).all() else "" for a, b in spread]
+    who = words("{}, {}", rows["row"], rows["key"]) if several else rows["row"]
+    # An interval that misses its own estimate is drawn up to it.
+    low, high = np.fmin(low, value), np.fmax(high, value)
+    said = words("{}: {}{}", who, written, ends)
     data = records(
-        rows,
-        row=rows["row"],
-        key=rows["key"],
-        value=value,
-        # An interval that misses its own estimate is drawn up to it.
-        low=np.fmin(low, value),
-        high=np.fmax(high, value),
-        written=written,
-        said=[f"{name}: {said}{end}" for name, said, end in zip(who, written, ends, strict=True)],
+        rows, row=rows["row"], key=rows["key"], value=value, low=low, high=high, written=written, said=said
     )
-    style = alt.Axis(format="%") if write is percent else alt.Axis()
     domain = [0, reach or (1.0 if write is percent else highest(rows))]
     x = alt.X(
-        "value:Q", title=in_lines(title), axis=style, scale=alt.Scale(domain=domain, nice=False, clamp=True)
+        "value:Q",
+        title=in_lines(title),
+        axis=alt.Axis(format="%" if write is percent else ""),
+        scale=alt.Scale(domain=domain, nice=False, clamp=True),
     )
     base = alt.Chart(data).encode(
         y=alt.Y("row:N", sort=order, title=None, axis=alt.Axis(labelExpr=CUT)), color=by_name("key", colours)
@@ -197,8 +190,8 @@ def dots(
     layers = [dot, interval]
     if has_numbers:
         # In a column beside the dots: next to one, a number would move with it.
-        said = base.mark_text(align="left", dx=6, aria=False)
-        layers.append(said.encode(x=alt.value(PLOT), text="written:N", color=alt.value(INK)))
+        text = base.mark_text(align="left", dx=6, aria=False)
+        layers.append(text.encode(x=alt.value(PLOT), text="written:N", color=alt.value(INK)))
     step = SEVERAL if has_numbers else DENSE
     height = len(order) * max(LINE, step * len(colours) + 6 if several else 0)
     return alt.layer(*layers).properties(width=PLOT, height=height)

@@ -9,7 +9,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from shapsight.drawing.charts.intervals import LINE, dots, percent, stacked
-from shapsight.drawing.charts.theme import PLOT, QUIET, by_name, cut, finished, records
+from shapsight.drawing.charts.theme import PLOT, QUIET, by_name, cut, finished, records, words
 from shapsight.drawing.style import SERIES, number
 from shapsight.drawing.tables import checked
 
@@ -71,7 +71,7 @@ def _panel(rows: pd.DataFrame, title: str, model: str, chance: str, is_share: bo
     colours = {model: SERIES[0], chance: SERIES[1]} | ({COPIES: QUIET} if has_copies else {})
     write = percent if is_share else number
     drawn = dots(rows.assign(key=model), title, write, colours, reach=1.0, beside=False)
-    said = [f"{row}: {chance} {write(value)}" for row, value in zip(rows["row"], rows["chance"], strict=True)]
+    said = words("{}: {} {}", rows["row"], [chance] * len(rows), rows["chance"].map(write))
     beside = alt.Chart(records(rows, row=rows["row"], key=chance, value=rows["chance"], said=said))
     y, colour = alt.Y("row:N", sort=list(dict.fromkeys(rows["row"]))), by_name("key", colours)
     diamond = beside.mark_point(shape="diamond", size=60, filled=False, strokeWidth=1.8)

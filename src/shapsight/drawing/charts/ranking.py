@@ -8,8 +8,8 @@ import pandas as pd
 from altair.typing import ChartType
 
 from shapsight.drawing.charts.intervals import percent
-from shapsight.drawing.charts.theme import INK, by_name, cut, finished, in_lines, records
-from shapsight.drawing.style import SERIES, number
+from shapsight.drawing.charts.theme import INK, by_name, cut, finished, in_lines, records, words
+from shapsight.drawing.style import SERIES
 from shapsight.errors import DataError
 
 WIDE, HIGH, LINE = 160, 260, 15  # pixels; the last of a name
@@ -30,19 +30,16 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Ch
     top = 1.04 * float(np.nanmax(rows[["error", "error_high"]].to_numpy(float))) or 1.0
     high = max(HIGH, LINE * len(rows) + 20)
     names = rows["recipe"].astype(str)
-    said = [
-        f"{name}: error {number(error)}, scene's share {percent(share)}"
-        for name, error, share in zip(names, rows["error"], rows["scene_share"], strict=True)
-    ]
+    shares = rows["scene_share"].map(percent)
+    said = words("{}: error {}, scene's share {}", names, rows["error"], shares)
     data = records(
-        rows, name=[cut(name, 18) for name in names], said=said, share=rows["scene_share"], share_low=rows["scene_share_low"],
-        share_high=rows["scene_share_high"], error=rows["error"], error_low=rows["error_low"],
-        error_high=rows["error_high"], kind=np.where(names == baseline, baseline, "with a remedy"),
+        rows, "scene_share", "scene_share_low", "scene_share_high", "error", "error_low", "error_high", said=said,
+        name=[cut(name, 18) for name in names], kind=np.where(names == baseline, baseline, "with a remedy"),
         beside=top * (1 - _apart(high * (1 - rows["error"].to_numpy(float) / top), high) / high),
     )  # fmt: skip
     colours = {"with a remedy": SERIES[0], baseline: SERIES[1]}
     x = alt.X(
-        "share:Q",
+        "scene_share:Q",
         title=in_lines("scene's share of what moves the prediction"),
         axis=alt.Axis(format="%"),
         scale=alt.Scale(zero=False),
@@ -57,7 +54,7 @@ def error_share_plot(ranking: pd.DataFrame, *, baseline: str = "baseline") -> Ch
     name = alt.Chart(data).mark_text(align="left", dx=3, aria=False)
     return finished(
         alt.layer(
-            spread.encode(x=alt.X("share_low:Q"), x2="share_high:Q", y=y),
+            spread.encode(x=alt.X("scene_share_low:Q"), x2="scene_share_high:Q", y=y),
             spread.encode(x=x, y=alt.Y("error_low:Q"), y2="error_high:Q"),
             points,
             to_name.encode(x=x, x2=end, y=y, y2="beside:Q"),

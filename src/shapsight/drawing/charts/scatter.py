@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -11,13 +12,12 @@ from altair.typing import ChartType
 from jaxtyping import Bool
 from numpy import ndarray
 
-from shapsight.drawing.charts.theme import cut, finished, limits, links_of, records
+from shapsight.drawing.charts.theme import UPRIGHT, cut, finished, in_lines, limits, links_of, records, words
 from shapsight.drawing.style import RAISES, SERIES, number
 from shapsight.drawing.tables import checked
 
 SIDE = 116  # pixels: two panels beside each other fit a phone
 MOST = 1000  # points: more are chosen from, half of them the largest errors
-NUMBERS = alt.Axis(tickCount=4)
 
 
 def scatter_panels(predictions: pd.DataFrame, target: str, links: Collection[str] = ()) -> ChartType:
@@ -31,11 +31,11 @@ def scatter_panels(predictions: pd.DataFrame, target: str, links: Collection[str
     """
     predicted = f"predicted_{target}"
     checked(predictions, ("environment", "split", target, predicted), "scatter_panels")
-    domain = alt.Scale(domain=limits(predictions[[target, predicted]]), nice=False)
+    ends = limits(predictions[[target, predicted]])
     drawn = is_drawn(predictions[target], predictions[predicted])
     places = predictions["environment"].astype(str) + " · " + predictions["split"].astype(str)
     panels = [
-        _panel(predictions[places == name], drawn[places == name], target, domain, links, name)
+        _panel(predictions[places == name], drawn[places == name], target, ends, links, name)
         for name in dict.fromkeys(places)
     ]
     said = f"Predicted against actual {target} by environment{said_of_sample(len(predictions))}"
@@ -61,32 +61,42 @@ def _panel(
     group: pd.DataFrame,
     chosen: Bool[ndarray, "rows"],
     target: str,
-    domain: alt.Scale,
+    ends: list[float],
     links: Collection[str],
     name: str,
 ) -> ChartType:
-    mse = number(float(np.mean((group[f"predicted_{target}"] - group[target]) ** 2)))
-    count = f"{len(group)} image{'s' * (len(group) != 1)}"
+    mse = float(np.mean((group[f"predicted_{target}"] - group[target]) ** 2))
     shown = group[chosen]
     actual, predicted = shown[target], shown[f"predicted_{target}"]
     paths = shown["path"].astype(str) if "path" in shown else pd.Series(name, shown.index)
-    said = [
-        f"{each}: {number(float(b))}, actual {number(float(a))}"
-        for each, a, b in zip(paths.str.rpartition("/")[2], actual, predicted, strict=True)
-    ]
-    data = records(shown, actual=actual, predicted=predicted, said=said, link=links_of(paths, links))
-    x = alt.X("actual:Q", title=f"actual {cut(target, 14)}", scale=domain, axis=NUMBERS)
-    y = alt.Y("predicted:Q", title=f"predicted {cut(target, 14)}", scale=domain, axis=NUMBERS)
-    points = alt.Chart(data).mark_point(
-        size=22 if len(shown) < 300 else 10, color=SERIES[0], fillOpacity=0.7, strokeWidth=0, clip=True
-    ).encode(x=x, y=y, description="said:N", href="link:N")  # fmt: skip
-    title = alt.TitleParams([cut(name), f"MSE {mse}, {count}"])
-    both = alt.layer(diagonal(domain.domain, x, y), points)
-    return both.properties(width=SIDE, height=SIDE, title=title)
+    said = words(
+        "{}: {}, actual {}", paths.str.rpartition("/")[2], predicted.astype(float), actual.astype(float)
+    )
+    titles = (f"actual {cut(target, 14)}", f"predicted {cut(target, 14)}")
+    points = agreeing(
+        actual, predicted, titles, said, alt.Href("link:N"), side=SIDE, ends=ends, link=links_of(paths, links),
+        size=22 if len(shown) < 300 else 10,
+    )  # fmt: skip
+    count = f"{len(group)} image{'s' * (len(group) != 1)}"
+    panel: ChartType = points.properties(title=alt.TitleParams([cut(name), f"MSE {number(mse)}, {count}"]))
+    return panel
 
 
-def diagonal(ends: list[float], x: alt.X, y: alt.Y) -> alt.Chart:
-    """The red line on which both axes say the same."""
-    data = records(pd.DataFrame(index=[0, 1]), **{x.shorthand[:-2]: ends, y.shorthand[:-2]: ends})
-    line: alt.Chart = alt.Chart(data).mark_line(color=RAISES, strokeWidth=1.2, aria=False).encode(x=x, y=y)
-    return line
+def agreeing(
+    across: pd.Series, up: pd.Series, titles: tuple[str, str], said: list[str], *encodings: Any,
+    side: int, ends: list[float] | None = None, size: float = 24, form: str = "", **columns: Any,
+) -> ChartType:  # fmt: skip
+    """Points that lie on the red diagonal where both axes agree; `encodings` read further `columns`."""
+    ends = limits(across, up) if ends is None else ends
+    look: Any = {"scale": alt.Scale(domain=ends, nice=False), "axis": alt.Axis(tickCount=4, format=form)}
+    x, y = (
+        alt.X("across:Q", title=in_lines(titles[0]), **look),
+        alt.Y("up:Q", title=cut(titles[1], UPRIGHT), **look),
+    )
+    diagonal = alt.Chart(records(pd.DataFrame(index=[0, 1]), across=ends, up=ends))
+    points = alt.Chart(records(across.to_frame(), across=across, up=up, said=said, **columns))
+    points = points.mark_point(size=size, color=SERIES[0], fillOpacity=0.7, strokeWidth=0, clip=True)
+    return alt.layer(
+        diagonal.mark_line(color=RAISES, strokeWidth=1.2, aria=False).encode(x, y),
+        points.encode(x, y, *encodings, description="said:N"),
+    ).properties(width=side, height=side)

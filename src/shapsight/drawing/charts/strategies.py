@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from shapsight.drawing.charts.curves import WIDE, whole
-from shapsight.drawing.charts.theme import CUT, INK, by_name, finished, links_of, records
+from shapsight.drawing.charts.theme import CUT, INK, by_name, finished, links_of, records, words
 from shapsight.drawing.style import RAISES, SERIES
 
 COLOURS = (*SERIES, "#b5503c", "#5b5fb0", "#b0a23c")
@@ -34,7 +34,7 @@ def strategy_map(
     labels: Int[ndarray, "images"],
     environments: Sequence[str],
     eigenvalues: Float[ndarray, "smallest"],
-    paths: Iterable[str] = (),
+    paths: Iterable[str],
     links: Collection[str] = (),
 ) -> ChartType:
     """Draw images as points, near where their heatmaps are alike, coloured by strategy; below it the spectrum.
@@ -44,16 +44,15 @@ def strategy_map(
     The axes of the map mean nothing by themselves. As many eigenvalues are near 0 as there are clear groups. A point
     whose path is in `links` opens that image. Images of strategy 0 have no attribution and are left out.
     """
-    columns = {"label": labels, "place": list(map(str, environments)), "path": list(map(str, paths)) or ""}
+    columns = {"label": labels, "place": list(map(str, environments)), "path": list(map(str, paths))}
     table = pd.DataFrame(columns)
     table = table.assign(across=embedding[:, 0], up=embedding[:, 1])[labels > 0]
     taken = sorted(set(labels[labels > 0].tolist()))
     names = {label: f"strategy {label} ({(labels == label).sum()})" for label in taken}
     places = {name: SHAPES[at % len(SHAPES)] for at, name in enumerate(dict.fromkeys(table["place"]))}
-    said = [
-        ", ".join(filter(None, (path.rpartition("/")[2], place, names[label])))
-        for label, place, path in zip(table["label"], table["place"], table["path"], strict=True)
-    ]
+    said = words(
+        "{}, {}, {}", table["path"].str.rpartition("/")[2], table["place"], table["label"].map(names)
+    )
     data = records(
         table, across=table["across"], up=table["up"], strategy=table["label"].map(names), place=table["place"],
         said=said, link=links_of(table["path"], links),
@@ -76,7 +75,7 @@ def strategy_map(
 def _spectrum(eigenvalues: Float[ndarray, "smallest"], count: int) -> ChartType:
     at = np.arange(1, len(eigenvalues) + 1)
     table = pd.DataFrame({"at": at, "value": eigenvalues})
-    said = [f"eigenvalue {number}: {value:.3g}" for number, value in zip(at, eigenvalues, strict=True)]
+    said = words("eigenvalue {}: {}", at, eigenvalues)
     x = alt.X("at:Q", title="eigenvalues of the graph, smallest first", axis=whole(at))
     y = alt.Y("value:Q", title=None)
     curve = alt.Chart(records(table, at=at, value=eigenvalues, said=said)).mark_line(

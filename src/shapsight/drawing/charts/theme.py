@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 
-from shapsight.drawing.style import LOWERS, RAISES, SERIES
+from shapsight.drawing.style import LOWERS, RAISES, SERIES, number
 
 INK = "currentColor"  # the colour of the page's text, so that a dark page has light texts
 QUIET = SERIES[4]
@@ -22,6 +22,7 @@ MEASURED = "DejaVu Sans"  # wider than what pages are read in, so that no text i
 NAMES = 150  # pixels that the names beside an axis get at most
 PLOT = 150  # pixels across beside names: with them and a number, a chart fits a phone
 LETTERS = 20
+UPRIGHT = 36  # letters of a title beside an upright axis
 LETTERS_BESIDE = 13  # up to which two names of a legend stand beside each other
 CUT = f"truncate(datum.label, {LETTERS}, 'center')"  # both ends of a long name tell it from others
 LIKE_ENCODE_URI_COMPONENT = "!~*'()"
@@ -83,12 +84,18 @@ def in_lines(title: str, letters: int = 34) -> list[str]:
     return textwrap.wrap(title, letters, max_lines=2, placeholder="…")
 
 
-def records(table: pd.DataFrame, **columns: Any) -> alt.InlineData:
-    """The columns given, by fixed names: Vega would read the dots and brackets of a user's as paths into the table.
+def words(pattern: str, *columns: Iterable[Any]) -> list[str]:
+    """A text for each row, such as `words("{}: {}", names, values)`; floats are written as people write them."""
+    rows = zip(*columns, strict=True)
+    return [pattern.format(*(number(v) if isinstance(v, float) else v for v in row)) for row in rows]
+
+
+def records(table: pd.DataFrame, *names: str, **columns: Any) -> alt.InlineData:
+    """Columns of the table and further ones, all named by us, since Vega would read dots and brackets as paths.
 
     Names in the columns stay text. What is no finite number is `null`, which Vega leaves out.
     """
-    named = pd.DataFrame(columns, index=table.index)
+    named = pd.DataFrame({**{name: table[name] for name in names}, **columns}, index=table.index)
     return alt.InlineData(values=json.loads(named.to_json(orient="records", double_precision=15)))
 
 

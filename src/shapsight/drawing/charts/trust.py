@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
 from shapsight.drawing.charts.curves import curves
 from shapsight.drawing.charts.intervals import LINE
-from shapsight.drawing.charts.scatter import diagonal
+from shapsight.drawing.charts.scatter import agreeing
 from shapsight.drawing.charts.theme import (
     NAMES,
     PLOT,
@@ -19,11 +17,10 @@ from shapsight.drawing.charts.theme import (
     colours_of,
     finished,
     in_lines,
-    limits,
     records,
+    words,
 )
-from shapsight.drawing.faithfulness import of_first_output
-from shapsight.drawing.style import RAISES, SERIES, number
+from shapsight.drawing.style import RAISES, SERIES
 from shapsight.drawing.tables import checked
 
 SIDE = 200
@@ -79,14 +76,13 @@ def hidden_effects_plot(hidden: pd.DataFrame, unit: str) -> ChartType:
     drawn = of_first_output(hidden)
     names = {"shuffled": "shuffled blocks", "attributed": "attribution"}
     rows = drawn.melt("changed", list(names), "name", "attribution").replace({"name": names})
-    return finished(
-        _agreeing(
-            rows["attribution"], rows["changed"], rows["name"],
-            (f"attribution inside the rectangle, {unit}", f"prediction lost without it, {unit}"),
-            {"shuffled blocks": QUIET, "attribution": SERIES[0]},
-        ),
-        "Attribution inside hidden rectangles against what hiding them changed; on the red diagonal both agree",
-    )  # fmt: skip
+    titles = (f"attribution inside the rectangle, {unit}", f"prediction lost without it, {unit}")
+    said = words("{}: {}, {}", rows["name"], rows["attribution"], rows["changed"])
+    colour = by_name("name", {"shuffled blocks": QUIET, "attribution": SERIES[0]})
+    points = agreeing(
+        rows["attribution"], rows["changed"], titles, said, colour, side=SIDE, name=rows["name"]
+    )
+    return finished(points, "Attribution inside hidden rectangles against what hiding them changed")
 
 
 def agreement_plot(agreement: pd.DataFrame, regions: pd.DataFrame, unit: str) -> ChartType:
@@ -98,7 +94,7 @@ def agreement_plot(agreement: pd.DataFrame, regions: pd.DataFrame, unit: str) ->
     checked(regions, ("image", "output", "attribution", "exact"), "agreement_plot")
     pairs = agreement["first"].astype(str) + " and " + agreement["second"].astype(str)
     names, values = list(dict.fromkeys(pairs)), agreement["rank_correlation"]
-    said = [f"{pair}: {number(value)}" for pair, value in zip(pairs, values, strict=True)]
+    said = words("{}: {}", pairs, values)
     x = alt.X("value:Q", title=in_lines("rank correlation of blocks; the line is the median"))
     axis = alt.Axis(labelLimit=NAMES, labelExpr="split(datum.label, ' and ')")
     base = alt.Chart(records(agreement, pair=pairs, value=values, said=said)).encode(
@@ -109,38 +105,14 @@ def agreement_plot(agreement: pd.DataFrame, regions: pd.DataFrame, unit: str) ->
     pairs_chart = alt.layer(points, median).properties(width=PLOT, height=(LINE + 10) * len(names))
     shown = of_first_output(regions)
     images = shown["image"].astype(str)
-    exact = _agreeing(
-        shown["exact"], shown["attribution"], images,
-        (f"exact Shapley value of a region, {unit}", "attribution inside it"), colours_of(images), legend=None,
-    )  # fmt: skip
+    colour = by_name("name", colours_of(images), legend=None)
+    titles = (f"exact Shapley value of a region, {unit}", "attribution inside it")
+    said = words("image {}: {}, {}", images, shown["exact"], shown["attribution"])
+    exact = agreeing(shown["exact"], shown["attribution"], titles, said, colour, side=SIDE, name=images)
+    both = alt.vconcat(pairs_chart, exact).resolve_scale(color="independent")
     return finished(
-        alt.vconcat(pairs_chart, exact).resolve_scale(color="independent"),
-        "Rank correlation of every two methods; attribution of regions against their exact Shapley values, "
-        "one colour for each image",
+        both, "Rank correlation of every two methods; regions' attribution against their exact values"
     )
-
-
-def _agreeing(
-    across: pd.Series,
-    up: pd.Series,
-    names: pd.Series,
-    titles: tuple[str, str],
-    colours: dict[str, str],
-    **options: Any,
-) -> ChartType:
-    """Points that lie on the red diagonal where both axes agree."""
-    scale = alt.Scale(domain=limits(across, up), nice=False)
-    x, y = (
-        alt.X("across:Q", title=in_lines(titles[0]), scale=scale),
-        alt.Y("up:Q", title=in_lines(titles[1]), scale=scale),
-    )
-    said = [f"{name}: {number(a)}, {number(b)}" for name, a, b in zip(names, across, up, strict=True)]
-    data = records(names.to_frame(), across=across, up=up, name=names, said=said)
-    points = alt.Chart(data).mark_point(size=24, fillOpacity=0.7).encode(
-        x, y, by_name("name", colours, **options), description="said:N"
-    )  # fmt: skip
-    ends: list[float] = scale.domain
-    return alt.layer(diagonal(ends, x, y), points).properties(width=SIDE, height=SIDE)
 
 
 def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
@@ -153,3 +125,10 @@ def _mean_curves(drawn: pd.DataFrame) -> pd.DataFrame:
     return means.sort_values(
         "name", key=lambda names: names.map(list(dict.fromkeys(drawn["name"])).index), kind="stable"
     )
+
+
+def of_first_output(table: pd.DataFrame) -> pd.DataFrame:
+    """The first output's rows; all of them where images explain outputs of their own."""
+    outputs = list(dict.fromkeys(table["output"]))
+    is_shared = table.groupby("output")["image"].nunique().min() == table["image"].nunique()
+    return table[table["output"] == outputs[0]] if is_shared else table

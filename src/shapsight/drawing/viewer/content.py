@@ -117,6 +117,14 @@ class Shown:
     beside: str = ""
 
 
+def channels_last(image: Any) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture of an image `(3, height, width)`, of 8 bits or from 0 to 1."""
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        pixels = (np.nan_to_num(pixels) * 255).round().clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
+
+
 def content(
     images: Sequence[Shown | Mapping[str, Any]], *, title: str = "", largest: int | None = None
 ) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -85,11 +85,10 @@ def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
 def _cards(compared: Comparison, environment: str) -> list[Card]:
     """One image of an environment, explained for both models."""
     first, second = compared.first, compared.second
-    facts = replace(first.facts, worst=environment)
     rows, manifest = first.explained, first.manifest
     images = images_of({first.name: first, second.name: second})
     found = []
-    for at in typical_images(rows, manifest, facts).values():
+    for at in typical_images(rows, manifest, first.facts, environment).values():
         if rows["environment"].iloc[at] != environment:
             continue
         for number, outcome in enumerate((first, second)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +13,13 @@ import pandas as pd
 from shapsight.data.remedies.recipes import BASELINE, Recipe
 from shapsight.data.remedies.remedy import Remedy
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.drawing.charts.intervals import recipes_at_a_glance
+from shapsight.drawing.charts.intervals import errors_at_a_glance, recipes_at_a_glance
 from shapsight.drawing.charts.ranking import error_share_plot
 from shapsight.drawing.style import number
-from shapsight.drawing.viewer import Mark, Shown
+from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table
 from shapsight.studies.cure.facts import Cure, Ranked
-from shapsight.studies.cure.pictures import Rows, augmentation_plot, changed_images
+from shapsight.studies.cure.pictures import changed_images
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.sections import made_with
 from shapsight.studies.shared.words import count, labelled, shell
@@ -68,19 +69,21 @@ def cure_page(cured: Cure, *, command: str, seconds: float) -> Page:
     changed = {recipe: changed_images(recipe, cured) for recipe in cured.recipes}
     return Page(
         title="Which remedy helps where it was not trained?",
-        answer=_answer(cured, changed),
+        answer=_answer(cured, changed, command),
         sections=[_ranking_section(cured), _detail_section(cured), _picture_section(cured, changed)],
         settings=made_with(settings, command, seconds),
     )
 
 
-def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
+def _answer(cured: Cure, changed: Mapping[Recipe, Sequence[Shown]], command: str) -> Answer:
     rows = {row.recipe: row for row in cured.ranked}
     base, best = (
         rows[BASELINE],
         rows[cured.recommendation.recipe if cured.recommendation.is_sure else _first(cured)],
     )
-    shown: Rows = next((rows for recipe, rows in changed.items() if recipe.name == best.recipe), [])
+    shown: Sequence[Shown] = next(
+        (images for recipe, images in changed.items() if recipe.name == best.recipe), []
+    )
     is_sure = cured.recommendation.is_sure
     return Answer(
         verdict=_verdict(base, best, is_sure=is_sure),
@@ -91,7 +94,7 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
         cards=[
             Card(image, title, said)
             for image, title, said in zip(
-                _images(best.recipe, shown)[:2],
+                shown[:2],
                 ("As it is", f"After {best.recipe}"),
                 ("A training image.", "The same image in training."),
                 strict=False,
@@ -100,8 +103,8 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Rows]) -> Answer:
         chart=Picture(
             recipes_at_a_glance(cured.table, BASELINE), "Error of each recipe", "Error, not trained there"
         ),
-        next=_next(cured, best.recipe) if is_sure else "",
-        next_is="Train with it",
+        next=_next(cured, best.recipe) if is_sure else _more_seeds(command, cured.seeds),
+        next_is="Train with it" if is_sure else "Try more trainings, to be surer",
         level="ok" if is_sure else "suspicious",
     )
 
@@ -121,6 +124,14 @@ def _next(cured: Cure, recipe: str) -> str:
     remedies = ["--remedies", "+".join(names)] if names else []
     region = ["--roi", roi.spec] if names and roi is not None else []
     return shell(*command, *remedies, *region)
+
+
+def _more_seeds(command: str, seeds: int) -> str:
+    """The same command with twice the trainings, of which those that are done are not done again."""
+    if not command.startswith("shapsight cure"):
+        return ""
+    given = re.sub(r" --seeds[ =]\d+", "", command)
+    return f"{given} --seeds {2 * seeds}"
 
 
 def _first(cured: Cure) -> str:
@@ -170,44 +181,41 @@ def _detail_section(cured: Cure) -> Section:
             (by_seed, "Error with each seed", "seed {}"),
         )
     ]
-    return Section("Does it hold in every environment and with every seed?", tables=tables)
+    long = places.reset_index().melt("recipe", var_name="environment", value_name="mse")
+    long = long[long["recipe"].isin(order)].assign(split="", mse_low=np.nan, mse_high=np.nan)
+    drawn = errors_at_a_glance(long.rename(columns={"recipe": "model"}), ())
+    return Section(
+        "Does it hold in every environment and with every seed?",
+        _in_each_place(places, order),
+        [Picture(drawn, "Error of each recipe in each unseen environment")],
+        tables,
+    )
+
+
+def _in_each_place(places: pd.DataFrame, order: Sequence[str]) -> str:
+    """In how many environments the best remedy is better than none."""
+    best = next((name for name in order if name != BASELINE), BASELINE)
+    better = int((places.loc[best].to_numpy(float) < places.loc[BASELINE].to_numpy(float)).sum())
+    return f"{best} has a lower error than none in {better} of {count(len(places.columns), 'environment')}."
 
 
 def _columns(table: pd.DataFrame, heading: str) -> Sequence[Column]:
     return [Column("recipe"), *(Column(heading.format(name), format=".3g") for name in table.columns)]
 
 
-def _picture_section(cured: Cure, changed: Mapping[Recipe, Rows]) -> Section:
+def _picture_section(cured: Cure, changed: Mapping[Recipe, Sequence[Shown]]) -> Section:
     pictures = [
         Picture(
-            _images(recipe.name, rows),
+            images,
             f"Before and after {recipe.name}",
             f"{recipe.name}. {'; '.join(what_it_does(each) for each in recipe.remedies if each.make)}.",
-            figure=augmentation_plot(rows),
         )
-        for recipe, rows in changed.items()
-        if rows
+        for recipe, images in changed.items()
+        if images
     ]
     without = [each for recipe in cured.recipes for each in recipe.remedies if each.make is None]
     notes = list(dict.fromkeys(f"{what_it_does(each)}." for each in without))
     return Section("What does each remedy do to an image?", pictures=pictures, text=PICTURES, notes=notes)
-
-
-def _images(recipe: str, rows: Rows) -> list[Shown]:
-    """Each row's image before and after, as the viewer shows them."""
-    return [
-        Shown(
-            f"{shown.title or row[0].title}, {f'after {recipe}, draw {at}' if at else 'as it is'}",
-            np.ascontiguousarray(shown.image.transpose(1, 2, 0)),
-            marks=tuple(Mark("target", *point) for point in shown.points.tolist()),
-            caption=f"after {recipe}" if at else f"{row[0].title}, as it is",
-            group=row[0].title,
-            key=f"{recipe} {row[0].title} {number} {at}",
-            outline=shown.roi,
-        )
-        for number, row in enumerate(rows)
-        for at, shown in enumerate(row)
-    ]
 
 
 def recommended(cured: Cure) -> str:

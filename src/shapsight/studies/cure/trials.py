@@ -25,7 +25,7 @@ from shapsight.data.turns import in_turn
 from shapsight.data.written_files import written
 from shapsight.diagnosis.prediction_errors import error_per_image, predict_table
 from shapsight.errors import ExplainerError
-from shapsight.models.build import BuiltModel, build_model
+from shapsight.models.build import build_model
 from shapsight.models.bundle import Bundle
 from shapsight.models.plan import Schedule, TrainingPlan
 from shapsight.models.train import TrainingResult, fit
@@ -81,6 +81,12 @@ class Trial:
         said = re.sub(r"[^\w+-]", "_", f"{self.recipe}__on_{'+'.join(self.trained_on)}__seed_{self.seed}")
         return folder / f"{said[:120]}__{digest(parts)[:10]}.parquet"
 
+    def turn(self, material: Material, budget: TrialBudget) -> Material:
+        """The images with those environments trained on that it sees; the others are unseen."""
+        seed, share = budget.split_seed, budget.validation_share
+        manifest = in_turn(material.manifest, self.trained_on, seed=seed, validation_share=share)
+        return replace(material, manifest=manifest)
+
 
 def run_trial(
     trial: Trial,
@@ -97,13 +103,12 @@ def run_trial(
     right sign?), `scene_share` of what moves the first output where the image was explained, `seconds` of the training
     and its `best_epoch`.
     """
-    seed, share = budget.split_seed, budget.validation_share
-    manifest = in_turn(material.manifest, trial.trained_on, seed=seed, validation_share=share)
-    material, best_epoch = replace(material, manifest=manifest), 0
+    seed = budget.split_seed
+    material, best_epoch = trial.turn(material, budget), 0
+    manifest = material.manifest
     started = time.perf_counter()
     if train is None:
-        built = build_model(budget.arch, len(manifest.output_names), weights=budget.weights, seed=trial.seed)
-        result = _fitted(built, trial, budget, material, progress)
+        result = trained(trial, budget, material, progress)
         bundle, best_epoch = result.bundle, result.best_epoch
     else:
         bundle = train(trial, material)
@@ -126,11 +131,13 @@ def run_trial(
     return judged.iloc[unseen].drop(columns=["split", "width", "height"]).reset_index(drop=True)
 
 
-def _fitted(
-    built: BuiltModel, trial: Trial, budget: TrialBudget, material: Material, progress: Report | bool
+def trained(
+    trial: Trial, budget: TrialBudget, material: Material, progress: Report | bool = False
 ) -> TrainingResult:
+    """The training of a trial by us, on the images of its turn. Raises `KeyboardInterrupt` on Ctrl-C."""
+    outputs = len(material.manifest.output_names)
     result = fit(
-        built,
+        build_model(budget.arch, outputs, weights=budget.weights, seed=trial.seed),
         material.manifest,
         material.images,
         TrainingPlan.of(budget, seed=trial.seed, warm_up=min(budget.warm_up, budget.epochs - 1)),

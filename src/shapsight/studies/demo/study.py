@@ -3,38 +3,98 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shapsight.data.readers import read_dataset
+from shapsight.data.remedies.recipes import BASELINE, read_recipe
 from shapsight.data.rooms import ROOMS, write_world
+from shapsight.data.rooms.worlds import TAPE
+from shapsight.data.turns import Turns
 from shapsight.models.devices import chosen_device
-from shapsight.report.page import Answer, Page
-from shapsight.studies.shared.analysis import analyse, on_held_out, train
+from shapsight.studies.cure.trainer import Trainer
+from shapsight.studies.cure.trials import Trial, TrialBudget, trained
+from shapsight.studies.demo.facts import Attempt, Demo
+from shapsight.studies.demo.page import demo_page, summary
+from shapsight.studies.diagnose.study import diagnose
+from shapsight.studies.shared.analysis import analyse, judge, on_held_out
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.examples import images_of
-from shapsight.studies.shared.first_screen import cards, error_evidence, error_verdict, glance
-from shapsight.studies.shared.found import Run, open_run
+from shapsight.studies.shared.found import open_run
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.material import Material, roi_of
-from shapsight.studies.shared.narrator import Narrator, duration
-from shapsight.studies.shared.outcome import Outcome, save_outcome
+from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.outcome import Outcome, Trained, save_outcome
+from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.run_folder import RunFolder
-from shapsight.studies.shared.sections import (
-    contribution_sections,
-    contribution_words,
-    scene_lead,
-    settings_table,
-    training_section,
-    write_page,
-)
-from shapsight.studies.shared.settings import DemoSettings, TrainingSettings
-from shapsight.studies.shared.words import count, gap_sentence, labelled, shell
-from shapsight.studies.tasks import regression
+from shapsight.studies.shared.sections import write_page
+from shapsight.studies.shared.settings import CureSettings, DemoSettings, DiagnoseSettings, TrainingSettings
 
-QUICK = TrainingSettings(arch="resnet18", weights="none", image_size=96, epochs=16, batch_size=16, explain=6)
-FULL = replace(QUICK, image_size=224, epochs=30, explain=8)
-IMAGES_PER_ROOM = 200
+QUICK = TrainingSettings(
+    train_on=ROOMS[0],
+    arch="resnet18",
+    weights="none",
+    image_size=128,
+    epochs=8,
+    batch_size=8,
+    learning_rate=1e-3,
+    schedule="one-cycle",
+    color_jitter=False,
+    explain=2,
+)
+FULL = replace(QUICK, image_size=224, epochs=20, explain=8)
+IMAGES_PER_ROOM = 300
+RECIPES = ("swap-scene", "more-environments", "more-environments+swap-scene")
+# One turn of a cure: the last room is the one that no remedy sees.
+TURNS = Turns(plain=(ROOMS[:1],), wider=(ROOMS[:-1],))
+UNSEEN = ROOMS[-1:]
+ASKED = DiagnoseSettings(images=48, references=16, only=("look", "why"))
+CURED = "cured"
+
+
+@dataclass(frozen=True, eq=False)
+class Class:
+    """What every model of the story is taught with: the same images, and the same budget."""
+
+    settings: TrainingSettings
+    material: Material
+    budget: TrialBudget
+    narrator: Narrator
+
+    def taught(self, recipe: str) -> Trained:
+        """A model trained with a recipe in its turn, measured in every room."""
+        rooms = (TURNS.wider if read_recipe(recipe).has("more-environments") else TURNS.plain)[0]
+        trial = Trial(recipe, rooms, self.settings.seed)
+        material = trial.turn(self.material, self.budget)
+        title = f"Training {self.budget.arch} in {' and '.join(rooms)}: {recipe}"
+        with self.narrator.step(title) as report:
+            training = trained(trial, self.budget, material, report)
+        is_baseline = recipe == BASELINE
+        how = replace(self.settings, train_on=",".join(rooms), remedies=None if is_baseline else recipe)
+        name = " and ".join(rooms) + ("" if is_baseline else f" with {recipe}")
+        return judge(name, how, training, material, self.narrator)
+
+    def looked_at(self, model: Trained, like: Outcome | None = None) -> Outcome:
+        """With references, and some images explained: those of another outcome, where one is given."""
+        seed, root = self.settings.seed, self.material.manifest.root
+        manifest, settings = (
+            replace(model.manifest, root=root),
+            replace(model.settings, roi=self.settings.roi),
+        )
+        material = replace(self.material, manifest=manifest)
+        bundle, _ = with_chosen_references(
+            model.training.bundle, manifest, material.images, settings.references, seed=seed
+        )
+        training = replace(model.training, bundle=bundle)
+        explained = None if like is None else like.explained
+        return analyse(model.name, settings, training, material, self.narrator, explained=explained)
+
+    def moved(self, world: Path) -> Class:
+        """The same where the world lies in another place."""
+        roi = os.fspath(world / "roi")
+        manifest = replace(self.material.manifest, root=world / "images")
+        material = replace(self.material, manifest=manifest, roi=roi_of(roi))
+        return replace(self, settings=replace(self.settings, roi=roi), material=material)
 
 
 @study(DemoSettings)
@@ -43,97 +103,77 @@ def demo(
     out: str | os.PathLike[str] = "runs/demo",
     *,
     overwrite: bool = False,
-) -> Run:
-    """The whole story on a rendered world: trained in one room, failing in the next, cured by more rooms.
+) -> Demo:
+    """The whole story on a rendered world: a model that works in its room, fails in others, why, and the cure.
 
-        run = shapsight.demo("runs/demo")
-        run.bundle, run.errors, run.report()
+        story = shapsight.demo("runs/demo")
+        story.before.verdict.level, story.best.recipe, story.after.verdict.level     # "shortcut", "swap-scene", "ok"
+        story.bundle, story.errors, story.report()
 
-    Both models take the same number of training steps and are tested on the same images, which neither has seen; the
-    run that is given back is that of the first, the other's files end on `_all_rooms`.
+    A network is trained in one room, measured in three and diagnosed; remedies are trained with the same budget, once
+    each, and the one with the lowest error in the room that none of them saw is diagnosed like the first. The run is
+    the first model's, with its diagnosis inside; the other's is `cured` in it: `diagnose`, `compare` and `cure` take
+    both.
     """
     wanted, narrator = asked.settings, asked.narrator
     chosen_device(wanted.device)  # a wrong one is said before any work is done
-    how = replace(FULL if wanted.full else QUICK, train_on=ROOMS[0], seed=wanted.seed, device=wanted.device)
+    how = replace(FULL if wanted.full else QUICK, seed=wanted.seed, device=wanted.device)
     run = RunFolder.start(out, command=asked.command, settings=how.as_dict(), overwrite=overwrite)
     try:
-        with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
-            world, size = run.path / "world", how.image_size
-            assert size is not None
-            write_world(world, images_per_room=IMAGES_PER_ROOM, size=size, seed=how.seed, progress=report)
-        outcomes = _both_models(replace(how, roi=os.fspath(world / "roi")), run, narrator)
-        page = demo_page(*outcomes, run.target, command=asked.command, seconds=asked.seconds)
+        pupils = _class(how, run, narrator)
+        model = pupils.taught(BASELINE)
+        model.training.bundle.save(run.folder("model"))
+        # All else goes on in the run's own place, with its world.
+        target = run.finish("running")
+        pupils = pupils.moved(target / "world")
+        first = pupils.looked_at(model)
+        _save(first, run)
+        diagnosing = replace(ASKED, seed=how.seed, device=how.device)
+        before = diagnose(target, settings=diagnosing, progress=narrator, command=asked.command)
+        tried = {recipe: pupils.taught(recipe) for recipe in RECIPES}
+        attempts = [Attempt.of(name, model, UNSEEN) for name, model in {BASELINE: first, **tried}.items()]
+        best = min(attempts[1:], key=lambda attempt: attempt.error)
+        last = pupils.looked_at(tried[best.recipe], like=first)
+        settings = last.settings.as_dict()
+        cured = RunFolder.at(run.folder(CURED), command=asked.command, settings=settings, status="done")
+        _save(last, cured)
+        after = diagnose(cured.path, settings=diagnosing, progress=narrator, command=asked.command)
+        found = open_run(target)
+        story = Demo(**vars(found), attempts=tuple(attempts), best=best, before=before, after=after)
+        page = demo_page(story, *_on_the_same(first, last), command=asked.command, seconds=asked.seconds)
         write_page(page, run)
-        # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
-        run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
-        target = run.finish("done")
-        replace(outcomes[0].manifest, root=target / "world" / "images").save(target)
+        run.finish("done")
     except BaseException as error:
         run.keep_or_discard(error, narrator)
         raise
-    lines = summary(*outcomes, target, asked.seconds)
-    return open_run(target, lines=tuple(lines), answer=(page.answer.verdict, page.answer.evidence))
+    answer = (page.answer.verdict, page.answer.evidence)
+    return replace(story, lines=tuple(summary(story, answer, asked.seconds)), sentences=answer)
 
 
-def _both_models(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> tuple[Outcome, Outcome]:
-    """The model of the first room and the model of all rooms, on the same images."""
-    world = run.path / "world" / "images"
-    one_room = read_dataset(world, train_on=[how.train_on], seed=how.seed)
-    all_rooms = read_dataset(world, train_on="all", seed=how.seed)
-    settings = completed(how, one_room)
-    held_out = all_rooms.table["split"] == "validation"
-    material = Material.decoded(one_room, settings.image_size, narrator, roi=roi_of(settings.roi))
-
-    first_training = train(settings, material, narrator, save_to=run.folder("model"))
-    first = analyse(ROOMS[0], settings, first_training, material, narrator, among=held_out)
-    save_outcome(first, run)
-
-    share = len(one_room.split("train")) / len(all_rooms.split("train"))
-    broader = replace(settings, train_on="all", epochs=max(2, round(settings.epochs * share)))
-    material = replace(material, manifest=all_rooms)
-    second_training = train(broader, material, narrator, save_to=run.folder("model_all_rooms"))
-    second = analyse("all rooms", broader, second_training, material, narrator, explained=first.explained)
-    save_outcome(second, run, "_all_rooms")
-    return on_held_out(first, held_out), on_held_out(second, held_out)
+def _class(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Class:
+    """The rendered world, decoded, and what each training may cost."""
+    with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
+        world, size = run.path / "world", how.image_size
+        assert size is not None
+        write_world(
+            world, images_per_room=IMAGES_PER_ROOM, size=size, seed=how.seed, world=TAPE, progress=report
+        )
+    manifest = read_dataset(world / "images", train_on=[how.train_on], seed=how.seed)
+    settings = completed(how, manifest)
+    roi = roi_of(os.fspath(world / "roi"))
+    material = Material.decoded(manifest, settings.image_size, narrator, roi=roi)
+    budget = Trainer(manifest, settings, roi).budget(CureSettings(device=how.device), TURNS)
+    run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
+    return Class(settings, material, budget, narrator)
 
 
-def demo_page(before: Outcome, after: Outcome, run: Path, *, command: str, seconds: float) -> Page:
-    """The report of two models, side by side."""
-    facts, images = before.facts, images_of({before.name: before})
-    return Page(
-        title="The same track in three rooms: what a model learned, and what more rooms change",
-        answer=Answer(
-            error_verdict(facts),
-            scene_lead(before) if before.contributions is not None else error_evidence(facts),
-            cards(before.explained, before.manifest, facts, images.__getitem__),
-            glance(before.errors, before.manifest, facts),
-            next=shell("shapsight", "diagnose", run),
-            next_is="Ask whether that is why",
-        ),
-        sections=[
-            regression.comparison_section(before, after),
-            *contribution_sections([before, after]),
-            *regression.error_sections([before, after]),
-            training_section([before, after]),
-        ],
-        settings=settings_table(before, command, seconds),
-    )
+def _save(outcome: Outcome, run: RunFolder) -> None:
+    """The files of a run."""
+    save_outcome(outcome, run)
+    outcome.manifest.save(run.path)
 
 
-def summary(before: Outcome, after: Outcome, run: Path, seconds: float) -> list[str]:
-    """What two models' run came to, side by side."""
-    rooms = count(len(before.manifest.environments), "room")
-    world = f"{count(len(before.manifest), 'image')} of {rooms}, rendered, the same track in each"
-    models = f"{before.training.bundle.card.arch} trained on {before.name}; the same trained on {after.name}"
-    return [
-        *labelled({"World": world, "Models": models}),
-        *regression.measured_lines([before, after]),
-        *labelled(
-            {
-                "Before": [regression.answer(before), *contribution_words(before)],
-                "After": [regression.answer(after), *contribution_words(after)],
-                "Explained": gap_sentence(after.explanation),
-                "Report": f"{run / 'report.html'}   ({duration(seconds)})",
-            }
-        ),
-    ]
+def _on_the_same(first: Outcome, last: Outcome) -> Sequence[Outcome]:
+    """Two models judged on the images that neither was trained on."""
+    held_out = (first.predictions["split"] != "train") & (last.predictions["split"] != "train")
+    return [on_held_out(each, held_out) for each in (first, last)]

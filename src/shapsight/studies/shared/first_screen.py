@@ -88,8 +88,10 @@ def glance(errors: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) -> Pictu
     )
 
 
-def typical_images(rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) -> dict[str, int]:
-    """Title -> position of a row: an image at home, and one of the environment where the model is worst.
+def typical_images(
+    rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts, elsewhere: str | None = None
+) -> dict[str, int]:
+    """Title -> position of a row: an image at home, and one of another environment, by default the worst.
 
     Each has the error that is nearest to the mean of its environment.
     """
@@ -98,8 +100,9 @@ def typical_images(rows: pd.DataFrame, manifest: Manifest, facts: ErrorFacts) ->
     at_home = np.isin(places, list(manifest.train_on))
     held_out = at_home & (rows["split"].to_numpy(str) != "train")
     wanted = {"At home": held_out if held_out.any() else at_home}
-    if facts.worst is not None:
-        wanted["Elsewhere"] = places == facts.worst
+    elsewhere = elsewhere or facts.worst
+    if elsewhere is not None:
+        wanted["Elsewhere"] = places == elsewhere
     found = {title: typical(errors, among) for title, among in wanted.items()}
     return {f"{title}: {called(places[at])}": at for title, at in found.items() if at is not None}
 

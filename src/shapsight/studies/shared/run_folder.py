@@ -126,9 +126,11 @@ class RunFolder:
         write_text(self.path / CARD, json.dumps(self.card, indent=2, default=str) + "\n")
 
     def finish(self, status: str) -> Path:
-        """Move the run to its place; an older run there is replaced only now."""
+        """Move the run to its place; an older run there is replaced only now. Nothing moves a second time."""
         self.card.update(status=status, finished=_now())
         self.write_card()
+        if self.path == self.target:
+            return self.target
         if self.target.exists():
             shutil.rmtree(self.target)
         self.path.replace(self.target)

@@ -11,7 +11,6 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.manifest import Manifest
@@ -51,8 +50,6 @@ CLASSES = (
     Column("f1", "F1", ".3f"),
 )
 TESTED = ("test", "unseen")
-A_PICTURE = 5  # images in the figure for papers
-A_CLASS = 2  # images of a class in the figure for papers
 
 
 def measure(predictions: pd.DataFrame, manifest: Manifest, *, seed: int = 0) -> pd.DataFrame:
@@ -172,11 +169,7 @@ def _mistakes_section(judged: Judged) -> Section:
 
 def picture_section(outcome: Outcome) -> Section:
     """An image of each class."""
-    explained = outcome.explained
-    mistaken = explained["label"] + ", taken for " + explained["predicted_label"]
-    titles = explained["label"].where(explained["label"] == explained["predicted_label"], mistaken)
-    chosen = outcome.explanation.select(images=list(range(min(A_PICTURE, len(explained)))))
-    splits = ", ".join(dict.fromkeys(explained["split"]))
+    splits = ", ".join(dict.fromkeys(outcome.explained["split"]))
     return Section(
         "Which pixels does it use?",
         "Red speaks for the class that the model says, blue against it.",
@@ -185,7 +178,6 @@ def picture_section(outcome: Outcome) -> Section:
                 images_of({"": outcome}),
                 "Explained images of each class",
                 "One image of each class; a click opens it, with the other classes.",
-                figure=image_plot(chosen, true_labels=titles[:A_PICTURE].tolist(), unit="logit"),
             )
         ],
         text=f"One image of each class, drawn from: {splits}. Red raises a class's logit, blue lowers it. "
@@ -204,17 +196,12 @@ def comparison_section(first: Outcome, second: Outcome) -> Section:
             shown.append(replace(image, maps=tuple(mine)))
     pictures = []
     if shown:
-        label = shown[0].maps[0].output
-        positions = np.flatnonzero(labels == label)[:A_CLASS].tolist()
-        one, two = (each.explanation.select(images=positions) for each in (first, second))
-        figure = compare_plot(one, two, names=(first.name, second.name), output=label)
         pictures = [
             Picture(
                 shown,
                 "Images of each class explained for both models",
                 f"Left {first.name}, right {second.name}: what speaks for the image's own label.",
                 maps=(0, 1),
-                figure=figure,
             )
         ]
     return Section(

@@ -10,17 +10,15 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from shapsight.attribution.explanation.heatmaps import compare_plot, image_plot
 from shapsight.attribution.explanation.region_values import RegionValues
 from shapsight.attribution.shared.outputs import Outputs
-from shapsight.data.framing import seen_places
 from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.diagnosis.contributions import contributions_per_image
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.prediction_errors import evaluate
 from shapsight.drawing.charts.intervals import error_bars
-from shapsight.drawing.charts.scatter import scatter_panels
+from shapsight.drawing.charts.scatter import said_of_sample, scatter_panels
 from shapsight.models.card import Card
 from shapsight.report.page import Column, Picture, Section, plain
 from shapsight.studies.shared.contributions import EXACT, agreement_row, as_array
@@ -43,7 +41,7 @@ SIDES = (
     *ERRORS[:4],
     Column("sign_accuracy", "on the right side", ".0%", low="sign_accuracy_low", high="sign_accuracy_high"),
 )
-SHOWN = 4  # pictures of each environment that are seen at once, and drawn for papers
+SHOWN = 4  # pictures of each environment that are seen at once
 
 
 def measure(predictions: pd.DataFrame, manifest: Manifest, *, seed: int = 0) -> pd.DataFrame:
@@ -174,7 +172,8 @@ def error_sections(judged: Sequence[Judged], links: Collection[str] = ()) -> lis
         Picture(
             scatter_panels(each.predictions, target, links=links),
             f"Predicted against actual {target}, {each.name}",
-            f"{target}, {each.name}. On the diagonal the prediction is right; explained images open with a click.",
+            f"{target}, {each.name}. On the diagonal the prediction is right; explained images open with a "
+            f"click{said_of_sample(len(each.predictions))}.",
         )
         for each in judged
         for target in targets
@@ -204,7 +203,6 @@ def _are_plain(scales: Mapping[str, Scale]) -> bool:
 def picture_section(outcome: Outcome) -> Section:
     """Explained pictures of each environment."""
     images = images_of({"": outcome})
-    unit = _unit_of(outcome.manifest)
     point = "; x rises to the right, y downwards. The ring is the target, the cross the prediction"
     return Section(
         "Which pixels does it use?",
@@ -215,11 +213,6 @@ def picture_section(outcome: Outcome) -> Section:
                 f"Explained images of {environment}",
                 f"{environment}: {outcome.manifest.targets[0]}, by regions.",
                 first=SHOWN,
-                figure=image_plot(
-                    outcome.explanation.select(images=positions[:SHOWN].tolist()),
-                    unit=unit,
-                    **_marks(outcome, positions[:SHOWN], "predicted_"),
-                ),
             )
             for environment, positions in _shown(outcome.explained)
         ],
@@ -234,10 +227,6 @@ def comparison_section(first: Outcome, second: Outcome) -> Section:
     images = images_of({first.name: first, second.name: second})
     pictures = []
     for environment, positions in _shown(first.explained):
-        one, two = (each.explanation.select(images=positions[:SHOWN].tolist()) for each in (first, second))
-        figure = compare_plot(
-            one, two, names=(first.name, second.name), output=target, **_marks(first, positions[:SHOWN])
-        )
         pictures.append(
             Picture(
                 [images[at] for at in positions],
@@ -245,7 +234,6 @@ def comparison_section(first: Outcome, second: Outcome) -> Section:
                 f"{_share_title(environment, first, second)}; left {first.name}, right {second.name}.",
                 first=SHOWN,
                 maps=(0, len(first.explanation.names()[0])),
-                figure=figure,
             )
         )
     ring = " The ring is the target." if _is_point(first) else ""
@@ -255,13 +243,6 @@ def comparison_section(first: Outcome, second: Outcome) -> Section:
         pictures=pictures,
         text=f"{gap_sentence(second.explanation)}.{ring}",
     )
-
-
-def _unit_of(manifest: Manifest) -> str:
-    if _are_plain(manifest.scales):
-        return "units of the output"
-    name = manifest.targets[0]
-    return manifest.scales[name].unit or f"units of {name}"
 
 
 def _shown(explained: pd.DataFrame) -> Iterator[tuple[str, ndarray]]:
@@ -274,33 +255,6 @@ def _shown(explained: pd.DataFrame) -> Iterator[tuple[str, ndarray]]:
 def _is_point(outcome: Outcome) -> bool:
     """Whether the targets are a point in the image."""
     return outcome.manifest.targets == ("x", "y") and _are_plain(outcome.manifest.scales)
-
-
-def _marks(outcome: Outcome, positions: ndarray, predicted: str = "") -> dict[str, Any]:
-    """What is drawn on images besides heatmaps: why they were chosen, the region, the target, and the prediction."""
-    rows, targets = outcome.explained.iloc[positions], outcome.manifest.targets
-    framing = outcome.training.bundle.seen
-
-    def pixels(prefix: str) -> ndarray:
-        """Targets in [-1, 1] of the images as pixels of the drawn pictures, where pixel centres are whole numbers."""
-        sizes = rows[["width", "height"]].to_numpy(int)
-        places = (rows[[f"{prefix}{name}" for name in targets]].to_numpy(float) + 1) / 2 * sizes
-        return np.stack(
-            [
-                seen_places(framing, at, (int(height), int(width)))
-                for at, (width, height) in zip(places, sizes, strict=True)
-            ]
-        )
-
-    marks: dict[str, Any] = {
-        "true_labels": (rows["why"] + " (" + rows["split"] + ")").tolist(),
-        "roi": None if outcome.masks is None else outcome.masks[positions],
-    }
-    if _is_point(outcome):
-        marks["targets"] = pixels("")
-        if predicted:
-            marks["predictions_xy"] = pixels(predicted)
-    return marks
 
 
 def _share_title(environment: str, first: Outcome, second: Outcome) -> str:

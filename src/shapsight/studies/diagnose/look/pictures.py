@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,20 @@ from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation.detail import SMALL
-from shapsight.attribution.explanation.heatmaps import image_plot
 from shapsight.diagnosis.contributions import SCENE
 from shapsight.diagnosis.fixed_places import target_groups
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.relevance_measures import MEASURES
 from shapsight.drawing.charts.intervals import share_bars
 from shapsight.drawing.charts.measures import measures_plot, objects_plot
-from shapsight.drawing.relevance import (
-    Place,
-    mean_and_spread,
-    places_plot,
-)
-from shapsight.drawing.viewer import Map, Shown
+from shapsight.drawing.viewer import Map, Shown, channels_last
 from shapsight.report.page import Picture
 from shapsight.studies.diagnose.case import Case
 from shapsight.studies.diagnose.look.tables import LookTables
 from shapsight.studies.shared.examples import explained_images
+from shapsight.studies.shared.words import count
 
 MOST_PLACES = 8
-DRAWN = 6  # explained images in the figure for papers
 Sizes = Float[Tensor, "images height width"]
 
 
@@ -56,10 +50,10 @@ def pictures(case: Case, tables: LookTables) -> tuple[Picture, ...]:
                 )
             )
     found.append(_explained(case, tables))
-    found.append(_places(_atlas(case, sizes), "Mean attribution in each environment"))
+    found.append(_atlas(case, sizes))
     moving = _by_target(case, sizes)
-    if moving:
-        found.append(_places(moving, f"Does the attribution move with {case.targets[0]}?"))
+    if moving is not None:
+        found.append(moving)
     if len(tables.measures):
         titles = {measure.name: measure.said for measure in MEASURES}
         found.append(Picture(measures_plot(tables.measures, output, titles), "Where the attribution lies"))
@@ -80,45 +74,25 @@ def _explained(case: Case, tables: LookTables) -> Picture:
         [images[at] for at in order],
         EXPLAINED,
         f"{EXPLAINED}: red raises the output, blue lowers it; a click opens one.",
-        figure=image_plot(case.explanation.select(images=order[:DRAWN])),
     )
 
 
-def _places(places: Sequence[Place], title: str) -> Picture:
-    """Mean heatmaps over mean pictures, as images of the viewer."""
-    images = [
-        Shown(
-            place.caption,
-            np.ascontiguousarray(
-                (place.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
-            ),
-            [Map(heading, values) for heading, values in place.heats.items()],
-            details=("smooth", "pixels"),
-            caption=f"{place.caption}: {', '.join(place.heats)}",
-            key=f"{title} {place.caption}",
-            outline=place.region,
-        )
-        for place in places
-    ]
-    most = max(len(place.heats) for place in places)
-    return Picture(images, title, maps=tuple(range(most)), figure=places_plot(places))
-
-
-def _atlas(case: Case, sizes: Sizes) -> list[Place]:
-    places = []
+def _atlas(case: Case, sizes: Sizes) -> Picture:
+    title = "Mean attribution in each environment"
+    images = []
     for environment, at in _environments(case):
         mean, spread = mean_and_spread(sizes[at])
-        caption = f"{environment}, {_count(len(at))}"
-        places.append(_place(case, at, caption, {"mean": mean, "standard deviation": spread}))
-    return places
+        images.append(_place(case, at, title, environment, {"mean": mean, "standard deviation": spread}))
+    return Picture(images, title, maps=(0, 1))
 
 
-def _by_target(case: Case, sizes: Sizes) -> list[Place]:
+def _by_target(case: Case, sizes: Sizes) -> Picture | None:
     """Mean heatmaps of low, middle and high targets in each environment with enough images."""
     if not case.targets:
-        return []
+        return None
     name = case.targets[0]
-    places = []
+    title = f"Does the attribution move with {name}?"
+    images = []
     for environment, at in _environments(case):
         values = case.rows[name].to_numpy(float)[at]
         parts = target_groups(values)
@@ -128,11 +102,10 @@ def _by_target(case: Case, sizes: Sizes) -> list[Place]:
         for part in range(3):
             chosen = at[parts == part]
             ends = values[parts == part].min(), values[parts == part].max()
-            heats[f"{name} {ends[0]:.2g} to {ends[1]:.2g}".replace("-", "−")] = mean_and_spread(
-                sizes[chosen]
-            )[0]
-        places.append(_place(case, at, f"{environment}, {_count(len(at))}", heats))
-    return places
+            heading = f"{name} {ends[0]:.2g} to {ends[1]:.2g}".replace("-", "−")
+            heats[heading] = mean_and_spread(sizes[chosen])[0]
+        images.append(_place(case, at, title, environment, heats))
+    return Picture(images, title, maps=(0, 1, 2)) if images else None
 
 
 def _environments(case: Case) -> list[tuple[str, Int[ndarray, "images"]]]:
@@ -143,12 +116,34 @@ def _environments(case: Case) -> list[tuple[str, Int[ndarray, "images"]]]:
 
 
 def _place(
-    case: Case, at: Int[ndarray, "images"], caption: str, heats: dict[str, Float[ndarray, "height width"]]
-) -> Place:
-    picture = np.asarray(case.images[at].float().mean(0) / 255, dtype=float)
-    region = None if case.masks is None else case.masks[at].mean(0) >= 0.5
-    return Place(caption, picture, heats, region)
+    case: Case,
+    at: Int[ndarray, "images"],
+    title: str,
+    environment: str,
+    heats: Mapping[str, Float[ndarray, "height width"]],
+) -> Shown:
+    """Mean heatmaps over the mean picture of an environment."""
+    name = f"{environment}, mean of {count(len(at), 'image')}"
+    return Shown(
+        name,
+        channels_last(case.images[at].float().mean(0) / 255),
+        [Map(heading, values) for heading, values in heats.items()],
+        details=("smooth", "pixels"),
+        caption=f"{name}: {', '.join(heats)}",
+        key=f"{title} {environment}",
+        outline=None if case.masks is None else case.masks[at].mean(0) >= 0.5,
+    )
 
 
-def _count(number: int) -> str:
-    return f"mean of {number} image" + "s" * (number != 1)
+def mean_and_spread(
+    sizes: Sizes,
+) -> tuple[Float[ndarray, "height width"], Float[ndarray, "height width"]]:
+    """The mean and the standard deviation over images of |SHAP values|, one image at a time to spare memory."""
+    total = np.zeros(sizes.shape[1:])
+    squares = np.zeros_like(total)
+    for image in sizes:
+        values = image.cpu().double().numpy()
+        total += values
+        squares += values**2
+    mean = total / len(sizes)
+    return mean, np.sqrt((squares / len(sizes) - mean**2).clip(min=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -10,8 +12,7 @@ from numpy import ndarray
 from shapsight.diagnosis.prediction_errors import error_per_image
 from shapsight.diagnosis.strategies import CELLS, Strategies, find_strategies, strategy_table
 from shapsight.drawing.charts.strategies import strategy_map
-from shapsight.drawing.strategies import Member, strategies_plot
-from shapsight.drawing.viewer import Map, Shown
+from shapsight.drawing.viewer import Map, Shown, channels_last
 from shapsight.errors import DataError
 from shapsight.report.page import Column, Picture
 from shapsight.studies.diagnose.case import Case, Report, silent
@@ -113,38 +114,20 @@ def pictures(
     case: Case, found: Strategies, table: pd.DataFrame, sizes: Float[ndarray, "images height width"]
 ) -> tuple[Picture, ...]:
     """Strategies with typical images, and the map of heatmaps."""
-    rows = []
+    title, images = "Strategies, with typical images", []
     for entry in table.to_dict("records"):
         members = np.flatnonzero(found.labels == entry["strategy"])
-        total = sizes[members].sum((1, 2), keepdims=True)
-        middle = Member(
-            np.asarray(case.images[members].float().mean(0) / 255, dtype=float),
-            (sizes[members] / total).mean(0),
-            "mean",
-        )
-        typical = [_member(case, sizes, image) for image in found.typical(entry["strategy"], TYPICAL)]
+        share = sizes[members] / sizes[members].sum((1, 2), keepdims=True)
         jump = "" if np.isnan(entry["jump"]) else f", unseen over seen {entry['jump']:.2g}"
-        said = (
-            f"strategy {entry['strategy']}: {entry['images']} images ({entry['environments']}), error "
-            f"{entry['error']:.2g}{jump}"
-        )
-        rows.append((said, [middle, *typical]))
-    title = "Strategies, with typical images"
-    images = [
-        Shown(
-            f"{said}: {member.title}",
-            np.ascontiguousarray(
-                (member.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
-            ),
-            [Map("size of the attribution", member.sizes)],
-            details=("smooth", "pixels"),
-            caption=f"strategy {number}: {member.title}",
-            group=f"strategy {number}",
-            key=f"strategy {number}|{at}",
-        )
-        for number, (said, members) in enumerate(rows, start=1)
-        for at, member in enumerate(members)
-    ]
+        said = f"{entry['images']} images ({entry['environments']}), error {entry['error']:.2g}{jump}"
+        mean = case.images[members].float().mean(0) / 255
+        images.append(_shown(entry["strategy"], "mean", said, mean, share.mean(0)))
+        for image in found.typical(entry["strategy"], TYPICAL):
+            images.append(
+                _shown(
+                    entry["strategy"], f"image {image}", _said(case, image), case.images[image], sizes[image]
+                )
+            )
     environments = case.rows["environment"].tolist()
     drawn = strategy_map(
         found.embedding,
@@ -155,18 +138,28 @@ def pictures(
         list(case.rows["path"]),
     )
     return (
-        Picture(images, title, f"{title}; the first of each row is the mean.", figure=strategies_plot(rows)),
+        Picture(images, title, f"{title}; the first of each row is the mean."),
         Picture(drawn, "Which heatmaps are alike", "Points that lie together have heatmaps that are alike."),
     )
 
 
-def _member(case: Case, sizes: Float[ndarray, "images height width"], image: int) -> Member:
+def _shown(strategy: int, name: str, said: str, picture: Any, sizes: Float[ndarray, "height width"]) -> Shown:
+    return Shown(
+        f"strategy {strategy}, {name}: {said}",
+        channels_last(picture),
+        [Map("size of the attribution", sizes)],
+        details=("smooth", "pixels"),
+        caption=f"strategy {strategy}{', mean' if name == 'mean' else ''}: {said}",
+        group=f"strategy {strategy}",
+        key=f"strategy {strategy}|{name}",
+    )
+
+
+def _said(case: Case, image: int) -> str:
     row = case.rows.iloc[image]
     name = case.targets[0] if case.targets else "label"
-    value = row[name]
-    said = f"{value:.2f}".replace("-", "−") if case.targets else str(value)
-    said = f"{row['environment']}, {name} {said}"
-    return Member(np.asarray(case.images[image].float() / 255, dtype=float), sizes[image], said)
+    value = f"{row[name]:.2f}".replace("-", "−") if case.targets else str(row[name])
+    return f"{row['environment']}, {name} {value}"
 
 
 TABLES = (

@@ -24,7 +24,7 @@ from shapsight.diagnosis.faithfulness.infidelity import (
 )
 from shapsight.diagnosis.faithfulness.occlusion import occlusion
 from shapsight.diagnosis.intervals import mean_with_interval
-from shapsight.drawing.faithfulness import of_first_output
+from shapsight.drawing.charts.trust import of_first_output
 from shapsight.drawing.style import number
 from shapsight.studies.diagnose.case import Report
 from shapsight.studies.diagnose.trust.facts import TrustFacts

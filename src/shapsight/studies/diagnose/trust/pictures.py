@@ -15,7 +15,6 @@ from shapsight.drawing.charts.trust import (
     hidden_effects_plot,
     removal_plot,
 )
-from shapsight.drawing.faithfulness import side_by_side
 from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Map, Shown
 from shapsight.report.page import Picture
@@ -77,9 +76,7 @@ def _side_by_side(explanations: Mapping[str, Explanation], title: str, images: i
         )
         for n in shown
     ]
-    pixels = np.asarray(first.images.detach().cpu(), dtype=float)
-    figure = side_by_side(pixels, captions, heatmaps)
-    return Picture(viewed, title, maps=tuple(range(len(chosen))), figure=figure)
+    return Picture(viewed, title, maps=tuple(range(len(chosen))))
 
 
 def _note_of_curves(facts: TrustFacts) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from altair.typing import ChartType
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from shapsight.diagnosis.groups import EVERY
 from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
 from shapsight.drawing.charts.interventions import crossed_plot, effects_plot, variance_bars
-from shapsight.drawing.interventions import PatchMap, Variant, patches_plot, variants_plot
 from shapsight.drawing.style import number
-from shapsight.drawing.viewer import Map, Mark, MarkKind, Shown
+from shapsight.drawing.viewer import Map, Mark, MarkKind, Shown, channels_last
 from shapsight.report.page import Picture
 from shapsight.studies.diagnose.why.answers import Answers
 from shapsight.studies.diagnose.why.swaps import LABEL
@@ -54,44 +53,21 @@ def _gallery(answers: Answers, target: str) -> Picture:
     """An image of each of the first environments, the one whose prediction changes most typically."""
     swaps = answers.swaps
     change = answers.effects[target]["mixed-same"].change
-    groups: list[tuple[str, list[Variant]]] = []
+    groups: list[tuple[str, int]] = []
     for place in dict.fromkeys(swaps.environments.tolist()):
         rows = np.flatnonzero((swaps.environments == place) & np.isfinite(change))
         if len(rows) and len(groups) < SHOWN:
-            typical = rows[np.argsort(change[rows])[len(rows) // 2]]
-            groups.append(
-                (f"{place}: {swaps.rows['path'].iloc[typical]}", _variants(answers, int(typical), target))
-            )
-    if not groups:
-        groups = [(str(swaps.rows["path"].iloc[0]), _variants(answers, 0, target))]
-    images = [
-        Shown(
-            f"{title}, {variant.name}",
-            np.ascontiguousarray(variant.image.transpose(1, 2, 0)),
-            marks=_marks(variant),
-            caption=f"{variant.name}: {variant.said}",
-            group=title,
-            key=f"{title}|{variant.name}",
-            beside=f"{title}|{variants[0].name}" if variant is not variants[0] else "",
-        )
-        for title, variants in groups
-        for variant in variants
-    ]
+            typical = int(rows[np.argsort(change[rows])[len(rows) // 2]])
+            groups.append((f"{place}: {swaps.rows['path'].iloc[typical]}", typical))
+    groups = groups or [(str(swaps.rows["path"].iloc[0]), 0)]
+    images = [_variants(answers, title, image, target) for title, image in groups]
     said = "Ring: target. Cross: prediction. It should stay where the region of interest does."
-    return Picture(images, CHANGED, said, first=len(groups[0][1]), figure=variants_plot(groups))
+    return Picture([shown for group in images for shown in group], CHANGED, said, first=len(images[0]))
 
 
-def _marks(variant: Variant) -> list[Mark]:
-    points: dict[MarkKind, tuple[float, float] | None] = {
-        "target": variant.target,
-        "prediction": variant.prediction,
-    }
-    return [Mark(kind, *point) for kind, point in points.items() if point is not None]
-
-
-def _variants(answers: Answers, image: int, target: str) -> list[Variant]:
+def _variants(answers: Answers, title: str, image: int, target: str) -> list[Shown]:
+    """One image as it is, and changed in every way."""
     swaps, found = answers.swaps, []
-    original = answers.said[ORIGINAL][0, image]
     truth = (
         None if target == LABEL else swaps.rows[list(swaps.case.manifest.targets)].iloc[image].to_numpy(float)
     )
@@ -100,31 +76,33 @@ def _variants(answers: Answers, image: int, target: str) -> list[Variant]:
         if pixels is None:
             continue
         said = answers.said[name][0, image]
-        text, is_turned = _words(answers, target, original, said)
+        points: dict[MarkKind, tuple[float, float] | None] = {
+            "target": _point(answers, image, truth),
+            "prediction": _point(answers, image, said, target),
+        }
         found.append(
-            Variant(
-                pixels.numpy(),
-                name,
-                text,
-                _point(answers, image, truth),
-                _point(answers, image, said, target),
-                is_turned,
+            Shown(
+                f"{title}, {name}",
+                channels_last(pixels),
+                marks=[Mark(kind, *point) for kind, point in points.items() if point is not None],
+                caption=f"{name}: {_words(answers, target, said)}",
+                group=title,
+                key=f"{title}|{name}",
+                beside="" if name == ORIGINAL else f"{title}|{ORIGINAL}",
             )
         )
     return found
 
 
-def _words(answers: Answers, target: str, before: ndarray, after: ndarray) -> tuple[str, bool]:
-    """The prediction, and whether it is another side or label than before."""
+def _words(answers: Answers, target: str, after: ndarray) -> str:
+    """The prediction."""
     card = answers.swaps.case.bundle.card
     if target == LABEL:
         says = int(after.argmax())
-        return f"{card.class_names[says]} {after[says]:.0%}", says != int(before.argmax())
-    column = card.output_names.index(target)
-    is_turned = bool(np.sign(after[column]) != np.sign(before[column]))
-    sides = np.isfinite(answers.effects[target][ORIGINAL].flips).any()
-    sign = "+" if after[column] > 0 and sides else ""
-    return f"{target} {sign}{number(float(after[column]))}", is_turned and bool(sides)
+        return f"{card.class_names[says]} {after[says]:.0%}"
+    value = float(after[card.output_names.index(target)])
+    has_sides = np.isfinite(answers.effects[target][ORIGINAL].flips).any()
+    return f"{target} {'+' if value > 0 and has_sides else ''}{number(value)}"
 
 
 def _point(
@@ -148,36 +126,32 @@ def _crossed(answers: Answers, target: str) -> ChartType:
 
 
 def _patches(answers: Answers, target: str) -> Picture:
+    """RegionSHAP of the patches of each scene."""
     patches, swaps = answers.patches, answers.swaps
     assert patches is not None
-    maps = [
-        PatchMap(
-            swaps.pieces.images[int(image)].numpy(),
-            patches.labels[number],
-            patches.values[number, 1:],
-            str(swaps.environments[image]),
-        )
-        for number, image in enumerate(patches.images)
-    ]
-    unit = "logit of the class said" if target == LABEL else f"SHAP value of {target}"
     title = "Which places of the scene matter"
-    images = [
-        Shown(
-            f"{each.title}, {swaps.rows['path'].iloc[int(image)]}",
-            np.ascontiguousarray(each.image.transpose(1, 2, 0)),
-            [Map(target, _spread(each))],
-            each.labels,
-            ("regions",),
-            caption=each.title,
-            group=each.title,
-            key=f"{title}|{swaps.rows['path'].iloc[int(image)]}",
+    images = []
+    for at, image in enumerate(map(int, patches.images)):
+        labels, path = patches.labels[at], swaps.rows["path"].iloc[image]
+        place = str(swaps.environments[image])
+        images.append(
+            Shown(
+                f"{place}, {path}",
+                channels_last(swaps.pieces.images[image]),
+                [Map(target, _spread(labels, patches.values[at, 1:]))],
+                labels,
+                ("regions",),
+                caption=place,
+                group=place,
+                key=f"{title}|{path}",
+            )
         )
-        for each, image in zip(maps, patches.images, strict=True)
-    ]
-    return Picture(images, title, f"{title}: RegionSHAP of patches.", figure=patches_plot(maps, unit=unit))
+    return Picture(images, title, f"{title}: RegionSHAP of patches.")
 
 
-def _spread(each: PatchMap) -> Float[ndarray, "height width"]:
-    """Each patch's value, shared out over its pixels."""
-    counts = np.bincount(each.labels.ravel(), minlength=len(each.values) + 1)
-    return np.asarray(np.concatenate([[0.0], each.values / np.maximum(counts[1:], 1)])[each.labels])
+def _spread(
+    labels: Int[ndarray, "height width"], values: Float[ndarray, "patches"]
+) -> Float[ndarray, "height width"]:
+    """Each patch's value, shared out over its pixels; 0 in the region of interest."""
+    counts = np.bincount(labels.ravel(), minlength=len(values) + 1)
+    return np.asarray(np.concatenate([[0.0], values / np.maximum(counts[1:], 1)])[labels])
