@@ -12,6 +12,7 @@ import pandas as pd
 from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.groups import EVERY
 from shapsight.drawing.charts.intervals import errors_at_a_glance
+from shapsight.drawing.style import number
 from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table, plain
 from shapsight.studies.shared.examples import images_of
 from shapsight.studies.shared.first_screen import said_of, typical_images
@@ -19,7 +20,7 @@ from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import contribution_sections, contribution_words, made_with
-from shapsight.studies.shared.words import LETTERS, count, gap_sentence, labelled, shell
+from shapsight.studies.shared.words import LETTERS, called, count, gap_sentence, labelled, shell
 from shapsight.studies.tasks.task import task_of
 
 KINDS = ("lower", "higher", "not told apart from noise")
@@ -53,8 +54,8 @@ def _answer(compared: Comparison) -> Answer:
     what, second_folder = task_of(first.manifest).error_label(compared.targets[0]), compared.folder_of_second
     return Answer(
         verdict=_verdict(compared, changes),
-        evidence=f"{what} in {most.environment}: {most.first:.2g} with {first.name}, {most.second:.2g} with "
-        f"{second.name}; the difference is {SURE if most.is_sure else UNSURE}.",
+        evidence=f"{what} in {called(most.environment)}: {number(most.first, 2)} with {called(first.name)}, {number(most.second, 2)} with "
+        f"{called(second.name)}; the difference is {SURE if most.is_sure else UNSURE}.",
         cards=_cards(compared, most.environment),
         chart=Picture(
             errors_at_a_glance(_both(compared), first.manifest.train_on),
@@ -62,7 +63,7 @@ def _answer(compared: Comparison) -> Answer:
             f"{what} by environment",
         ),
         next="" if second_folder is None else shell("shapsight", "diagnose", second_folder),
-        next_is=f"Ask where {second.name} looks",
+        next_is=f"Ask where {called(second.name)} looks",
     )
 
 
@@ -94,7 +95,11 @@ def _cards(compared: Comparison, environment: str) -> list[Card]:
         for number, outcome in enumerate((first, second)):
             said = said_of(outcome.explained.iloc[at].to_dict(), manifest)
             of_second = len(first.explanation.names()[0])
-            found.append(Card(images[at], f"{outcome.name}, {environment}", said, map=number * of_second))
+            found.append(
+                Card(
+                    images[at], f"{called(outcome.name)}, {called(environment)}", said, map=number * of_second
+                )
+            )
     return found[:2]
 
 

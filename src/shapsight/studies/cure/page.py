@@ -88,7 +88,7 @@ def _answer(cured: Cure, changed: Mapping[Recipe, Sequence[Shown]], command: str
     return Answer(
         verdict=_verdict(base, best, is_sure=is_sure),
         evidence=f"Where it was not trained the mean error is {number(base.error.value, 2)} without and "
-        f"{number(best.error.value, 2)} with {best.recipe}."
+        f"{number(best.error.value, 2)} with {best.recipe}{'' if is_sure else '; that may be chance'}."
         if best.recipe != BASELINE
         else "No other recipe could be compared with the baseline.",
         cards=[

@@ -117,4 +117,7 @@ def _home(table: pd.DataFrame, manifest: Manifest) -> pd.Series | None:
 def _worst(table: pd.DataFrame, manifest: Manifest) -> pd.Series | None:
     """The environment with the largest error among those that were not trained on."""
     rows = table[(table["split"] == "unseen") & ~table["environment"].isin([EVERY, *manifest.train_on])]
-    return None if rows.empty else rows.iloc[int(rows["mse"].to_numpy(float).argmax())]
+    known = np.nan_to_num(
+        rows["mse"].to_numpy(float), nan=-1.0
+    )  # one without a number is worst only if all are
+    return None if rows.empty else rows.iloc[int(known.argmax())]
