@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 import pandas as pd
 from matplotlib import rc_context
 
@@ -25,6 +26,8 @@ from shapsight.errors import RunError
 from shapsight.report.page import Column, Page, Picture, Table
 
 PNG_DPI = 144
+# Signs that turn around what stands after them: in a name they would turn the sentence around it.
+TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 AT_ONCE = 2  # pictures of a section that are not folded away
 
 
@@ -40,6 +43,7 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
         loader=jinja2.PackageLoader("shapsight.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_in_order,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -47,7 +51,7 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
     charts = _Charts()
     script = _script()
     environment.filters.update(cells=_rows, chart=charts.embedded, numbers=gathered.numbers, csv=_csv)
-    environment.filters.update(paragraphs=_paragraphs, amount=_amount, bars=_bars, file_name=_file_name)
+    environment.filters.update(paragraphs=_paragraphs, exactly=markupsafe.escape, amount=_amount, bars=_bars, file_name=_file_name)
     environment.globals.update(viewer_css=asset("viewer.css"), script=script, hash=_hash(script))
     for card in page.answer.cards:
         gathered.add(card.image)
@@ -117,6 +121,12 @@ class _Charts:
     def embedded(self, picture: Picture) -> str:
         self.count += 1
         return "" if picture.chart is None else svg(picture.chart, f"chart-{self.count}")
+
+
+def _in_order(value: Any) -> Any:
+    """Text whose letters stand in the order in which they were written."""
+    is_plain = isinstance(value, str) and not isinstance(value, markupsafe.Markup)
+    return value.translate(TURNING) if is_plain else value
 
 
 def _script() -> str:

@@ -24,7 +24,7 @@ FONT = "system-ui, sans-serif"
 INHERITED = ("fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "font-size", "text-anchor")
 IDLE = {"class", "aria-roledescription", "pointer-events", "font-family", "aria-hidden"}
 Tree.register_namespace("", SVG[1:-1])
-UNDRAWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+UNDRAWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _CIRCLE = re.compile(r"M([\d.]+),0A[^MZ]*\Z")
 

@@ -271,7 +271,8 @@ export const { mount, still } = (() => {
     const layer = made("canvas", { width: map.width, height: map.height }), heat = new ImageData(map.width, map.height);
     found.forEach((value, i) => {
       const isUnknown = Number.isNaN(value), size = isUnknown ? 1 : Math.min(1, Math.abs(value) / (limit || 1));
-      heat.data.set(isUnknown ? UNKNOWN : value < 0 ? LOWERS : RAISES, 4 * i);
+      const colour = isUnknown ? UNKNOWN : value < 0 ? LOWERS : RAISES;
+      for (let n = 0; n < 3; n++) heat.data[4 * i + n] = colour[n];
       heat.data[4 * i + 3] = Math.round(255 * opacity * (size < threshold ? 0 : size ** POWER));
     });
     layer.getContext("2d").putImageData(heat, 0, 0);
@@ -332,11 +333,11 @@ export const { mount, still } = (() => {
     return kept;
   }
 
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const bytes = (text) => { const letters = atob(text); return new Uint8Array(letters.length).map((_, i) => letters.charCodeAt(i)); };
   const bitmap = (data) => createImageBitmap(new Blob([bytes(data.split(",")[1])], { type: data.slice(5, data.indexOf(";")) }));
   const inflated = (blob) => new Response(blob.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
   const unpacked = async (text) => new Uint8Array(await inflated(new Blob([bytes(text)])));
-  const values = (stored, step) => Float32Array.from(stored, (level) => level === NOT_A_NUMBER ? NaN : (level - MIDDLE) * step);
+  const values = (stored, step) => new Float32Array(stored).map((level) => level === NOT_A_NUMBER ? NaN : (level - MIDDLE) * step);
   const sumOf = (found, isIn) => found.reduce((sum, value, i) => Number.isNaN(value) || !isIn(i) ? sum : sum + value, 0);
   const within = (at, count) => Math.min(count - 1, Math.max(0, at));
   const inside = (map, x, y) => ({ x: within(x, map.width), y: within(y, map.height) });
@@ -350,6 +351,7 @@ export const { mount, still } = (() => {
 
   function smoothed(own, width, height) {  // under a Gaussian; what would go to no number goes to the others
     const sides = [width, height].filter((side) => side > 1), spread = SMOOTH * (sides.length ? Math.min(...sides) : 1);
+    if (!own.some(Number.isNaN)) return blurred(own, width, height, spread);
     const known = own.map((value) => Number.isNaN(value) ? 0 : 1), reached = blurred(known, width, height, spread);
     const shared = blurred(own.map((value, i) => known[i] ? value / reached[i] : 0), width, height, spread);
     return shared.map((value, i) => known[i] ? value : NaN);
@@ -359,14 +361,17 @@ export const { mount, still } = (() => {
     const reach = Math.round(4 * spread), weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-(((i - reach) / spread) ** 2) / 2));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const mirrored = (at, side) => { const round = ((at % (2 * side)) + 2 * side) % (2 * side); return round < side ? round : 2 * side - 1 - round; };
-    const along = (from, side, place) => from.map((_, i) => {
-      const [at, index] = place(i);
-      let sum = 0;
-      for (let j = -reach; j <= reach; j++) sum += weights[j + reach] * from[index(mirrored(at + j, side))];
-      return sum / total;
-    });
-    const across = along(own, width, (i) => [i % width, (x) => i - i % width + x]);
-    return along(across, height, (i) => [Math.floor(i / width), (y) => y * width + i % width]);
+    const taps = weights.length;
+    const along = (from, side, stride) => {
+      const near = Int32Array.from({ length: side * taps }, (_, n) => stride * mirrored(Math.floor(n / taps) + n % taps - reach, side));
+      return from.map((_, i) => {
+        const at = Math.floor(i / stride) % side, first = i - at * stride;
+        let sum = 0;
+        for (let j = 0; j < taps; j++) sum += weights[j] * from[first + near[at * taps + j]];
+        return sum / total;
+      });
+    };
+    return along(along(own, width, 1), height, width);
   }
 
   function largest(found) {  // all but the largest half percent stay below full colour

@@ -12,28 +12,33 @@
     viewer.show(number, map);
   }
 
-  const places = [...document.querySelectorAll(".still")], painted = new Set();
-  function paint(place) {
-    if (painted.has(place)) return null;
-    painted.add(place);
-    const { image, map } = place.dataset;
-    return still(place, content.images[Number(image)], { map: Number(map) });
+  // One after the other, so that scrolling stays smooth: first what is in sight, then all that is not folded away, so
+  // that a printed page has it.
+  const places = [...document.querySelectorAll(".still")], inSight = new Set();
+  const later = new Set(places.filter((place) => !place.closest("details")));
+  let isPainting = false;
+  async function paint() {
+    if (isPainting) return;
+    isPainting = true;
+    for (let [place] = [...inSight, ...later]; place; [place] = [...inSight, ...later]) {
+      seen.unobserve(place);
+      for (const waiting of [inSight, later]) waiting.delete(place);
+      const { image, map } = place.dataset;
+      try { await still(place, content.images[Number(image)], { map: Number(map) }); } catch (error) { place.textContent = error.message; }
+      await new Promise((next) => setTimeout(next, 5));
+    }
+    isPainting = false;
+    document.documentElement.dataset.ready = "true";
   }
   const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) { seen.unobserve(entry.target); paint(entry.target); }
+    for (const { target, isIntersecting } of entries) if (isIntersecting) inSight.add(target); else inSight.delete(target);
+    paint();
   }, { rootMargin: "300px" });
   for (const place of places) {
     seen.observe(place);
     place.addEventListener("click", () => open(Number(place.dataset.image), Number(place.dataset.map)));
   }
-  // Those that are not folded away are painted in the end, one after the other, so that a printed page has them.
-  (async () => {
-    for (const place of places.filter((each) => !each.closest("details"))) {
-      await new Promise((next) => setTimeout(next, 5));
-      await paint(place);
-    }
-    document.documentElement.dataset.ready = "true";
-  })();
+  paint();
 
   function follow() {
     const named = location.hash.startsWith("#image=") ? location.hash.slice(7) : "";
@@ -56,7 +61,12 @@
       button.textContent = "Copied";
     });
 
-  addEventListener("beforeprint", async () => {
-    for (const folded of document.querySelectorAll("details:not(.more)")) folded.open = true;
+  const unfolded = new Set();
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details:not(.more):not([open])")) { folded.open = true; unfolded.add(folded); }
+  });
+  addEventListener("afterprint", () => {
+    for (const folded of unfolded) folded.open = false;
+    unfolded.clear();
   });
 }

@@ -74,7 +74,11 @@ def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
     names = [compared.second.name, compared.first.name]
     if not all(0 < len(name) <= LETTERS and len(name.split()) <= 2 for name in names):
         names = ["The second", "the first"]
-    better, worse = names if lower >= higher else [f"{names[1][0].upper()}{names[1][1:]}", names[0]]
+        if lower < higher:
+            names = ["The first", "the second"]
+    elif lower < higher:
+        names.reverse()
+    better, worse = names
     return f"{better} does better than {worse} in {max(lower, higher)} of {len(changes)} environments."
 
 

@@ -17,7 +17,7 @@ from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Card, Picture
 from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.shared.examples import typical
-from shapsight.studies.shared.words import LETTERS, called
+from shapsight.studies.shared.words import LETTERS, called, count
 
 SAME = (0.9, 1.1)  # ratios of errors that are told as no difference
 
@@ -48,12 +48,9 @@ def error_evidence(facts: ErrorFacts) -> str:
     home, worst = facts.home_error, facts.worst_error
     at_home, elsewhere = called(facts.home), called(facts.worst or "")
     if not (home.is_known and worst.is_known):
-        known, images, where = (
-            (home, facts.home_images, f"held-out images of {at_home}")
-            if home.is_known
-            else (worst, facts.worst_images, f"images of {elsewhere}")
-        )
-        return f"Measured on {images} {where}." if known.is_known else ""
+        if home.is_known:
+            return f"Measured on {count(facts.home_images, 'held-out image')} of {at_home}."
+        return f"Measured on {count(facts.worst_images, 'image')} of {elsewhere}." if worst.is_known else ""
     said = (
         f"{worst.value:.0%} of the labels are wrong in {elsewhere}, {home.value:.0%}"
         if facts.is_classes
