@@ -69,9 +69,17 @@ def network(weights: Path | None) -> torch.nn.Module:
     return model.eval()
 
 
-def explained(images: UInt8[np.ndarray, "images height width 3"], model: torch.nn.Module, *, regions: bool) -> list[Shown]:
+def explained(
+    images: UInt8[np.ndarray, "images height width 3"], model: torch.nn.Module, *, regions: bool
+) -> list[Shown]:
     pixels: Tensor = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    bundle = Bundle.wrap(model, outputs=[f"class {n}" for n in range(1000)], size=SIZE, task="classification", references=images[:4])
+    bundle = Bundle.wrap(
+        model,
+        outputs=[f"class {n}" for n in range(1000)],
+        size=SIZE,
+        task="classification",
+        references=images[:4],
+    )
     found = explain(bundle, list(images), outputs=[int(model(pixels[:1]).argmax())])
     return shown_images({"": found}, [f"{n}.jpg" for n in range(len(images))], has_regions=regions)
 
@@ -92,7 +100,9 @@ def opened(tab: Tab, path: Path) -> tuple[float, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="a folder of photographs")
     parser.add_argument("--weights", type=Path, help="of SqueezeNet 1.1, safetensors")
     parser.add_argument("--images", type=int, nargs="+", default=[10, 200, 1000])
@@ -100,13 +110,19 @@ def main() -> None:
     options: Any = parser.parse_args()
     program = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder, browser = Path(name), playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        folder, browser = (
+            Path(name),
+            playwright.chromium.launch(executable_path=program, args=["--no-sandbox"]),
+        )
         data = options.data
         if data is None:
             data = folder / "world"
             write_world(data, images_per_room=max(1, options.distinct // 3), size=SIZE, seed=0)
         photographs, model = pictures(data, options.distinct), network(options.weights)
-        kinds = {regions: explained(photographs, model, regions=regions) for regions in {n <= MOST_CUT for n in options.images}}
+        kinds = {
+            regions: explained(photographs, model, regions=regions)
+            for regions in {n <= MOST_CUT for n in options.images}
+        }
         print(f"{len(photographs)} images explained; {browser.version}")
         print("images   MB   limit   s to write   s until ready   frames   > 50 ms   longest ms")
         for count in options.images:

@@ -47,7 +47,9 @@ class Small(torch.nn.Module):
 @pytest.fixture(scope="module")
 def explanation() -> Any:
     torch.manual_seed(0)
-    images = torch.nn.functional.interpolate(torch.rand(len(NAMES), 3, 9, 9), SIDE, mode="bicubic").clamp(0, 1)
+    images = torch.nn.functional.interpolate(torch.rand(len(NAMES), 3, 9, 9), SIDE, mode="bicubic").clamp(
+        0, 1
+    )
     return explain(Small().eval(), images, references=torch.zeros(1, 3, SIDE, SIDE), output_names=["x", "y"])
 
 
@@ -99,7 +101,9 @@ def opened(browser, report) -> Iterator[Any]:
     said: list[str] = []
     contexts = []
 
-    def opened(path: Path | None = None, *, dark: bool = False, width: int = 1200, link: str = "", **more: Any) -> Page:
+    def opened(
+        path: Path | None = None, *, dark: bool = False, width: int = 1200, link: str = "", **more: Any
+    ) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light", **more
         )
@@ -110,9 +114,11 @@ def opened(browser, report) -> Iterator[Any]:
         file = (path or report).as_uri()
         page.on(
             "request",
-            lambda request: None
-            if request.url.partition("#")[0] == file or request.url.startswith(("data:", "blob:"))
-            else said.append(request.url),
+            lambda request: (
+                None
+                if request.url.partition("#")[0] == file or request.url.startswith(("data:", "blob:"))
+                else said.append(request.url)
+            ),
         )
         page.goto(file + link)
         if more.get("java_script_enabled", True):
@@ -153,7 +159,9 @@ def viewer(page: Page) -> Locator:
 def point(page: Page, x: float, y: float) -> None:
     edges = page.locator("#viewer .stage canvas").bounding_box()
     assert edges is not None
-    page.mouse.move(edges["x"] + (x + 0.5) / SIDE * edges["width"], edges["y"] + (y + 0.5) / SIDE * edges["height"])
+    page.mouse.move(
+        edges["x"] + (x + 0.5) / SIDE * edges["width"], edges["y"] + (y + 0.5) / SIDE * edges["height"]
+    )
 
 
 def value(page: Page) -> float:
@@ -243,7 +251,10 @@ def test_a_link_with_an_image_opens_it_and_one_that_names_nothing_does_not(opene
 
 def test_a_click_beside_the_viewer_and_its_button_close_it(opened):
     page = opened()
-    for leave in (lambda: page.mouse.click(5, 5), lambda: page.get_by_role("button", name="Close", exact=True).click()):
+    for leave in (
+        lambda: page.mouse.click(5, 5),
+        lambda: page.get_by_role("button", name="Close", exact=True).click(),
+    ):
         page.locator(".still").first.click()
         expect(viewer(page)).to_be_visible()
         leave()
@@ -315,7 +326,9 @@ def test_all_is_reached_by_keyboard_alone(opened):
     reached = set()
     for _ in range(80):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.localName + '.' + document.activeElement.className"))
+        reached.add(
+            page.evaluate("document.activeElement.localName + '.' + document.activeElement.className")
+        )
         if page.evaluate("document.activeElement.localName") == "body":
             break
     assert {"button.still shapsight-still", "code.", "button.", "summary.", "a."} <= reached
@@ -349,7 +362,9 @@ def test_without_javascript_the_answer_and_plain_pictures_stay(opened):
 
 
 def test_a_page_without_pictures_is_ready_at_once(opened, tmp_path):
-    page = opened(render_page(data.Page("t", data.Answer("It says the same of every image.")), tmp_path / "r.html"))
+    page = opened(
+        render_page(data.Page("t", data.Answer("It says the same of every image.")), tmp_path / "r.html")
+    )
     assert page.locator("body").inner_text().split() == ["t", *"It says the same of every image.".split()]
     assert serious(page) == []
 
@@ -367,6 +382,8 @@ def test_images_of_a_few_pixels_and_very_tall_ones_stay_on_the_first_screen(open
 
 def test_heatmaps_that_are_no_numbers_are_shown_without_complaint(opened, tmp_path):
     image = Shown("a", np.full((70, 80, 3), GREY, np.uint8), [Map("x", np.full((70, 80), np.nan))])
-    page = opened(render_page(data.Page("t", data.Answer("V.", cards=[data.Card(image, "c")])), tmp_path / "r.html"))
+    page = opened(
+        render_page(data.Page("t", data.Answer("V.", cards=[data.Card(image, "c")])), tmp_path / "r.html")
+    )
     page.locator(".still").click()
     expect(viewer(page)).to_contain_text("All values are 0.")

@@ -88,7 +88,12 @@ def test_no_study_imports_from_the_inside_of_another() -> None:
         own = path.relative_to(HOUSE / "studies").parts[0]
         for line, name in imports_in(path):
             parts = name.split(".")
-            if parts[1] != "studies" or len(parts) < 4 or parts[2] in (own, "shared", "tasks") or own == "demo":
+            if (
+                parts[1] != "studies"
+                or len(parts) < 4
+                or parts[2] in (own, "shared", "tasks")
+                or own == "demo"
+            ):
                 continue
             if parts[3] != "study":
                 wrong.append(f"{path.relative_to(HOUSE)}:{line} imports {name}")

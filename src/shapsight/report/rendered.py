@@ -51,7 +51,9 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
     charts = _Charts()
     script = _script()
     environment.filters.update(cells=_rows, chart=charts.embedded, numbers=gathered.numbers, csv=_csv)
-    environment.filters.update(paragraphs=_paragraphs, exactly=markupsafe.escape, amount=_amount, bars=_bars, file_name=_file_name)
+    environment.filters.update(
+        paragraphs=_paragraphs, exactly=markupsafe.escape, amount=_amount, bars=_bars, file_name=_file_name
+    )
     environment.globals.update(viewer_css=asset("viewer.css"), script=script, hash=_hash(script))
     for card in page.answer.cards:
         gathered.add(card.image)
