@@ -3,10 +3,10 @@
     python benchmarks/diagnosis.py                              # all parts
     python benchmarks/diagnosis.py --arch squeezenet1_1 --only trust,look
 
-Beside each part stand the images that the model was asked about, forward only and with gradients, and what as many bare
-passes would have taken: what is left is the part's own work. DeepSHAP is timed on a few images, which are then repeated: what a part costs does not depend on what they show. The
-work of each part (processor time) is also given in DeepSHAP explanations of an image: on a machine that is busy with
-other things that ratio holds, and seconds do not.
+Beside each part stand the images that the model was asked about, forward only and with gradients, and what as many
+bare passes would have taken: what is left is the part's own work. DeepSHAP is timed on a few images, which are then
+repeated: what a part costs does not depend on what they show. The work of each part (processor time) is also given in
+DeepSHAP explanations of an image: on a machine that is busy with other things that ratio holds, and seconds do not.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     bundle = bundle_of(arguments.arch, arguments.size, arguments.references)
     forward, both = cost_of(bundle.model, arguments.size)
-    print(f"{arguments.arch}: {1000 * forward:.1f} ms forward, {1000 * both:.1f} ms forward and backward, an image")
+    print(
+        f"{arguments.arch}: {1000 * forward:.1f} ms forward, {1000 * both:.1f} ms forward and backward, an image"
+    )
     case, each = case_of(bundle, arguments.images)
     passes = Passes()
     passes.watch(bundle.model)

@@ -1,11 +1,10 @@
 """What scene and region contribute, by signed sums of DeepSHAP and by exact values, beside shares of absolute pixels.
 
-    python benchmarks/parts.py runs/squeezenet_room_1 runs/squeezenet_all --images 48     # runs of train or debug
-    python benchmarks/parts.py runs/demo_0 runs/demo_1 runs/demo_2                        # runs of demo: both models
+    python benchmarks/parts.py runs/squeezenet_room_1 runs/squeezenet_all --images 48
+    python benchmarks/parts.py runs/demo runs/demo/cured                # the demo's two models
 
-Runs of the demo hold both models' tables already; scenes are swapped for the first model. Other runs are diagnosed
-(`look` and `why`; what is there already is not made again), so that the variance shares of swapped scenes stand beside:
-do the two methods tell the same story?
+Runs are diagnosed (`look` and `why`; what is there already is not made again), so that the variance shares of swapped
+scenes stand beside: do the two methods tell the same story?
 
 A line a model and environment, of the first output: mean |sum| over scene and region, the scene's share of both; the
 same of exact Shapley values of the two in the same images; the correlation of the sums with the exact values, scene /
@@ -53,21 +52,8 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     print("| " + " | ".join(HEAD) + " |\n|" + " --- |" * len(HEAD), flush=True)
     for run in chosen.runs:
-        for row in of_demo(run, chosen) if (run / "model_all_rooms").is_dir() else of_run(run, chosen):
+        for row in of_run(run, chosen):
             print("| " + " | ".join(row) + " |", flush=True)
-
-
-def of_demo(run: Path, chosen: argparse.Namespace) -> list[tuple[str, ...]]:
-    """Both models of a demo, from the tables that it left; scenes are swapped for the first one, the run's own."""
-    diagnose(run, images=chosen.images, only=["why"], progress=False)
-    crossed = pd.read_parquet(run / "diagnosis" / "why" / "crossed.parquet")
-    rows = []
-    for ending, name in (("", "room_1"), ("_all_rooms", "all rooms")):
-        absolute = pd.read_parquet(run / f"relevance{ending}.parquet").rename(columns={"share": "value"})
-        per_image = pd.read_parquet(run / f"contributions_per_image{ending}.parquet")
-        measures = pd.read_parquet(run / f"contributions{ending}.parquet")
-        rows += lines(f"{run.name}, {name}", per_image, measures, absolute, None if ending else crossed)
-    return rows
 
 
 def of_run(run: Path, chosen: argparse.Namespace) -> list[tuple[str, ...]]:

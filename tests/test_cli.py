@@ -2,7 +2,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from shapsight import Explanation, load_bundle
 from shapsight.cli import app
 from shapsight.errors import ShapsightError
 from shapsight.models import train as training
-from shapsight.studies.cure.trials import treatment_of
-from shapsight.studies.shared.found import open_run
 
 QUICK = [
     "--arch", "squeezenet1_1", "--weights", "none", "--epochs", "2", "--image-size", "48",
@@ -149,70 +146,6 @@ def test_ctrl_c_during_training_keeps_the_best_epoch_and_exits_with_130(
     assert result.exit_code == 130
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
     assert load_bundle(tmp_path / "run" / "model").card.output_names == ("x", "y")
-
-
-@pytest.fixture
-def small_demo(monkeypatch: pytest.MonkeyPatch):
-    """A world of a few small pictures, learned in a moment."""
-    from shapsight.studies.demo import study as demo
-
-    small = replace(demo.QUICK, arch="small_cnn", image_size=48, epochs=8, references=3, explain=1)
-    monkeypatch.setattr(demo, "QUICK", small)
-    monkeypatch.setattr(demo, "IMAGES_PER_ROOM", 10)
-    monkeypatch.setattr(demo, "ASKED", replace(demo.ASKED, images=9, references=3))
-    return demo
-
-
-def test_the_demo_tells_the_story_to_its_end(tmp_path: Path, small_demo):
-    run = tmp_path / "run"
-    result = shapsight("demo", "--out", run, "--device", "cpu")
-    assert result.exit_code == 0, result.output
-    assert json.loads((run / "run.json").read_text())["status"] == "done"
-    said, before, after = text_of((run / "report.html").read_text()), open_run(run), open_run(run / "cured")
-    assert before.manifest.train_on == ("room_1",)
-    for found in (before, after):
-        verdict = json.loads((found.folder / "diagnosis" / "verdict.json").read_text())
-        assert verdict["headline"] in said and verdict["headline"] in " ".join(result.stdout.split())
-        errors = found.errors[(found.errors["environment"] == "room_3") & (found.errors["target"] == "x")]
-        predictions = pd.read_parquet(found.folder / "predictions.parquet")
-        unseen = predictions[predictions["environment"] == "room_3"]
-        assert set(unseen["split"]) == {"unseen"}
-        by_hand = ((unseen["predicted_x"] - unseen["x"]) ** 2).mean()
-        assert errors["mse"].iloc[0] == pytest.approx(by_hand, rel=1e-5)
-        assert f"{by_hand:.2g}" in result.stdout
-    again = shapsight("diagnose", run, "--only", "why", "--images", "9", "--references", "3")
-    assert again.exit_code == 0, again.output
-    assert "Done already: look, why" in again.stderr  # the demo's diagnosis is that of the command
-    compared = shapsight("compare", run, run / "cured", "--explain", "1", "--out", tmp_path / "compared")
-    assert compared.exit_code == 0, compared.output
-
-
-def test_the_demo_gives_every_remedy_as_many_images_and_takes_the_one_with_the_lowest_error_where_none_was(
-    tmp_path: Path, small_demo, monkeypatch: pytest.MonkeyPatch
-):
-    seen = []
-    fitted = small_demo.trained
-
-    def watched(trial, budget, material, *more):
-        steps = len(
-            treatment_of(trial.recipe, budget, material).loader(material.manifest, material.images, 2)
-        )
-        seen.append((trial.recipe, trial.trained_on, trial.seed, steps))
-        return fitted(trial, budget, material, *more)
-
-    monkeypatch.setattr(small_demo, "trained", watched)
-    story = small_demo.demo(tmp_path / "run", seed=3, device="cpu", progress=False)
-    one, two = ("room_1",), ("room_1", "room_2")
-    both = "more-environments+swap-scene"
-    rooms = {"baseline": one, "swap-scene": one, "more-environments": two, both: two}
-    assert seen == [(recipe, on, 3, 4) for recipe, on in rooms.items()]
-    assert [(each.recipe, each.trained_on) for each in story.attempts] == [*rooms.items()]
-    errors = {each.recipe: each.errors["room_3"].value for each in story.attempts[1:]}
-    assert story.best.recipe == min(errors, key=errors.__getitem__)
-    assert story.after.facts.errors.worst_error.value == max(
-        error.value for room, error in story.best.errors.items() if room not in story.best.trained_on
-    )
-    assert story.before.report().is_file() and story.after.report().is_file()
 
 
 def test_a_failure_after_training_keeps_the_model(

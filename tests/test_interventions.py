@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from pictures import assert_texts_have_room
-from scene_readers import HORIZON, SIDE, Reader, case_of, pictures
+from scene_readers import HORIZON, SIDE, Reader, case_of
 from shapsight.diagnosis.changes import effect_table, effects_on_classes, effects_on_number
 from shapsight.diagnosis.interventions import (
     FILLED,

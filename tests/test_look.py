@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from pictures import rows_of
@@ -302,11 +301,13 @@ def test_pictures_show_each_measure_environment_and_output_or_refuse(findings):
         measures_plot(findings.tables["measures"], "no such output", {})
     with pytest.raises(DataError):
         objects_plot(pd.DataFrame(), "x")
-    mean = next(picture for picture in findings.pictures if picture.alt == "Mean attribution in each environment")
+    mean = next(
+        picture for picture in findings.pictures if picture.alt == "Mean attribution in each environment"
+    )
     assert [image.caption for image in mean.images] == [
-        f"{place}, mean of 8 images: mean, standard deviation" for place in ("away", "home")
+        f"{place}, mean of 12 images: mean, standard deviation" for place in ("away", "home")
     ]
-    sizes = findings_case().explanation.heatmap(detail="pixels")[:, 0].abs().numpy()
-    away = findings_case().rows["environment"].to_numpy() == "away"
+    sizes = case_of().explanation.heatmap(detail="pixels")[:, 0].abs().numpy()
+    away = case_of().rows["environment"].to_numpy() == "away"
     np.testing.assert_allclose(mean.images[0].maps[0].values, sizes[away].mean(0), rtol=1e-6)
     np.testing.assert_allclose(mean.images[0].maps[1].values, sizes[away].std(0), rtol=1e-5, atol=1e-9)

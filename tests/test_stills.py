@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from matplotlib.image import AxesImage
-from pictures import assert_texts_have_room, drawn_texts
 
+from pictures import assert_texts_have_room, drawn_texts
 from shapsight.drawing.stills import stills_plot
 from shapsight.drawing.viewer import Map, Mark, Shown, channels_last
 from shapsight.errors import DataError
@@ -25,7 +25,10 @@ def test_pictures_stand_seven_in_a_row_with_their_marks_and_outline(monkeypatch)
     figure = stills_plot([shown(marks=marks, outline=region, caption=f"room_{n}: x 0.3") for n in range(9)])
     drawn = [axes for axes in figure.axes if axes.images]
     assert len(drawn) == 9 and len(figure.axes) == 14
-    assert [line.get_marker() for line in drawn[0].lines] == ["o", ">"]  # one beyond the border is an arrowhead
+    assert [line.get_marker() for line in drawn[0].lines] == [
+        "o",
+        ">",
+    ]  # one beyond the border is an arrowhead
     assert drawn[0].collections
     assert "room_0: x 0.3" in {text.get_text() for text in drawn_texts(figure, monkeypatch)}
     assert_texts_have_room(figure, monkeypatch)

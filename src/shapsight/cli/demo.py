@@ -13,7 +13,7 @@ from shapsight.studies.shared.settings import DemoSettings
 def demo(
     out: Out = Path("runs/demo"), *, overwrite: Overwrite = False, settings: DemoSettings
 ) -> Sequence[str]:
-    """The whole story on a rendered world: trained in one room, failing in the next, cured by more rooms."""
+    """The whole story on a rendered world: works in one room, fails in the next, why, the cure, and its proof."""
     from shapsight.studies.demo import study
 
     return study.demo(out, settings=settings, overwrite=overwrite, **told()).lines
