@@ -1,4 +1,4 @@
-"""What first screens say, of all that can be found: short, one sentence, few numbers; and commands that can be pasted."""
+"""What first screens say, of all that can be found: short, few numbers; and commands that can be pasted."""
 
 from __future__ import annotations
 

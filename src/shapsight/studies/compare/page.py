@@ -54,7 +54,8 @@ def _answer(compared: Comparison) -> Answer:
     what, second_folder = task_of(first.manifest).error_label(compared.targets[0]), compared.folder_of_second
     return Answer(
         verdict=_verdict(compared, changes),
-        evidence=f"{what} in {called(most.environment)}: {number(most.first, 2)} with {called(first.name)}, {number(most.second, 2)} with "
+        evidence=f"{what} in {called(most.environment)}: {number(most.first, 2)} with {called(first.name)}, "
+        f"{number(most.second, 2)} with "
         f"{called(second.name)}; the difference is {SURE if most.is_sure else UNSURE}.",
         cards=_cards(compared, most.environment),
         chart=Picture(
@@ -92,12 +93,15 @@ def _cards(compared: Comparison, environment: str) -> list[Card]:
     for at in typical_images(rows, manifest, first.facts, environment).values():
         if rows["environment"].iloc[at] != environment:
             continue
-        for number, outcome in enumerate((first, second)):
+        for at_side, outcome in enumerate((first, second)):
             said = said_of(outcome.explained.iloc[at].to_dict(), manifest)
             of_second = len(first.explanation.names()[0])
             found.append(
                 Card(
-                    images[at], f"{called(outcome.name)}, {called(environment)}", said, map=number * of_second
+                    images[at],
+                    f"{called(outcome.name)}, {called(environment)}",
+                    said,
+                    map=at_side * of_second,
                 )
             )
     return found[:2]

@@ -34,14 +34,14 @@ def first_screen(diagnosed: Diagnosis) -> Answer:
         return explained.get(row["path"]) or plain_image(case.images[at], row, case.manifest, case.bundle)
 
     found = [*cards(case.rows, case.manifest, examined.facts, shown), *_swapped(diagnosed)]
-    following = next_step(diagnosed)
+    following, what = next_step(diagnosed)
     return Answer(
         verdict.headline,
         evidence(diagnosed.facts),
         found,
         glance(examined.errors, case.manifest, examined.facts),
         next=following,
-        next_is="Try what may cure it" if following else "",
+        next_is=what,
         level=verdict.level,
     )
 
@@ -62,20 +62,31 @@ def evidence(facts: DiagnosisFacts) -> str:
         )
         return f"{fails}; {swapped}." if fails else f"{swapped[0].upper()}{swapped[1:]}."
     if fails and look.home.scene_share.is_known:
-        return f"{fails}; the scene contributes {look.home.scene_share.value:.0%} of what moves {look.output} there."
+        return f"{fails}; at home the scene contributes {look.home.scene_share.value:.0%} of what moves {look.output}."
     return error_evidence(errors)
 
 
-def next_step(diagnosed: Diagnosis) -> str:
-    """The command that tries the remedies advised; empty where none is."""
+def next_step(diagnosed: Diagnosis) -> tuple[str, str]:
+    """The command that tries the remedies advised, or else names a region of interest; and what it does."""
     examined, verdict = diagnosed.examined, diagnosed.verdict
     recipes = [advice.recipe for advice in verdict.advice if advice.recipe]
+    what = "Try what may cure it"
     if not recipes:
-        return ""
+        return _with_region(diagnosed)
     if examined.subject.folder is None:
-        return f"shapsight.cure(your_training_function, photos, recipes={recipes})"
+        return f"shapsight.cure(your_training_function, photos, recipes={recipes})", what
     roi = [] if examined.roi is None else ["--roi", examined.roi]
-    return shell("shapsight", "cure", examined.subject.folder, "--try", ",".join(recipes), *roi)
+    return shell("shapsight", "cure", examined.subject.folder, "--try", ",".join(recipes), *roi), what
+
+
+def _with_region(diagnosed: Diagnosis) -> tuple[str, str]:
+    """The same with a region of interest, the lower half for a start, where there was none and nothing was found."""
+    examined = diagnosed.examined
+    if examined.roi is not None or examined.subject.folder is None or diagnosed.verdict.level == "ok":
+        return "", ""
+    row = int(examined.case.rows["height"].median()) // 2
+    said = "Say what it should use, such as all below a row: then scenes can be swapped"
+    return shell("shapsight", "diagnose", examined.subject.folder, "--roi", f"below:{row}"), said
 
 
 def _images(diagnosed: Diagnosis, part: str, title: str) -> dict[str, Mapping[str, Any]]:

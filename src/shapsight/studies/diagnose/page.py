@@ -51,7 +51,7 @@ def summarise_diagnosis(diagnosed: Diagnosis, folder: Path, seconds: float) -> l
         "Because": [*verdict.reasons],
         "Try": [f"{each.recipe}: {each.why}" if each.recipe else each.why for each in verdict.advice],
     }
-    if following := next_step(diagnosed):
+    if following := next_step(diagnosed)[0]:
         said["Next"] = following
     said |= {
         "Looked at": f"{count(len(examined.case.rows), 'image')} of {_looked_at(examined.case)}",
