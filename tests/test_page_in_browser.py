@@ -83,7 +83,7 @@ def report(explanation, tmp_path_factory) -> Path:
             "How large is the error?",
             "It is large.",
             [data.Picture(scatter_panels(rows, "x", NAMES), "predicted against actual x"), glance, glance],
-            [data.Table(errors, "Errors")],
+            [data.Table(errors.assign(**{f"a wide table {n}": 1.234e-7 for n in range(9)}), "Errors")],
             text="How to read it.\n\nAnd more.",
             notes=[f"A note on {HOSTILE}"],
         ),
@@ -335,7 +335,7 @@ def test_all_is_reached_by_keyboard_alone(opened):
 
 
 def test_printed_it_has_its_pictures_its_tables_and_no_buttons(opened):
-    page = opened(dark=True)
+    page = opened(dark=True, width=718)  # A4 without its margins
     page.evaluate("addEventListener('beforeprint', () => { document.title = 'printed'; })")
     # What Chromium does when it prints, by hand, so that the page can be looked at meanwhile.
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -348,6 +348,8 @@ def test_printed_it_has_its_pictures_its_tables_and_no_buttons(opened):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     ink = page.evaluate("getComputedStyle(document.querySelector('.chart text')).fill")
     assert ink == "rgb(0, 0, 0)"
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(179, 18, 43)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.emulate_media(media="screen")
     expect(page.locator("details.numbers table").first).to_be_hidden()
