@@ -111,6 +111,25 @@ def test_what_was_done_is_not_done_again_and_parts_can_be_done_alone(run, tmp_pa
     assert sorted(out.glob("explanations/*/*.safetensors")) == kept
 
 
+def test_the_page_is_there_while_parts_are_still_made_and_says_which(run, tmp_path, monkeypatch):
+    pages = []
+
+    def remembered(case, report):
+        pages.append((tmp_path / "why" / "report.html").read_text())
+        return real(case, report)
+
+    real = parts.PARTS["why"].find
+    monkeypatch.setitem(parts.PARTS, "why", replace(parts.PARTS["why"], find=remembered))
+    command = ("diagnose", run, "--roi", "below:16", "--only", "why", "--out", tmp_path / "why", *SMALL)
+    result = shapsight(*command)
+    assert result.exit_code == 0, result.output
+    assert "diagnosed so far; still to come: why" in pages[0]
+    assert "Is that why it fails? This is still being made" in pages[0]
+    assert "How large is the error?" in pages[0]
+    last = (tmp_path / "why" / "report.html").read_text()
+    assert "so far" not in last and "still being made" not in last
+
+
 def test_explaining_goes_on_after_the_last_file_that_was_finished(run, tmp_path, monkeypatch):
     bundle = load_bundle(run / "model")
     images = torch.randint(256, (5, 3, 32, 32), dtype=torch.uint8)

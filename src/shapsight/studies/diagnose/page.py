@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -26,18 +26,19 @@ from shapsight.studies.tasks.classification import ACCURACY
 from shapsight.studies.tasks.regression import ERRORS
 
 
-def diagnose_page(diagnosed: Diagnosis, *, command: str, seconds: float) -> Page:
-    """The report."""
+def diagnose_page(diagnosed: Diagnosis, to_come: Sequence[str] = (), *, command: str, seconds: float) -> Page:
+    """The report; `to_come` are parts that are still being made."""
     examined, verdict = diagnosed.examined, diagnosed.verdict
+    names = ", ".join(to_come)
     return Page(
-        title=f"{examined.subject.name}, diagnosed",
+        title=f"{examined.subject.name}, diagnosed{f' so far; still to come: {names}' if to_come else ''}",
         answer=first_screen(diagnosed),
         sections=[
             _verdict_section(verdict),
             _error_section(examined),
             *(_part_section(found) for found in diagnosed.parts.values()),
             _evidence_section(verdict),
-            _left_out_section(diagnosed),
+            _left_out_section(diagnosed, to_come),
         ],
         settings=_settings(diagnosed, command, seconds),
     )
@@ -134,10 +135,15 @@ def _part_section(found: Findings) -> Section:
     )
 
 
-def _left_out_section(diagnosed: Diagnosis) -> Section:
+def _left_out_section(diagnosed: Diagnosis, to_come: Sequence[str]) -> Section:
     """What was not done, and why."""
-    missing = [part.question for name, part in PARTS.items() if name not in diagnosed.parts]
-    notes = (*diagnosed.examined.notes, *(f"{question} This was not asked (--only)." for question in missing))
+    why = dict.fromkeys(to_come, "is still being made: look again later")
+    missing = [
+        f"{part.question} This {why.get(name, 'was not asked (--only)')}."
+        for name, part in PARTS.items()
+        if name not in diagnosed.parts
+    ]
+    notes = (*diagnosed.examined.notes, *missing)
     return Section("What was left out?", "" if notes else "Nothing.", notes=notes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,9 +35,16 @@ def wanted_parts(only: Sequence[str]) -> list[Part]:
 
 
 def run_parts(
-    parts: Sequence[Part], examined: Examined, settings: DiagnoseSettings, folder: Path, narrator: Narrator
+    parts: Sequence[Part],
+    examined: Examined,
+    settings: DiagnoseSettings,
+    folder: Path,
+    narrator: Narrator,
+    publish: Callable[[Mapping[str, Findings], Sequence[str]], object] = lambda found, to_come: None,
 ) -> dict[str, Findings]:
     """The findings of each part, and of others that were found before and still fit.
+
+    `publish` is given what there is before each part that takes time, and the names of those that are still to come.
 
     Explanations are made only if a part that is missing needs them. A part that cannot be done says why in what it
     leaves out, and the others go on.
@@ -48,6 +55,8 @@ def run_parts(
     if found:
         narrator.say(f"Done already: {', '.join(found)}")
     missing = [part for part in parts if part.name not in found]
+    if missing:
+        publish(_in_order(found), [part.name for part in missing])
     case = examined.case
     stored = StoredExplanations(
         folder / EXPLANATIONS, case.bundle, case.targets, references=settings.references
@@ -71,6 +80,12 @@ def run_parts(
             narrator.note(sentence)
         took = time.monotonic() - started
         found[part.name] = write_findings(findings, folder / part.name, keys[part.name], took)
+        if to_come := [each.name for each in missing if each.name not in found]:
+            publish(_in_order(found), to_come)
+    return _in_order(found)
+
+
+def _in_order(found: Mapping[str, Findings]) -> dict[str, Findings]:
     return {name: found[name] for name in PARTS if name in found}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from shapsight.data.written_files import write_text
 from shapsight.models.devices import chosen_device
 from shapsight.report.rendered import render_page
 from shapsight.studies.diagnose.diagnosis import Diagnosis
-from shapsight.studies.diagnose.examined import examine
+from shapsight.studies.diagnose.examined import Examined, examine
+from shapsight.studies.diagnose.findings import Findings
 from shapsight.studies.diagnose.page import diagnose_page, summarise_diagnosis
 from shapsight.studies.diagnose.parts import run_parts, wanted_parts
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
@@ -68,17 +70,17 @@ def diagnose(
         record = RunFolder.at(folder, job=COMMAND, **card)
         save_table(examined.errors, folder / "errors")
         save_table(examined.case.rows, folder / "images")
-        found = run_parts(parts, examined, settings, folder, narrator)
-    of_parts: dict[str, Any] = {name: part.facts for name, part in found.items()}
-    facts = DiagnosisFacts(examined.facts, **of_parts)
-    verdict = judge(facts)
+
+        def publish(found: Mapping[str, Findings], to_come: Sequence[str] = ()) -> Diagnosis:
+            """The page of what is known so far: a person can read it while the other parts are made."""
+            known = _judged(place, examined, found, settings)
+            page = diagnose_page(known, to_come, command=asked.command, seconds=asked.seconds)
+            render_page(page, folder / "report.html")
+            return known
+
+        diagnosed = publish(run_parts(parts, examined, settings, folder, narrator, publish))
+    verdict = diagnosed.verdict
     write_text(folder / "verdict.json", json.dumps(asdict(verdict), indent=2, ensure_ascii=False) + "\n")
-    diagnosed = Diagnosis(
-        place=place, examined=examined, parts=found, facts=facts, verdict=verdict, settings=settings
-    )
-    render_page(
-        diagnose_page(diagnosed, command=asked.command, seconds=asked.seconds), folder / "report.html"
-    )
     record.card["status"] = "done"
     record.write_card()
     return replace(
@@ -86,4 +88,14 @@ def diagnose(
         lines=tuple(summarise_diagnosis(diagnosed, folder, asked.seconds)),
         headline=f"{verdict.level}: {verdict.headline}",
         sentences=tuple(verdict.sentences),
+    )
+
+
+def _judged(
+    place: Place, examined: Examined, found: Mapping[str, Findings], settings: DiagnoseSettings
+) -> Diagnosis:
+    of_parts: dict[str, Any] = {name: part.facts for name, part in found.items()}
+    facts = DiagnosisFacts(examined.facts, **of_parts)
+    return Diagnosis(
+        place=place, examined=examined, parts=found, facts=facts, verdict=judge(facts), settings=settings
     )
