@@ -178,8 +178,8 @@ TABLES = (
         (
             *plain("variant", "target"),
             Column("images", format="d"),
-            Column("change", "moves by", ".3f", low="change_low", high="change_high"),
-            Column("flips", "turns", ".0%", low="flips_low", high="flips_high"),
+            Column("change", "prediction changes by", ".3f", low="change_low", high="change_high"),
+            Column("flips", "changes side", ".0%", low="flips_low", high="flips_high"),
             Column("error", "error", ".3g", low="error_low", high="error_high"),
         ),
         {"environment": ("all",)},
