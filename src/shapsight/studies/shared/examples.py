@@ -19,7 +19,7 @@ from shapsight.data.framing import seen_places
 from shapsight.data.manifest import Manifest
 from shapsight.data.remedies.sample import Places
 from shapsight.drawing.style import number
-from shapsight.drawing.viewer import Mark, MarkKind, Shown
+from shapsight.drawing.viewer import Mark, MarkKind, Shown, channels_last
 from shapsight.models.bundle import Bundle
 from shapsight.studies.shared.contributions import PREDICTED
 from shapsight.studies.shared.outcome import Outcome
@@ -90,11 +90,9 @@ def plain_image(
     pixels: UInt8[Tensor, "3 size size"], row: Mapping[Any, Any], manifest: Manifest, bundle: Bundle
 ) -> Shown:
     """An image without an explanation."""
-    picture = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
-    path = str(row["path"])
     return Shown(
-        path,
-        picture,
+        str(row["path"]),
+        channels_last(pixels.cpu()),
         marks=marks_of(row, manifest, bundle),
         caption=caption_of(row, manifest),
         group=str(row["environment"]),
@@ -152,15 +150,12 @@ def point_of(
     return (x, y) if np.isfinite([x, y]).all() else None
 
 
-def typical(
-    values: Float[ndarray, "rows"], among: Bool[ndarray, "rows"], *, middle: float | None = None
-) -> int | None:
-    """Which of some rows has the value nearest to the mean of them (or to `middle`); None of none."""
+def typical(values: Float[ndarray, "rows"], among: Bool[ndarray, "rows"]) -> int | None:
+    """Which of some rows has the value nearest to their mean; None of none."""
     among = among & np.isfinite(values)
     if not among.any():
         return None
-    wanted = float(values[among].mean()) if middle is None else middle
-    return int(np.where(among, np.abs(values - wanted), np.inf).argmin())
+    return int(np.where(among, np.abs(values - values[among].mean()), np.inf).argmin())
 
 
 def _told(parts: pd.DataFrame | None) -> dict[tuple[str, str], dict[str, float]]:
