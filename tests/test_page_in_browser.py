@@ -72,7 +72,10 @@ def report(explanation, tmp_path_factory) -> Path:
     answer = data.Answer(
         "In hall its error is 6.4 times as high as at home.",
         "Of what moves x, the scene contributes 42% in room_1.",
-        [data.Card(images[0], f"At home: {HOSTILE}", "x is 0.1; the model says 0.3."), data.Card(images[1], "Elsewhere", map=1)],
+        [
+            data.Card(images[0], f"At home: {HOSTILE}", "x is 0.1; the model says 0.3."),
+            data.Card(images[1], "Elsewhere", map=1),
+        ],
         glance,
         next="shapsight diagnose 'runs/my run'",
         next_is="Ask why",
