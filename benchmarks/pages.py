@@ -4,7 +4,7 @@
     python benchmarks/pages.py --data PHOTOGRAPHS --weights squeezenet1_1_imagenet.safetensors --images 10 200 1000
 
 Images of 224 pixels with one output each. With `--data`, photographs and DeepSHAP of SqueezeNet 1.1 with those ImageNet
-weights (which are made larger by no means: `--distinct` are explained and used again); otherwise rendered rooms
+weights, of which `--distinct` are explained and used again; otherwise rendered rooms
 explained with the same network, untrained. A page is opened in the system's Chromium with a screen of 1200 × 800: until
 `html[data-ready]`, then unfolded and scrolled through, a screen in 30 frames; frames are long beyond 50 ms.
 """
@@ -140,11 +140,8 @@ def main() -> None:
             tab.close()
             limit = LIMITS.get(count, 1.5e6 + 50e3 * count)
             long = [each for each in frames if each > 50]
-            print(
-                f"{count:6d} {size / 1e6:5.1f} {limit / 1e6:6.1f} {wrote:12.1f} {ready:15.1f} {len(frames):8d} {len(long):9d}"
-                f" {max(frames, default=0):10.0f}",
-                flush=True,
-            )
+            row = f"{count:6d} {size / 1e6:5.1f} {limit / 1e6:6.1f} {wrote:12.1f} {ready:15.1f} {len(frames):8d}"
+            print(f"{row} {len(long):9d} {max(frames, default=0):10.0f}", flush=True)
         browser.close()
 
 

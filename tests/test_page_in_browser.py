@@ -1,4 +1,4 @@
-"""What a person does with a report in a real browser: looks, clicks, points, copies, prints, in the dark, on a phone."""
+"""What a person does with a report in a real browser: looks, clicks, points, copies, prints; dark, on a phone."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def report(explanation, tmp_path_factory) -> Path:
     answer = data.Answer(
         "In hall its error is 6.4 times as high as at home.",
         "Of what moves x, the scene contributes 42% in room_1.",
-        [data.Card(images[0], f"At home: {HOSTILE}", "x is 0.1; the model says 0.3."), data.Card(images[1], "Elsewhere", map=1)],
+        [
+            data.Card(images[0], f"At home: {HOSTILE}", "x is 0.1; the model says 0.3."),
+            data.Card(images[1], "Elsewhere", map=1),
+        ],
         glance,
         next="shapsight diagnose 'runs/my run'",
         next_is="Ask why",
@@ -180,7 +183,7 @@ def test_the_answer_stands_on_the_first_screen_with_its_pictures_painted(opened)
     stills = visible_stills(page)
     assert len(stills) == 2 + 12 * 2
     assert all(map(is_painted, stills))
-    assert not [one for one in page.locator("details .still canvas").all()], "those folded away cost nothing"
+    assert page.locator("details .still canvas").count() == 0, "those folded away cost nothing"
 
 
 def test_images_folded_away_are_painted_when_they_are_unfolded(opened):

@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from shapsight.diagnosis.groups import EVERY
-from shapsight.diagnosis.interventions import ORIGINAL, VARIANTS
+from shapsight.diagnosis.interventions import MIXED_RAND, MIXED_SAME, ORIGINAL, VARIANTS
 from shapsight.drawing.charts.interventions import crossed_plot, effects_plot, variance_bars
 from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Map, Mark, MarkKind, Shown, channels_last
 from shapsight.report.page import Picture
 from shapsight.studies.diagnose.why.answers import Answers
 from shapsight.studies.diagnose.why.swaps import LABEL
-from shapsight.studies.shared.examples import point_of
+from shapsight.studies.shared.examples import point_of, typical
 
 SHOWN = 3  # images in all their variants
 MOST_CROSSED = 16  # thumbnails along a side
@@ -50,15 +50,15 @@ def pictures(answers: Answers) -> tuple[Picture, ...]:
 
 
 def _gallery(answers: Answers, target: str) -> Picture:
-    """An image of each of the first environments, the one whose prediction changes most typically."""
+    """An image of each of the first environments, whose prediction another scene changes as much as their mean."""
     swaps = answers.swaps
-    change = answers.effects[target]["mixed-same"].change
+    effects = answers.effects[target]
+    change = effects.get(MIXED_RAND, effects[MIXED_SAME]).change  # as the first screen shows
     groups: list[tuple[str, int]] = []
     for place in dict.fromkeys(swaps.environments.tolist()):
-        rows = np.flatnonzero((swaps.environments == place) & np.isfinite(change))
-        if len(rows) and len(groups) < SHOWN:
-            typical = int(rows[np.argsort(change[rows])[len(rows) // 2]])
-            groups.append((f"{place}: {swaps.rows['path'].iloc[typical]}", typical))
+        found = typical(change, swaps.environments == place)
+        if found is not None and len(groups) < SHOWN:
+            groups.append((f"{place}: {swaps.rows['path'].iloc[found]}", found))
     groups = groups or [(str(swaps.rows["path"].iloc[0]), 0)]
     images = [_variants(answers, title, image, target) for title, image in groups]
     said = "Ring: target. Cross: prediction. It should stay where the region of interest does."
