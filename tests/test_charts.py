@@ -26,6 +26,7 @@ from shapsight.drawing.charts.strategies import strategy_map
 from shapsight.drawing.charts.theme import PLOT
 from shapsight.drawing.charts.trust import agreement_plot, flipping_plot, hidden_effects_plot, removal_plot
 from shapsight.errors import DataError
+from shapsight.report.page import Picture
 from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
 from shapsight.studies.diagnose.look.facts import LookFacts
 
@@ -456,12 +457,12 @@ def test_the_same_table_gives_the_same_chart(tmp_path):
 
 def test_a_part_of_a_diagnosis_keeps_its_charts_and_gives_them_back(tmp_path):
     chart = error_bars(measured())
-    part = Findings("look", {}, LookFacts(), figures={"The errors": chart})
+    part = Findings("look", {}, LookFacts(), pictures=(Picture(chart, "The errors"),))
     write_findings(part, tmp_path / "look", "key", 1.0)
-    found = read_findings(tmp_path / "look", "key", LookFacts)
-    assert svg(found.charts["The errors"], "a") == svg(chart, "a")
-    assert found.figures["The errors"].name == "01_the_errors.png"
-    assert found.figures["The errors"].with_suffix(".svg").read_text(encoding="utf-8") == svg(chart, "chart")
+    (found,) = read_findings(tmp_path / "look", "key", LookFacts).pictures
+    assert svg(found.chart, "a") == svg(chart, "a")
+    assert (tmp_path / "look" / "01_the_errors.png").is_file()
+    assert (tmp_path / "look" / "01_the_errors.svg").read_text(encoding="utf-8") == svg(chart, "chart")
 
 
 @pytest.mark.page
