@@ -13,9 +13,8 @@ from shapsight.diagnosis.estimate import Estimate
 from shapsight.diagnosis.groups import EVERY
 from shapsight.drawing.charts.intervals import errors_at_a_glance
 from shapsight.drawing.style import number
-from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table, plain
-from shapsight.studies.shared.examples import images_of
-from shapsight.studies.shared.first_screen import said_of, typical_images
+from shapsight.report.page import Answer, Column, Page, Picture, Section, Table, plain
+from shapsight.studies.shared.first_screen import cards_of_both
 from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
@@ -57,7 +56,7 @@ def _answer(compared: Comparison) -> Answer:
         evidence=f"{what} in {called(most.environment)}: {number(most.first, 2)} with {called(first.name)}, "
         f"{number(most.second, 2)} with "
         f"{called(second.name)}; the difference is {SURE if most.is_sure else UNSURE}.",
-        cards=_cards(compared, most.environment),
+        cards=cards_of_both({first.name: first, second.name: second}, most.environment),
         chart=Picture(
             errors_at_a_glance(_both(compared), first.manifest.train_on),
             f"{what} of both models by environment",
@@ -82,29 +81,6 @@ def _verdict(compared: Comparison, changes: Sequence[Change]) -> str:
         names.reverse()
     better, worse = names
     return f"{better} does better than {worse} in {max(lower, higher)} of {len(changes)} environments."
-
-
-def _cards(compared: Comparison, environment: str) -> list[Card]:
-    """One image of an environment, explained for both models."""
-    first, second = compared.first, compared.second
-    rows, manifest = first.explained, first.manifest
-    images = images_of({first.name: first, second.name: second})
-    found = []
-    for at in typical_images(rows, manifest, first.facts, environment).values():
-        if rows["environment"].iloc[at] != environment:
-            continue
-        for at_side, outcome in enumerate((first, second)):
-            said = said_of(outcome.explained.iloc[at].to_dict(), manifest)
-            of_second = len(first.explanation.names()[0])
-            found.append(
-                Card(
-                    images[at],
-                    f"{called(outcome.name)}, {called(environment)}",
-                    said,
-                    map=at_side * of_second,
-                )
-            )
-    return found[:2]
 
 
 def _both(compared: Comparison) -> pd.DataFrame:

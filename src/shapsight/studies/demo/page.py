@@ -9,13 +9,12 @@ import pandas as pd
 
 from shapsight.drawing.charts.intervals import errors_at_a_glance
 from shapsight.drawing.style import number
-from shapsight.report.page import Answer, Card, Column, Page, Picture, Section, Table
+from shapsight.report.page import Answer, Column, Page, Picture, Section, Table
 from shapsight.studies.demo.facts import Attempt, Demo
 from shapsight.studies.diagnose.diagnosis import Diagnosis
-from shapsight.studies.diagnose.first_screen import evidence
+from shapsight.studies.diagnose.first_screen import evidence, swapped
 from shapsight.studies.diagnose.why.pictures import CHANGED
-from shapsight.studies.shared.examples import images_of
-from shapsight.studies.shared.first_screen import said_of, typical_images
+from shapsight.studies.shared.first_screen import cards_of_both
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import contribution_sections, settings_table, training_section
@@ -32,7 +31,12 @@ def demo_page(story: Demo, first: Outcome, last: Outcome, *, command: str, secon
         answer=Answer(
             _verdict(story),
             _evidence(story),
-            _cards(story, first, last),
+            [
+                *swapped(story.before),
+                *cards_of_both(
+                    {"Before": first, f"After {story.best.recipe}": last}, story.best.judged_in[-1]
+                ),
+            ],
             Picture(
                 _errors((*story.attempts[:1], story.best), ["before", story.best.recipe]),
                 "The error in each room, before and after",
@@ -68,20 +72,6 @@ def _evidence(story: Demo) -> str:
     room, baseline = story.best.judged_in[-1], story.attempts[0]
     was, now = (number(each.errors[room].value, 2) for each in (baseline, story.best))
     return f"In {room}, which no training saw, the error of {story.manifest.targets[0]} falls from {was} to {now}."
-
-
-def _cards(story: Demo, first: Outcome, last: Outcome) -> list[Card]:
-    """The same image of the room that no training saw, as the first and the last model see it."""
-    room, rows, manifest = story.best.judged_in[-1], first.explained, first.manifest
-    images = images_of({"before": first, story.best.recipe: last})
-    at = next(
-        (at for title, at in typical_images(rows, manifest, first.facts, room).items() if room in title), 0
-    )
-    said = [said_of(each.explained.iloc[at].to_dict(), manifest) for each in (first, last)]
-    names = (f"Before: {room}", f"After {story.best.recipe}: {room}")
-    of_last = len(first.explanation.names()[0])
-    pairs = enumerate(zip(names, said, strict=True))
-    return [Card(images[at], name, what, map=n * of_last) for n, (name, what) in pairs]
 
 
 def _errors(attempts: Sequence[Attempt], names: Sequence[str]) -> Any:

@@ -33,7 +33,7 @@ def first_screen(diagnosed: Diagnosis) -> Answer:
         row = case.rows.iloc[at].to_dict()
         return explained.get(row["path"]) or plain_image(case.images[at], row, case.manifest, case.bundle)
 
-    found = [*cards(case.rows, case.manifest, examined.facts, shown), *_swapped(diagnosed)]
+    found = [*cards(case.rows, case.manifest, examined.facts, shown), *swapped(diagnosed)]
     following, what = next_step(diagnosed)
     return Answer(
         verdict.headline,
@@ -97,7 +97,7 @@ def _images(diagnosed: Diagnosis, part: str, title: str) -> dict[str, Mapping[st
     return {str(image["key"]): image for image in images if isinstance(image, Mapping)}
 
 
-def _swapped(diagnosed: Diagnosis) -> list[Card]:
+def swapped(diagnosed: Diagnosis) -> list[Card]:
     """The region of an image, best one of a trained place, before another scene, with what the prediction was."""
     images = _images(diagnosed, "why", CHANGED)
     manifest = diagnosed.examined.case.manifest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from shapsight.drawing.style import number
 from shapsight.drawing.viewer import Shown
 from shapsight.report.page import Card, Picture
 from shapsight.studies.shared.error_facts import ErrorFacts
-from shapsight.studies.shared.examples import typical
+from shapsight.studies.shared.examples import images_of, key_of, marks_of, typical
+from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.words import LETTERS, called, count
 
 SAME = (0.9, 1.1)  # ratios of errors that are told as no difference
@@ -117,6 +119,25 @@ def cards(
     found = []
     for title, at in typical_images(rows, manifest, facts).items():
         found.append(Card(shown(at), title, said_of(rows.iloc[at].to_dict(), manifest)))
+    return found
+
+
+def cards_of_both(outcomes: Mapping[str, Outcome], environment: str) -> list[Card]:
+    """A typical image of an environment, explained for two models, each with its own prediction marked."""
+    first, _ = outcomes.values()
+    rows, manifest = first.explained, first.manifest
+    places = typical_images(rows, manifest, first.facts, environment).values()
+    at = next((at for at in places if rows["environment"].iloc[at] == environment), None)
+    if at is None:
+        return []
+    image, outputs = images_of(outcomes)[at], len(first.explanation.names()[0])
+    found = []
+    for at_side, (name, outcome) in enumerate(outcomes.items()):
+        row = outcome.explained.iloc[at].to_dict()
+        marks = marks_of(row, manifest, outcome.training.bundle)
+        shown = replace(image, marks=marks, key=key_of(image) if at_side == 0 else f"{name}|{key_of(image)}")
+        title = f"{called(name)}: {called(environment)}"
+        found.append(Card(shown, title, said_of(row, manifest), map=at_side * outputs))
     return found
 
 
