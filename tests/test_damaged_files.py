@@ -403,10 +403,17 @@ def test_a_damaged_result_counts_as_none_and_is_made_again(tmp_path):
     (tmp_path / "cell.parquet").mkdir()
     assert kept_trial(tmp_path / "cell.parquet") is None
     write_findings(Findings("look", {"errors": table}, LookFacts()), tmp_path / "look", "key", 1.0)
-    for fields in ({"tables": 3}, {"figures": "a"}, {"seconds": None}, {"facts": 1, "left_out": 2}):
+    for fields in ({"tables": 3}, {"seconds": None}, {"facts": 1, "left_out": 2}):
         write_findings(Findings("look", {"errors": table}, LookFacts()), tmp_path / "look", "key", 1.0)
         changed(tmp_path / "look" / "facts.json", **fields)
         assert read_findings(tmp_path / "look", "key", LookFacts) is None
+    for drawn in ("", "{", "[3]", '{"alt": "a"}', '[{"alt": "a"}]', '[{"images": 3}]'):
+        write_findings(Findings("look", {"errors": table}, LookFacts()), tmp_path / "look", "key", 1.0)
+        (tmp_path / "look" / "pictures.json").write_text(drawn)
+        assert read_findings(tmp_path / "look", "key", LookFacts) is None
+    write_findings(Findings("look", {"errors": table}, LookFacts()), tmp_path / "look", "key", 1.0)
+    (tmp_path / "look" / "pictures.json").unlink()
+    assert read_findings(tmp_path / "look", "key", LookFacts) is None
 
 
 def bench(name: str, *arguments: str) -> str:

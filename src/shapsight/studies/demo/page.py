@@ -177,6 +177,8 @@ def summary(story: Demo, said: Sequence[str], seconds: float) -> list[str]:
         {
             "World": world,
             "Model": model,
+            "Before": story.before.verdict.headline,
+            "After": story.after.verdict.headline,
             "Answer": said,
             f"MSE of {story.manifest.targets[0]}": tried,
             "Report": f"{story.report()}   ({duration(seconds)})",
