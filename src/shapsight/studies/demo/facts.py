@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.studies.diagnose.page import Diagnosis
+from shapsight.studies.diagnose.study import Diagnosis
 from shapsight.studies.shared.found import Run
 from shapsight.studies.shared.outcome import Trained
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from shapsight.report.page import Column, KeyFigure, Page, Section, Table
 from shapsight.studies.demo.facts import Attempt, Demo
-from shapsight.studies.diagnose.page import Diagnosis
+from shapsight.studies.diagnose.study import Diagnosis
 from shapsight.studies.shared.narrator import duration
 from shapsight.studies.shared.outcome import Outcome
 from shapsight.studies.shared.sections import contribution_sections, settings_table, training_section

@@ -11,25 +11,23 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.remedies.recipes import BASELINE, read_recipe
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.data.rooms.worlds import TAPE
-from shapsight.data.turns import Turns
 from shapsight.models.devices import chosen_device
 from shapsight.report.page import Page
-from shapsight.studies.cure.trainer import Trainer
-from shapsight.studies.cure.trials import Trial, TrialBudget, trained
+from shapsight.studies.cure.study import train_once
 from shapsight.studies.demo.facts import Attempt, Demo
 from shapsight.studies.demo.page import demo_page, summary
 from shapsight.studies.diagnose.study import diagnose
-from shapsight.studies.shared.analysis import analyse, judge, on_held_out
+from shapsight.studies.shared.analysis import analyse, on_held_out
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import open_run
-from shapsight.studies.shared.left_open import completed
+from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import Outcome, Trained, save_outcome
 from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import CureSettings, DemoSettings, DiagnoseSettings, TrainingSettings
+from shapsight.studies.shared.settings import DemoSettings, DiagnoseSettings, TrainingSettings
 
 QUICK = TrainingSettings(
     train_on=ROOMS[0],
@@ -46,33 +44,24 @@ QUICK = TrainingSettings(
 FULL = replace(QUICK, image_size=224, epochs=20, explain=8)
 IMAGES_PER_ROOM = 300
 RECIPES = ("swap-scene", "more-environments", "more-environments+swap-scene")
-# One turn of a cure: the last room is the one that no remedy sees.
-TURNS = Turns(plain=(ROOMS[:1],), wider=(ROOMS[:-1],))
-UNSEEN = ROOMS[-1:]
+# The last room is the one that no remedy sees.
+WIDER, UNSEEN = ROOMS[:-1], ROOMS[-1:]
 ASKED = DiagnoseSettings(images=48, references=16, only=("look", "why"))
 CURED = "cured"
 
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """What the trainings of the story have in common: the images, and what each may cost."""
+    """What the trainings of the story have in common."""
 
-    settings: TrainingSettings
+    settings: CompletedSettings
     material: Material
-    budget: TrialBudget
     narrator: Narrator
 
     def trained(self, recipe: str) -> Trained:
-        """A model trained with a recipe in its turn, measured in every room."""
-        rooms = (TURNS.wider if read_recipe(recipe).has("more-environments") else TURNS.plain)[0]
-        trial = Trial(recipe, rooms, self.settings.seed)
-        material = trial.turn(self.material, self.budget)
-        with self.narrator.step(f"Training in {' and '.join(rooms)}: {recipe}") as report:
-            training = trained(trial, self.budget, material, report)
-        remedies = None if recipe == BASELINE else recipe
-        settings = replace(self.settings, train_on=",".join(rooms), remedies=remedies)
-        name = " and ".join(rooms) + ("" if remedies is None else f" with {remedies}")
-        return judge(name, settings, training, material, self.narrator)
+        """A model trained with a recipe in its rooms, measured in all."""
+        rooms = WIDER if read_recipe(recipe).has("more-environments") else ROOMS[:1]
+        return train_once(recipe, rooms, self.settings, self.material, self.narrator)
 
     def explained(self, model: Trained, like: Outcome | None = None) -> Outcome:
         """With references, and some images explained: those of another outcome, where one is given."""
@@ -133,7 +122,7 @@ def demo(
 
 
 def _prepared(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Experiment:
-    """The rendered world, decoded, and what each training may cost."""
+    """The rendered world, decoded."""
     world, size = run.path / "world", how.image_size
     assert size is not None
     with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
@@ -144,10 +133,9 @@ def _prepared(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Expe
     settings = completed(how, manifest)
     roi = roi_of(os.fspath(world / "roi"))
     material = Material.decoded(manifest, settings.image_size, narrator, roi=roi)
-    budget = Trainer(manifest, settings, roi).budget(CureSettings(device=how.device), TURNS)
     # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
     run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
-    return Experiment(settings, material, budget, narrator)
+    return Experiment(settings, material, narrator)
 
 
 def _told(
