@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shapsight.cli import app
+from shapsight.studies.cure import study as cure
 from shapsight.studies.cure.trials import treatment_of
 from shapsight.studies.demo import study
 from shapsight.studies.demo.facts import Demo
@@ -21,7 +22,7 @@ ROOMS = {"baseline": ONE, "swap-scene": ONE, "more-environments": TWO, BOTH: TWO
 def told(tmp_path_factory):
     """The demo of a world of a few small pictures, and what was trained for it: recipe, rooms, seed, steps."""
     small = replace(study.QUICK, arch="small_cnn", image_size=48, epochs=8, references=3, explain=1)
-    trained, seen = study.trained, []
+    trained, seen = cure.trained, []
 
     def watched(trial, budget, material, *more):
         loader = treatment_of(trial.recipe, budget, material).loader(material.manifest, material.images, 2)
@@ -32,7 +33,7 @@ def told(tmp_path_factory):
         patch.setattr(study, "QUICK", small)
         patch.setattr(study, "IMAGES_PER_ROOM", 10)
         patch.setattr(study, "ASKED", replace(study.ASKED, images=9, references=3))
-        patch.setattr(study, "trained", watched)
+        patch.setattr(cure, "trained", watched)
         run = tmp_path_factory.mktemp("demo") / "run"
         story = study.demo(run, seed=3, device="cpu", progress=False)
     return story, seen

@@ -4,7 +4,7 @@ from shapsight.data.rooms import drive, write_world
 
 for frame in drive("room_1", images=10):
     frame.image, frame.target, frame.roi
-write_world(Path("world"), images_per_room=200)
+write_world(Path("world"), images_per_room=200, world="tape")
 """
 
 from shapsight.data.rooms.drive import ROOMS, Frame, drive

@@ -20,12 +20,14 @@ from shapsight.models.devices import chosen_device
 from shapsight.studies.cure.facts import Cure
 from shapsight.studies.cure.page import cure_page, recommended, summary
 from shapsight.studies.cure.trainer import OF_LOSS, Trainer, trainer_of
-from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial
+from shapsight.studies.cure.trials import Trial, TrialBudget, kept_trial, run_trial, save_trial, trained
+from shapsight.studies.shared.analysis import judge
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import Place
+from shapsight.studies.shared.left_open import CompletedSettings
 from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.narrator import Narrator, portion_of
-from shapsight.studies.shared.outcome import save_table
+from shapsight.studies.shared.outcome import Trained, save_table
 from shapsight.studies.shared.run_folder import RunFolder, refuse_other
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import CureSettings
@@ -95,6 +97,32 @@ def cure(
         headline=recommended(cured),
         sentences=(cured.recommendation.reason,),
     )
+
+
+def train_once(
+    recipe: str,
+    trained_on: Sequence[str],
+    settings: CompletedSettings,
+    material: Material,
+    narrator: Narrator,
+) -> Trained:
+    """One trial of a cure whose model is kept: a recipe trained in one turn, measured in every environment.
+
+        train_once("swap-scene", ["room_1"], settings, material, narrator)
+
+    Every recipe is shown as many images as the baseline is of the environments that the material's manifest trains on.
+    """
+    manifest = material.manifest
+    with narrator.step(f"Training in {' and '.join(trained_on)}: {recipe}") as report:
+        turns = Turns(plain=(manifest.train_on,), wider=())
+        budget = Trainer(manifest, settings, material.roi).budget(CureSettings(device=settings.device), turns)
+        trial = Trial(recipe, tuple(trained_on), settings.seed)
+        material = trial.turn(material, budget)
+        training = trained(trial, budget, material, report)
+    remedies = None if recipe == BASELINE else recipe
+    settings = replace(settings, train_on=",".join(trained_on), remedies=remedies)
+    name = " and ".join(trained_on) + ("" if remedies is None else f" with {remedies}")
+    return judge(name, settings, training, material, narrator)
 
 
 def _wanted(settings: CureSettings, trainer: Trainer, narrator: Narrator) -> Sequence[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shapsight.data.remedies.recipes import BASELINE
 from shapsight.diagnosis.estimate import Estimate
-from shapsight.studies.diagnose.diagnosis import Diagnosis
+from shapsight.studies.diagnose.study import Diagnosis
 from shapsight.studies.shared.found import Run
 from shapsight.studies.shared.outcome import Trained
 
@@ -38,11 +37,6 @@ class Attempt:
         """What attempts are compared by."""
         return sum(self.errors[name].value for name in self.judged_in) / len(self.judged_in)
 
-    @property
-    def is_baseline(self) -> bool:
-        """Whether nothing was tried."""
-        return self.recipe == BASELINE
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Demo(Run):
@@ -52,7 +46,8 @@ class Demo(Run):
         story.before.verdict.level, story.best.recipe, story.after.verdict.level     # "shortcut", "swap-scene", "ok"
 
     Attributes
-        attempts: the first training, and each remedy; best: the remedy with the lowest error where none was trained.
+        attempts: the first training, which is the baseline, then each remedy; best: the remedy with the lowest error
+            where none was trained.
         before, after: the diagnosis of the first model, and of the best remedy's, which is the run in `cured`.
     """
 

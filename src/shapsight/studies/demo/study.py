@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from shapsight.data.readers import read_dataset
 from shapsight.data.remedies.recipes import BASELINE, read_recipe
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.data.rooms.worlds import TAPE
-from shapsight.data.turns import Turns
 from shapsight.models.devices import chosen_device
-from shapsight.studies.cure.trainer import Trainer
-from shapsight.studies.cure.trials import Trial, TrialBudget, trained
+from shapsight.report.page import Page
+from shapsight.studies.cure.study import train_once
 from shapsight.studies.demo.facts import Attempt, Demo
 from shapsight.studies.demo.page import demo_page, summary
 from shapsight.studies.diagnose.study import diagnose
-from shapsight.studies.shared.analysis import analyse, judge, on_held_out
+from shapsight.studies.shared.analysis import analyse, on_held_out
 from shapsight.studies.shared.asked import Asked, study
 from shapsight.studies.shared.found import open_run
-from shapsight.studies.shared.left_open import completed
+from shapsight.studies.shared.left_open import CompletedSettings, completed
 from shapsight.studies.shared.material import Material, roi_of
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.outcome import Outcome, Trained, save_outcome
 from shapsight.studies.shared.references import with_chosen_references
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
-from shapsight.studies.shared.settings import CureSettings, DemoSettings, DiagnoseSettings, TrainingSettings
+from shapsight.studies.shared.settings import DemoSettings, DiagnoseSettings, TrainingSettings
 
 QUICK = TrainingSettings(
     train_on=ROOMS[0],
@@ -45,51 +44,38 @@ QUICK = TrainingSettings(
 FULL = replace(QUICK, image_size=224, epochs=20, explain=8)
 IMAGES_PER_ROOM = 300
 RECIPES = ("swap-scene", "more-environments", "more-environments+swap-scene")
-# One turn of a cure: the last room is the one that no remedy sees.
-TURNS = Turns(plain=(ROOMS[:1],), wider=(ROOMS[:-1],))
-UNSEEN = ROOMS[-1:]
+# The last room is the one that no remedy sees.
+WIDER, UNSEEN = ROOMS[:-1], ROOMS[-1:]
 ASKED = DiagnoseSettings(images=48, references=16, only=("look", "why"))
 CURED = "cured"
 
 
 @dataclass(frozen=True, eq=False)
-class Class:
-    """What every model of the story is taught with: the same images, and the same budget."""
+class Experiment:
+    """What the trainings of the story have in common."""
 
-    settings: TrainingSettings
+    settings: CompletedSettings
     material: Material
-    budget: TrialBudget
     narrator: Narrator
 
-    def taught(self, recipe: str) -> Trained:
-        """A model trained with a recipe in its turn, measured in every room."""
-        rooms = (TURNS.wider if read_recipe(recipe).has("more-environments") else TURNS.plain)[0]
-        trial = Trial(recipe, rooms, self.settings.seed)
-        material = trial.turn(self.material, self.budget)
-        title = f"Training {self.budget.arch} in {' and '.join(rooms)}: {recipe}"
-        with self.narrator.step(title) as report:
-            training = trained(trial, self.budget, material, report)
-        is_baseline = recipe == BASELINE
-        how = replace(self.settings, train_on=",".join(rooms), remedies=None if is_baseline else recipe)
-        name = " and ".join(rooms) + ("" if is_baseline else f" with {recipe}")
-        return judge(name, how, training, material, self.narrator)
+    def trained(self, recipe: str) -> Trained:
+        """A model trained with a recipe in its rooms, measured in all."""
+        rooms = WIDER if read_recipe(recipe).has("more-environments") else ROOMS[:1]
+        return train_once(recipe, rooms, self.settings, self.material, self.narrator)
 
-    def looked_at(self, model: Trained, like: Outcome | None = None) -> Outcome:
+    def explained(self, model: Trained, like: Outcome | None = None) -> Outcome:
         """With references, and some images explained: those of another outcome, where one is given."""
-        seed, root = self.settings.seed, self.material.manifest.root
-        manifest, settings = (
-            replace(model.manifest, root=root),
-            replace(model.settings, roi=self.settings.roi),
-        )
+        manifest = replace(model.manifest, root=self.material.manifest.root)
+        settings = replace(model.settings, roi=self.settings.roi)
         material = replace(self.material, manifest=manifest)
         bundle, _ = with_chosen_references(
-            model.training.bundle, manifest, material.images, settings.references, seed=seed
+            model.training.bundle, manifest, material.images, settings.references, seed=settings.seed
         )
         training = replace(model.training, bundle=bundle)
-        explained = None if like is None else like.explained
-        return analyse(model.name, settings, training, material, self.narrator, explained=explained)
+        rows = None if like is None else like.explained
+        return analyse(model.name, settings, training, material, self.narrator, explained=rows)
 
-    def moved(self, world: Path) -> Class:
+    def moved(self, world: Path) -> Experiment:
         """The same where the world lies in another place."""
         roi = os.fspath(world / "roi")
         manifest = replace(self.material.manifest, root=world / "images")
@@ -120,27 +106,12 @@ def demo(
     how = replace(FULL if wanted.full else QUICK, seed=wanted.seed, device=wanted.device)
     run = RunFolder.start(out, command=asked.command, settings=how.as_dict(), overwrite=overwrite)
     try:
-        pupils = _class(how, run, narrator)
-        model = pupils.taught(BASELINE)
+        experiment = _prepared(how, run, narrator)
+        model = experiment.trained(BASELINE)
         model.training.bundle.save(run.folder("model"))
         # All else goes on in the run's own place, with its world.
-        target = run.finish("running")
-        pupils = pupils.moved(target / "world")
-        first = pupils.looked_at(model)
-        _save(first, run)
-        diagnosing = replace(ASKED, seed=how.seed, device=how.device)
-        before = diagnose(target, settings=diagnosing, progress=narrator, command=asked.command)
-        tried = {recipe: pupils.taught(recipe) for recipe in RECIPES}
-        attempts = [Attempt.of(name, model, UNSEEN) for name, model in {BASELINE: first, **tried}.items()]
-        best = min(attempts[1:], key=lambda attempt: attempt.error)
-        last = pupils.looked_at(tried[best.recipe], like=first)
-        settings = last.settings.as_dict()
-        cured = RunFolder.at(run.folder(CURED), command=asked.command, settings=settings, status="done")
-        _save(last, cured)
-        after = diagnose(cured.path, settings=diagnosing, progress=narrator, command=asked.command)
-        found = open_run(target)
-        story = Demo(**vars(found), attempts=tuple(attempts), best=best, before=before, after=after)
-        page = demo_page(story, *_on_the_same(first, last), command=asked.command, seconds=asked.seconds)
+        run.finish("running")
+        story, page = _told(experiment.moved(run.path / "world"), model, run, asked)
         write_page(page, run)
         run.finish("done")
     except BaseException as error:
@@ -150,11 +121,11 @@ def demo(
     return replace(story, lines=tuple(summary(story, answer, asked.seconds)), sentences=answer)
 
 
-def _class(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Class:
-    """The rendered world, decoded, and what each training may cost."""
+def _prepared(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Experiment:
+    """The rendered world, decoded."""
+    world, size = run.path / "world", how.image_size
+    assert size is not None
     with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
-        world, size = run.path / "world", how.image_size
-        assert size is not None
         write_world(
             world, images_per_room=IMAGES_PER_ROOM, size=size, seed=how.seed, world=TAPE, progress=report
         )
@@ -162,18 +133,40 @@ def _class(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Class:
     settings = completed(how, manifest)
     roi = roi_of(os.fspath(world / "roi"))
     material = Material.decoded(manifest, settings.image_size, narrator, roi=roi)
-    budget = Trainer(manifest, settings, roi).budget(CureSettings(device=how.device), TURNS)
+    # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
     run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
-    return Class(settings, material, budget, narrator)
+    return Experiment(settings, material, narrator)
+
+
+def _told(
+    experiment: Experiment, model: Trained, run: RunFolder, asked: Asked[DemoSettings]
+) -> tuple[Demo, Page]:
+    """The story of a model, and its page: diagnosed, remedies tried, the best one diagnosed."""
+    command, seed, device = asked.command, asked.settings.seed, asked.settings.device
+    diagnosing = partial(
+        diagnose,
+        settings=replace(ASKED, seed=seed, device=device),
+        progress=experiment.narrator,
+        command=command,
+    )
+    first = experiment.explained(model)
+    _save(first, run)
+    before = diagnosing(run.path)
+    models = {BASELINE: first, **{recipe: experiment.trained(recipe) for recipe in RECIPES}}
+    attempts = tuple(Attempt.of(recipe, each, UNSEEN) for recipe, each in models.items())
+    best = min(attempts[1:], key=lambda attempt: attempt.error)
+    last = experiment.explained(models[best.recipe], like=first)
+    settings = last.settings.as_dict()
+    cured = RunFolder.at(run.folder(CURED), command=command, settings=settings, status="done")
+    _save(last, cured)
+    after = diagnosing(cured.path)
+    story = Demo(**vars(open_run(run.path)), attempts=attempts, best=best, before=before, after=after)
+    held_out = (first.predictions["split"] != "train") & (last.predictions["split"] != "train")
+    same = [on_held_out(each, held_out) for each in (first, last)]
+    return story, demo_page(story, same[0], same[1], command=command, seconds=asked.seconds)
 
 
 def _save(outcome: Outcome, run: RunFolder) -> None:
     """The files of a run."""
     save_outcome(outcome, run)
     outcome.manifest.save(run.path)
-
-
-def _on_the_same(first: Outcome, last: Outcome) -> Sequence[Outcome]:
-    """Two models judged on the images that neither was trained on."""
-    held_out = (first.predictions["split"] != "train") & (last.predictions["split"] != "train")
-    return [on_held_out(each, held_out) for each in (first, last)]

@@ -26,6 +26,8 @@ from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card, refu
 from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import on_device, subject_of
 
+__all__ = ["Diagnosis", "diagnose"]
+
 COMMAND = "diagnose"
 
 

@@ -280,6 +280,6 @@ class CompareSettings:
 class DemoSettings:
     """What `shapsight demo` is asked to do."""
 
-    full: Annotated[bool, Option("224 pixels and 30 epochs: about as long as a coffee.")] = False
+    full: Annotated[bool, Option("224 pixels and 20 epochs: about as long as a lunch.")] = False
     seed: Seed = 0
     device: Device = "auto"
