@@ -24,7 +24,7 @@ from shapsight.studies.tasks.task import task_of
 
 KINDS = ("lower", "higher", "not told apart from noise")
 OF_EACH = ("errors", "predictions")
-SURE, UNSURE = "beyond the luck of the images", "not told apart from the luck of the images"
+SURE, UNSURE = "more than the choice of images explains", "no more than the choice of images explains"
 
 
 def compare_page(

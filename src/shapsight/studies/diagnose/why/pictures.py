@@ -102,7 +102,7 @@ def _words(answers: Answers, target: str, after: ndarray) -> str:
         return f"{card.class_names[says]} {after[says]:.0%}"
     value = float(after[card.output_names.index(target)])
     has_sides = np.isfinite(answers.effects[target][ORIGINAL].flips).any()
-    return f"{target} {'+' if value > 0 and has_sides else ''}{number(value)}"
+    return f"{target} {'+' if value > 0 and has_sides else ''}{number(value, 2)}"
 
 
 def _point(
