@@ -71,12 +71,12 @@ def _looked_at(case: Case) -> str:
 
 def _verdict_section(verdict: Verdict) -> Section:
     """Why this level, and what to try."""
+    tried = [f"{each.recipe}: {each.why}" if each.recipe else each.why for each in verdict.advice]
     return Section(
         "Why this verdict, and what to try?",
         verdict.reasons[0] if verdict.reasons else "There is nothing to give reasons for.",
-        text="\n\n".join([*verdict.sentences, *verdict.reasons[1:]]),
-        notes=[f"{each.recipe}: {each.why}" if each.recipe else each.why for each in verdict.advice]
-        or ["Nothing needs to be tried."],
+        text="\n\n".join(verdict.sentences),
+        notes=[*verdict.reasons[1:], *(tried or ["Nothing needs to be tried."])],
     )
 
 
