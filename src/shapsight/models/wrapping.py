@@ -269,7 +269,10 @@ def asked_once(module: nn.Module, images: Tensor, output: str | int | None) -> t
             f"them: {type(error).__name__}: {error}"
         ) from error
     if not rows.isfinite().all():
-        raise ModelError("the model answers a probe picture with NaN or infinite numbers")
+        raise ModelError(
+            "the model answers a probe picture with NaN or infinite numbers: check its weights (did its training "
+            "diverge?), and that the transform gives images as they were in its training"
+        )
     _refuse_random(module, images, rows)
     if not isinstance(module, Asked):
         if not rows.requires_grad:
