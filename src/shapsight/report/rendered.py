@@ -52,7 +52,7 @@ def render_page(page: Page, path: str | os.PathLike[str]) -> Path:
     script = _script()
     environment.filters.update(cells=_rows, chart=charts.embedded, numbers=gathered.numbers, csv=_csv)
     environment.filters.update(
-        paragraphs=_paragraphs, exactly=markupsafe.escape, amount=_amount, bars=_bars, file_name=_file_name
+        paragraphs=_paragraphs, exactly=markupsafe.escape, amount=_amount, bars=_bars, file_name=file_name
     )
     environment.globals.update(viewer_css=asset("viewer.css"), script=script, hash=_hash(script))
     for card in page.answer.cards:
@@ -216,9 +216,10 @@ def _amount(value: float | None) -> str:
     return "unknown" if value is None else f"{value:+.2g}".replace("-", "−")
 
 
-def _file_name(text: str) -> str:
+def file_name(text: str, words: int = 6) -> str:
+    """A title as the name of a file, without its ending: `"errors_of_each_target"`."""
     letters = "".join(letter if letter.isalnum() else " " for letter in text.lower())
-    return "_".join(letters.split()[:6]) or "table"
+    return "_".join(letters.split()[:words]) or "table"
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from shapsight.data.written_files import written
 from shapsight.drawing.charts.files import chart_of
 from shapsight.drawing.viewer import content
 from shapsight.report.page import Column, Picture
-from shapsight.report.rendered import save_picture
+from shapsight.report.rendered import file_name, save_picture
 from shapsight.studies.diagnose.case import Case, Report
 from shapsight.studies.shared.facts import Facts
 from shapsight.studies.shared.store import kept
@@ -58,7 +58,7 @@ def write_findings(found: Findings, folder: Path, key: str, seconds: float) -> F
             table.to_parquet(part / f"{name}.parquet", index=False)
             table.to_csv(part / f"{name}.csv", index=False)
         for number, picture in enumerate(found.pictures, start=1):
-            save_picture(picture, part / f"{number:02d}_{_slug(picture.alt)}")
+            save_picture(picture, part / f"{number:02d}_{file_name(picture.alt)}")
         drawn = json.dumps([_as_json(picture) for picture in found.pictures], ensure_ascii=False)
         (part / PICTURES).write_text(drawn, encoding="utf-8")
         card = {
@@ -113,11 +113,6 @@ def _as_json(picture: Picture) -> dict[str, Any]:
 def _from_json(entry: Mapping[str, Any]) -> Picture:
     shown = chart_of(entry["chart"]) if entry["images"] is None else tuple(entry["images"])
     return Picture(shown, entry["alt"], entry["caption"], entry["first"], tuple(entry["maps"]))
-
-
-def _slug(text: str) -> str:
-    plain = "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in text.lower())
-    return "_".join(plain.split()[:6])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from shapsight.drawing.charts.curves import training_curve
 from shapsight.drawing.charts.intervals import share_bars
 from shapsight.models.card import library_versions
 from shapsight.report.page import Column, Page, Picture, Section, Table, plain
-from shapsight.report.rendered import render_page, save_picture
+from shapsight.report.rendered import file_name, render_page, save_picture
 from shapsight.studies.shared.contributions import AGREEMENT, BLUNT, contribution_sentences
 from shapsight.studies.shared.left_open import completed
 from shapsight.studies.shared.narrator import duration
@@ -193,9 +193,4 @@ def write_page(page: Page, run: RunFolder) -> None:
     render_page(page, run.path / "report.html")
     folder = run.folder("figures")
     for number, picture in enumerate(page.pictures, start=1):
-        save_picture(picture, folder / f"{number:02d}_{_slug(picture.alt)}")
-
-
-def _slug(text: str) -> str:
-    letters = "".join(letter if letter.isalnum() else " " for letter in text.lower())
-    return "_".join(letters.split()[:5])
+        save_picture(picture, folder / f"{number:02d}_{file_name(picture.alt, 5)}")
