@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shapsight.studies.debug.study import debug
     from shapsight.studies.demo.study import demo
     from shapsight.studies.diagnose.study import diagnose
+    from shapsight.studies.doctor.study import doctor
     from shapsight.studies.evaluate.study import evaluate
     from shapsight.studies.shared.found import open_run as open
     from shapsight.studies.shared.settings import training
@@ -53,6 +54,7 @@ _HOMES = {
     "debug": "shapsight.studies.debug.study",
     "demo": "shapsight.studies.demo.study",
     "diagnose": "shapsight.studies.diagnose.study",
+    "doctor": "shapsight.studies.doctor.study",
     "evaluate": "shapsight.studies.evaluate.study",
     "open": "shapsight.studies.shared.found",
     "train": "shapsight.studies.train.study",
@@ -84,6 +86,7 @@ __all__ = [
     "debug",
     "demo",
     "diagnose",
+    "doctor",
     "evaluate",
     "explain",
     "load_bundle",
