@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from shapsight.studies.train.study import train
     from shapsight.studies.watch.study import ShapCallback
 
-__version__ = "0.1.0"
+    __version__: str
+
 _HOMES = {
     "DeepShap": "shapsight.attribution.deep",
     "register_rule": "shapsight.attribution.deep",
@@ -102,11 +103,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'shapsight' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), _NAMES_AT_HOME.get(name, name))
+
+
+def _version() -> str:
+    """Of the installed package, made of git's tags; a checkout that is only on the path has none."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("shapsight")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:
