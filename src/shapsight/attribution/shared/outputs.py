@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.errors import ExplainerError
+
+if TYPE_CHECKING:
+    from shapsight.attribution.targets.aim import Aim
 
 MOST_OUTPUTS = 32  # an ImageNet model asked for "all" would take a thousand backward passes an image
 
@@ -27,7 +31,7 @@ class TopK:
             raise ExplainerError(f"TopK({self.k!r}): a whole number of outputs is explained, at least one")
 
 
-Outputs = int | str | Sequence[int | str] | Tensor | TopK | None
+Outputs = "int | str | Aim | Sequence[int | str | Aim] | Tensor | TopK | None"
 
 
 def choose_outputs(
