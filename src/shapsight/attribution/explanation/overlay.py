@@ -52,6 +52,7 @@ def _edged(pixels: UInt8[ndarray, "height width 3"], region: ndarray) -> UInt8[n
     """With the edge of what the output is about."""
     mask = cv2.resize(region.astype(np.uint8), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    drawn = np.ascontiguousarray(pixels)
-    colour = tuple(round(255 * part) for part in to_rgb(style.TARGET))
-    return np.asarray(cv2.drawContours(drawn, contours, -1, colour, max(1, round(min(mask.shape) / 200))))
+    drawn, thick = np.ascontiguousarray(pixels), max(1, round(min(mask.shape) / 200))
+    for colour, width in ((0.0, 0.0, 0.0), 3 * thick), (to_rgb(style.TARGET), thick):
+        cv2.drawContours(drawn, contours, -1, tuple(round(255 * part) for part in colour), width)
+    return drawn
