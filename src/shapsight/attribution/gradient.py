@@ -220,7 +220,9 @@ class GradientShap:
 
     def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
         """The explainer of a model that answers with the targets among the outputs, and its columns."""
-        model = aimed_model(runnable(self.model, may_be_scripted=True), outputs, self.output_names, self.output)
+        model = aimed_model(
+            runnable(self.model, may_be_scripted=True), outputs, self.output_names, self.output
+        )
         layer = None if self.layer is None else f"model.{self.layer}"
         other = in_place(self, model, model=model, layer=layer, given=replace(self.given, pool_outputs=None))
         return other, list(range(len(other.aims.aims)))

@@ -238,7 +238,9 @@ def _at_size(region: Array | None, height: int, width: int) -> Array | None:
     """A region of the heatmap in a picture of another size."""
     if region is None or region.shape == (height, width):
         return region
-    rows, columns = (np.arange(side) * of // side for side, of in zip((height, width), region.shape, strict=True))
+    rows, columns = (
+        np.arange(side) * of // side for side, of in zip((height, width), region.shape, strict=True)
+    )
     return region[rows[:, None], columns]
 
 

@@ -118,7 +118,9 @@ class Bundle:
                 tensor, or an array), or "module:name" of one. It may resize, crop, pad, mirror, and mix and normalise
                 colours. Without one, images are stretched to `size` and given from 0 to 1 (to functions, to 255).
             outputs: the name of each output; by default those that the model knows.
-            task: "regression" or "classification"; by default a classification where the model knows its classes or
+            task: "regression", "classification", or "targets" for a model that answers with more than a row an image (a
+                detector, a segmenter, an image-text model): `outputs` are then its labels in order, by default those
+                that it knows, and it is explained by what `shapsight.targets` names. By default a classification where the model knows its classes or
                 answers with probabilities.
             size: of the images where the transform leaves them as large as they are, (height, width); without a
                 transform the side of the square that the model takes.
@@ -253,6 +255,11 @@ class Bundle:
 
         `images` are whatever `pictures` takes. Targets come in their own units, classes as logits.
         """
+        if self.card.task == "targets":
+            raise ModelError(
+                f"{self.name} answers with more than a row for each image, so it has no outputs to predict: explain it "
+                "with a target, shapsight.explain(bundle, images, outputs=shapsight.targets.Box(...))"
+            )
         pictures = self.pictures(images)
         predictions = [torch.empty(0, len(self.card.output_names))]
         with torch.inference_mode(), in_eval_mode(self.model):

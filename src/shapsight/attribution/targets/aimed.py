@@ -15,6 +15,7 @@ from shapsight.attribution.shared.predictor import Predictor
 from shapsight.attribution.targets.aim import Aim, Answer, Ask, Labels
 from shapsight.attribution.targets.contrasts import aim_of
 from shapsight.attribution.targets.labels import labels_known
+from shapsight.data.framing import Frame
 from shapsight.errors import naming
 from shapsight.models.bundle import EightBitModel
 from shapsight.models.columns import Picked, part_of
@@ -36,18 +37,13 @@ class Aims:
     @classmethod
     def of(cls, outputs: Any, model: Any, names: Sequence[str], output: str | int | None) -> Aims:
         """Targets among names and numbers, which are columns."""
-        several = [outputs] if isinstance(outputs, Aim) else list(outputs)
-        aims = tuple(aim_of(each).bound(model) for each in several)
+        aims = tuple(aim_of(each).bound(model) for each in several(outputs))
         return cls(aims, labels_known(model, names), output)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name for each; those of the same name are numbered."""
-        found: list[str] = []
-        for aim in self.aims:
-            same = sum(aim.name == other.name for other in self.aims[: len(found)])
-            found.append(f"{aim.name} ({same + 1})" if same else aim.name)
-        return tuple(found)
+        """A name for each."""
+        return called(self.aims)
 
     def columns(
         self, model: Any, ask: Callable[[Ask], Any], images: int, size: Sequence[int]
@@ -177,3 +173,27 @@ def _strict(model: Any) -> Any:
         return EightBitModel(_strict(model.model), model.card)
     aims = replace(model.aims, is_strict=True)
     return Aimed(model.model, aims) if isinstance(model, Aimed) else AimedFunction(model.function, aims)
+
+
+def called(outputs: Any) -> tuple[str, ...]:
+    """A name for each target; those of the same name are numbered."""
+    names = [aim_of(each).name for each in several(outputs)]
+    return tuple(
+        f"{name} ({names[:number].count(name) + 1})" if name in names[:number] else name
+        for number, name in enumerate(names)
+    )
+
+
+def carried(outputs: Any, frame: Frame, size: tuple[int, int], seen: tuple[int, int]) -> list[Any]:
+    """Targets in pixels of an image, for the picture of the size `seen` that shows a frame of it."""
+    return [each.seen_in(frame, size, seen) if isinstance(each, Aim) else each for each in several(outputs)]
+
+
+def are_placed(outputs: Any, size: Sequence[int]) -> bool:
+    """Whether a target is about some pixels of an image."""
+    return any(isinstance(each, Aim) and each.outline(size) is not None for each in several(outputs))
+
+
+def several(outputs: Any) -> list[Any]:
+    """Targets as a list."""
+    return [outputs] if isinstance(outputs, Aim) else list(outputs)

@@ -16,6 +16,7 @@ from torchvision.ops import box_iou
 
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.targets.aim import Aim, Answer, Ask, itself, module_of
+from shapsight.attribution.targets.anchors import anchor_of, has_head, head_logits
 from shapsight.attribution.targets.dense import said
 from shapsight.attribution.targets.detections import (
     found_in,
@@ -70,7 +71,9 @@ class Box(Aim):
         except (TypeError, ValueError):
             edges = ()
         if len(edges) != 4 or not all(map(math.isfinite, edges)):
-            raise ExplainerError(f"Box(xyxy={given!r}): four numbers are needed, left, top, right and bottom in pixels")
+            raise ExplainerError(
+                f"Box(xyxy={given!r}): four numbers are needed, left, top, right and bottom in pixels"
+            )
         if edges[0] >= edges[2] or edges[1] >= edges[3]:
             raise ExplainerError(
                 f"Box(xyxy={edges}) has no size: it is left, top, right, bottom, not left, top, width, height"
@@ -112,7 +115,9 @@ class Box(Aim):
             return cls(_named(number, known.names), tuple(boxes.tolist()), query)
         is_transformers = size is None and queries_in(prediction, (1, 1)) is not None
         if is_transformers:
-            raise ExplainerError("Box.of: these boxes are shares of the image; give size=(height, width) in pixels")
+            raise ExplainerError(
+                "Box.of: these boxes are shares of the image; give size=(height, width) in pixels"
+            )
         count = 1 if isinstance(prediction, dict) or not hasattr(prediction, "__len__") else len(prediction)
         found = found_in(prediction, count)[image]
         names = known.names or names_in(prediction)
@@ -135,8 +140,6 @@ class Box(Aim):
         detectors, whose anchors a prediction does not name, that whose logit gives the score of the best detection.
         Raises `ExplainerError` for detectors in two stages, and where there is no such detection.
         """
-        from shapsight.attribution.targets.anchors import anchor_of
-
         return dataclasses.replace(self, query=anchor_of(self, model, image, labels))
 
     @property
@@ -145,8 +148,6 @@ class Box(Aim):
         return f"{said(self.label)} at {at}" + ("" if self.query is None else f" (query {self.query})")
 
     def asks(self, model: Any) -> Ask:
-        from shapsight.attribution.targets.anchors import has_head, head_logits
-
         return head_logits if self.query is not None and has_head(module_of(model)) else itself
 
     def read(self, answer: Answer) -> Float[Tensor, "images"]:
@@ -214,7 +215,9 @@ class Box(Aim):
     def outline(self, size: Sequence[int]) -> Bool[Tensor, "height width"]:
         left, top, right, bottom = self.xyxy
         rows, columns = (torch.arange(side) + 0.5 for side in size[-2:])
-        inside: Tensor = ((rows >= top) & (rows <= bottom))[:, None] & ((columns >= left) & (columns <= right))
+        inside: Tensor = ((rows >= top) & (rows <= bottom))[:, None] & (
+            (columns >= left) & (columns <= right)
+        )
         return inside
 
     def seen_in(self, frame: Frame, size: tuple[int, int], seen: tuple[int, int]) -> Aim:

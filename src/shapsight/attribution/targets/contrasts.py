@@ -85,7 +85,9 @@ class Entropy(Aim):
 
     def __post_init__(self) -> None:
         if self.scores not in ("logits", "probabilities"):
-            raise ExplainerError(f"Entropy({self.scores!r}): the model answers with 'logits' or 'probabilities'")
+            raise ExplainerError(
+                f"Entropy({self.scores!r}): the model answers with 'logits' or 'probabilities'"
+            )
 
     @property
     def name(self) -> str:
@@ -94,7 +96,9 @@ class Entropy(Aim):
     def read(self, answer: Answer) -> Float[Tensor, "images"]:
         columns = columns_of(answer)
         if columns.shape[1] < 2:
-            raise ExplainerError("Entropy is of the probabilities of several classes, and the model has 1 output")
+            raise ExplainerError(
+                "Entropy is of the probabilities of several classes, and the model has 1 output"
+            )
         if self.scores == "logits":
             return -(columns.softmax(1) * columns.log_softmax(1)).sum(1)
         return -(columns * columns.clamp_min(torch.finfo(columns.dtype).tiny).log()).sum(1)

@@ -18,7 +18,11 @@ from shapsight.attribution.targets.function import as_tensor
 from shapsight.data.framing import Frame
 from shapsight.errors import ExplainerError
 
-PARTS = ("out", "logits", "predicted_depth")  # what libraries call a dense answer: torchvision's, Hugging Face's
+PARTS = (
+    "out",
+    "logits",
+    "predicted_depth",
+)  # what libraries call a dense answer: torchvision's, Hugging Face's
 RING = 0.02  # radius of the ring around a pixel that is drawn, as a share of the longer side
 
 
@@ -150,7 +154,9 @@ class Pixel(Aim):
         x, y = frame.seen_at(np.array([self.x + 0.5, self.y + 0.5]), seen)
         place = (round(float(y)), round(float(x)))
         if not all(0 <= at < side for at, side in zip(place, seen, strict=True)):
-            raise ExplainerError(f"the model does not see the pixel at row {self.y}, column {self.x} of the image")
+            raise ExplainerError(
+                f"the model does not see the pixel at row {self.y}, column {self.x} of the image"
+            )
         return dataclasses.replace(self, y=place[0], x=place[1])
 
 
@@ -164,7 +170,9 @@ def region_of(region: Any, owner: str) -> Bool[Tensor, "*size"]:
     try:
         found = torch.as_tensor(region).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ExplainerError(f"{owner}: the region is a boolean (height, width), not {type(region).__name__}") from error
+        raise ExplainerError(
+            f"{owner}: the region is a boolean (height, width), not {type(region).__name__}"
+        ) from error
     if found.dtype != torch.bool and not bool(((found == 0) | (found == 1)).all()):
         raise ExplainerError(
             f"{owner}: the region is boolean, (height, width); this is {found.dtype} with other numbers than 0 and 1. "
@@ -176,7 +184,9 @@ def region_of(region: Any, owner: str) -> Bool[Tensor, "*size"]:
     if found.dim() not in (2, 3):
         raise ExplainerError(f"{owner}: the region is (height, width), not {tuple(found.shape)}")
     if not found.any():
-        raise ExplainerError(f"{owner}: the region is empty, no pixel of it is True: there is nothing to explain in it")
+        raise ExplainerError(
+            f"{owner}: the region is empty, no pixel of it is True: there is nothing to explain in it"
+        )
     return found
 
 
@@ -217,7 +227,9 @@ def _label(scores: Tensor, label: int | str, answer: Answer) -> Float[Tensor, "i
     return scores[:, number]
 
 
-def mean_over(scores: Float[Tensor, "images *grid"], region: Bool[Tensor, "*size"]) -> Float[Tensor, "images"]:
+def mean_over(
+    scores: Float[Tensor, "images *grid"], region: Bool[Tensor, "*size"]
+) -> Float[Tensor, "images"]:
     """The mean over a region; on a coarser grid each cell counts by the share of it that lies in the region."""
     share = region.to(scores.device, scores.dtype)
     if share.shape != scores.shape[1:]:

@@ -35,7 +35,7 @@ class Queries:
         columns = self.logits.shape[2]
         if labels is None:
             raise ExplainerError(
-                f"the detector scores {columns} labels, and it is not known whether the last stands for \"nothing\": "
+                f'the detector scores {columns} labels, and it is not known whether the last stands for "nothing": '
                 "name the labels in order with output_names= (of Box.of: labels=)"
             )
         if labels == columns - 1:
@@ -43,7 +43,7 @@ class Queries:
         if labels == columns:
             return self.logits.sigmoid()
         raise ExplainerError(
-            f"the detector scores {columns} labels, and {labels} have names: name each of them, without \"nothing\""
+            f'the detector scores {columns} labels, and {labels} have names: name each of them, without "nothing"'
         )
 
 
@@ -78,7 +78,9 @@ def found_in(raw: Any, images: int) -> list[Found]:
         count = -1
     if count != images:
         what = f"{count} parts" if count >= 0 else f"a {type(raw).__name__}"
-        raise ExplainerError(f"Box explains detections; the model returns {what} for {images} images, not {TAKEN}")
+        raise ExplainerError(
+            f"Box explains detections; the model returns {what} for {images} images, not {TAKEN}"
+        )
     return [_of_image(each) for each in raw]
 
 
@@ -99,7 +101,11 @@ def _of_image(each: Any) -> Found:
     if rows.numel() == 0 and isinstance(each, list | tuple | Tensor):
         rows = rows.reshape(0, 6).float()
     if rows.dim() != 2 or rows.shape[1] != 6:
-        what = f"a dict with {', '.join(map(str, each))}" if isinstance(each, dict) else f"a {type(each).__name__}"
+        what = (
+            f"a dict with {', '.join(map(str, each))}"
+            if isinstance(each, dict)
+            else f"a {type(each).__name__}"
+        )
         raise ExplainerError(f"Box explains detections; the model returns {what} for an image, not {TAKEN}")
     return _checked(rows[:, :4], rows[:, 4], rows[:, 5])
 
@@ -121,13 +127,17 @@ def _tensor(numbers: Any) -> Tensor:
     return numbers if isinstance(numbers, Tensor) else torch.as_tensor(numbers, dtype=torch.float32)
 
 
-def scored(answer: Answer, number: int) -> tuple[Float[Tensor, "images found 4"], Float[Tensor, "images found"]]:
+def scored(
+    answer: Answer, number: int
+) -> tuple[Float[Tensor, "images found 4"], Float[Tensor, "images found"]]:
     """All boxes, and how sure the detector is of a label in each; an image with fewer has boxes without size."""
     queries = queries_in(answer.raw, answer.size)
     if queries is not None:
         probabilities = queries.probabilities(answer.labels.count)
         if not 0 <= number < probabilities.shape[2]:
-            raise ExplainerError(f"label {number} is out of range: the detector knows {probabilities.shape[2]}")
+            raise ExplainerError(
+                f"label {number} is out of range: the detector knows {probabilities.shape[2]}"
+            )
         return queries.boxes, probabilities[..., number]
     found = found_in(answer.raw, answer.images)
     nothing = torch.zeros(1, 4)

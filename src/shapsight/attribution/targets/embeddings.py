@@ -16,7 +16,10 @@ from shapsight.attribution.targets.function import as_tensor
 from shapsight.errors import ExplainerError
 
 PARTS = ("image_embeds", "pooler_output")  # what Hugging Face calls an embedding
-WAYS = (("get_image_features", "get_text_features"), ("encode_image", "encode_text"))  # Hugging Face's, open_clip's
+WAYS = (
+    ("get_image_features", "get_text_features"),
+    ("encode_image", "encode_text"),
+)  # Hugging Face's, open_clip's
 
 
 def image_features(model: Any, *inputs: Any) -> Any:

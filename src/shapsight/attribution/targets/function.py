@@ -33,7 +33,9 @@ class Target(Aim):
         if not callable(fn):
             raise ExplainerError(f"Target(fn, name): fn is a {type(fn).__name__}, which cannot be called")
         if not isinstance(name, str) or not name:
-            raise ExplainerError(f"Target(fn, name): name={name!r} must be a text that says what is explained")
+            raise ExplainerError(
+                f"Target(fn, name): name={name!r} must be a text that says what is explained"
+            )
         self.fn, self._name = fn, name
 
     def __repr__(self) -> str:
