@@ -241,7 +241,7 @@ def _at_size(region: Array | None, height: int, width: int) -> Array | None:
     rows, columns = (
         np.arange(side) * of // side for side, of in zip((height, width), region.shape, strict=True)
     )
-    return region[rows[:, None], columns]
+    return np.asarray(region[rows[:, None], columns])
 
 
 def outlined(axes: Axes, region: Array | None, colour: str = style.REGION) -> None:

@@ -118,10 +118,10 @@ class Bundle:
                 tensor, or an array), or "module:name" of one. It may resize, crop, pad, mirror, and mix and normalise
                 colours. Without one, images are stretched to `size` and given from 0 to 1 (to functions, to 255).
             outputs: the name of each output; by default those that the model knows.
-            task: "regression", "classification", or "targets" for a model that answers with more than a row an image (a
-                detector, a segmenter, an image-text model): `outputs` are then its labels in order, by default those
-                that it knows, and it is explained by what `shapsight.targets` names. By default a classification where the model knows its classes or
-                answers with probabilities.
+            task: "regression" or "classification"; by default a classification where the model knows its classes or
+                answers with probabilities. "targets" for a model that answers with more than a row an image, such as a
+                detector, a segmenter or an image-text model: `outputs` are then its labels in order, by default those
+                that it knows, and `shapsight.targets` says what of it is explained.
             size: of the images where the transform leaves them as large as they are, (height, width); without a
                 transform the side of the square that the model takes.
             output: which part of a dict or tuple that the model returns is meant.

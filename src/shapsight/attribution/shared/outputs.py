@@ -91,7 +91,7 @@ def _column(output: int | str | Aim | Tensor, columns: int, names: Sequence[str]
         raise ExplainerError(
             f"outputs={output!r}: an output is a whole number or a name; several are a list, the highest TopK(4)"
         )
-    column = int(output)
+    column = int(output)  # type: ignore[arg-type]
     if not -columns <= column < columns:
         raise ExplainerError(f"output {column} is out of range: the model has {columns} outputs")
     return column % columns

@@ -144,7 +144,8 @@ def aimed_model(
 
 def aims_of(model: Any) -> Aims:
     """The targets that a model was made for."""
-    found: Aims = model.model.aims if isinstance(model, EightBitModel) else model.aims
+    inner: Any = model.model if isinstance(model, EightBitModel) else model
+    found: Aims = inner.aims
     return found
 
 

@@ -159,7 +159,8 @@ class Box(Aim):
         number = dataclasses.replace(answer.labels, names=names).number(self.label)
         boxes, scores = scored(answer, number)
         overlaps = box_iou(boxes.flatten(0, 1), boxes.new_tensor([self.xyxy])).reshape(scores.shape)
-        return overlaps * scores
+        weighed: Tensor = overlaps * scores
+        return weighed
 
     def _logit(self, answer: Answer) -> Float[Tensor, "images"]:
         """The logit of the query."""
@@ -224,8 +225,9 @@ class Box(Aim):
         self.check(size)
         corners = np.array(self.xyxy, dtype=float).reshape(2, 2)
         (left, top), (right, bottom) = frame.seen_at(corners, seen) + 0.5
-        edges = (min(left, right), min(top, bottom), max(left, right), max(top, bottom))
-        return dataclasses.replace(self, xyxy=tuple(map(float, edges)))
+        (left, right), (top, bottom) = sorted(map(float, (left, right))), sorted(map(float, (top, bottom)))
+        edges = (left, top, right, bottom)
+        return dataclasses.replace(self, xyxy=edges)
 
 
 def _named(number: int, names: Sequence[str]) -> int | str:

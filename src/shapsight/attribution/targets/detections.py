@@ -58,8 +58,10 @@ class Found:
 
 def queries_in(raw: Any, size: Sequence[int]) -> Queries | None:
     """What a transformer of Hugging Face found, its boxes in pixels; None for another answer."""
-    part = raw.get if isinstance(raw, dict) else lambda name: getattr(raw, name, None)
-    logits, boxes = part("logits"), part("pred_boxes")
+    logits, boxes = (
+        raw.get(part) if isinstance(raw, dict) else getattr(raw, part, None)
+        for part in ("logits", "pred_boxes")
+    )
     if not isinstance(logits, Tensor) or not isinstance(boxes, Tensor):
         return None
     height, width = size

@@ -24,11 +24,13 @@ WAYS = (
 
 def image_features(model: Any, *inputs: Any) -> Any:
     """What an image-text model makes of images alone."""
-    return getattr(model, _ways(model)[0])(*inputs)
+    ways = _ways(model)
+    assert ways is not None  # only such models are asked so
+    return getattr(model, ways[0])(*inputs)
 
 
-def _ways(model: Any) -> tuple[str, str] | tuple[()]:
-    return next((ways for ways in WAYS if all(hasattr(model, way) for way in ways)), ())
+def _ways(model: Any) -> tuple[str, str] | None:
+    return next((ways for ways in WAYS if all(hasattr(model, way) for way in ways)), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,21 +146,22 @@ class Text(Aim):
                 module.training = True
         return Similarity(_embedding_in(found), self.name)
 
-    def _tokens(self, model: Any) -> Any:
-        device = next(model.parameters()).device
-        longest = self._longest(model)
+    def _tokens(self, model: Any) -> dict[str, Tensor] | Tensor:
+        """What the model's text part takes."""
         given = self._processed()
-        tokens = given["input_ids"] if "input_ids" in given else given
-        if isinstance(tokens, Tensor) and longest is not None and tokens.shape[-1] > longest:
+        tokens = given if isinstance(given, Tensor) else given["input_ids"]
+        longest = self._longest(model)
+        if longest is not None and tokens.shape[-1] > longest:
             raise ExplainerError(
                 f"the text {self.text[:40]!r}... has {tokens.shape[-1]} tokens, and the model takes {longest}: "
                 "shorten it"
             )
-        if isinstance(tokens, Tensor) and tokens is given:
-            return {"input_ids": tokens.to(device)} if hasattr(model, WAYS[0][1]) else tokens.to(device)
+        device = next(model.parameters()).device
+        if isinstance(given, Tensor):
+            return {"input_ids": given.to(device)} if hasattr(model, WAYS[0][1]) else given.to(device)
         return {name: each.to(device) for name, each in given.items() if isinstance(each, Tensor)}
 
-    def _processed(self) -> Any:
+    def _processed(self) -> dict[str, Any] | Tensor:
         try:
             found = self.processor(text=[self.text], return_tensors="pt", padding="max_length")
         except TypeError:

@@ -18,7 +18,7 @@ from shapsight.models.columns import as_columns, part_of
 class Target(Aim):
     """Any function of what the model returns.
 
-        Target(lambda answer: answer["out"][:, 15].amax((1, 2)), "surest pixel of a person")      # DeepLab of torchvision
+        Target(lambda answer: answer["out"][:, 15].amax((1, 2)), "surest pixel of a person")   # torchvision's DeepLab
         Target(lambda detections: torch.stack([each["scores"].sum() for each in detections]), "how much is there")
 
     Arguments

@@ -109,7 +109,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-_FORMS: Mapping[str, Callable[[list[str], dict[str, int]], Any]] = {
+_FORMS: Mapping[str, Callable[[list[str], dict[str, int]], Aim]] = {
     "box": lambda parts, options: Box(_label(parts[:-4]), tuple(map(float, parts[-4:])), **options),  # type: ignore[arg-type]
     "mask": lambda parts, _: Mask(_label(parts[:-1]), _region(parts[-1])),
     "pixel": lambda parts, _: Pixel(_label(parts[:-2]), _number(parts[-2]), _number(parts[-1])),
