@@ -165,9 +165,15 @@ class DeepShap:
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
         if are_aimed(outputs):
             aimed, columns = self._aimed(outputs)
-            found: Explanation | tuple[Explanation, ...] = aimed(
-                images, columns, tolerance=tolerance, on_gap=on_gap, progress=progress, show=show, parts=parts
-            )
+            options: dict[str, Any] = {"tolerance": tolerance, "on_gap": on_gap, "progress": progress}
+            try:
+                found: Explanation | tuple[Explanation, ...] = aimed(
+                    images, columns, show=show, parts=parts, **options
+                )
+            except UnsupportedOperation as error:
+                raise UnsupportedOperation(
+                    f"{error}. PartitionShap and RegionShap explain targets without following calls"
+                ) from error
             return found
         if self.bundle is not None:
             pictures, show = seen_by(self.bundle, images, show)
