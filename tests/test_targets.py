@@ -342,6 +342,17 @@ def test_a_text_is_compared_by_the_cosine_that_the_models_logit_is_a_multiple_of
     assert found.names()[0][1] == "similarity to “a cat” rather than similarity to “a dog”"
 
 
+def test_an_image_text_model_is_wrapped_for_targets():
+    model = small_clip().eval()
+    transform = v2.Compose([v2.ToImage(), v2.Resize((32, 32)), v2.ToDtype(torch.float32, scale=True)])
+    bundle = ss.Bundle.wrap(model, transform, task="targets")
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    found = ss.explain(bundle, image, "regions", Text("a cat", tokens), masker="mean", regions="grid(2,2)")
+    with torch.no_grad():
+        logit = model(tokens(["a cat"]), transform(Image.fromarray(image))[None]).logits_per_image.item()
+    assert found.predictions.item() == pytest.approx(logit / model.logit_scale.exp().item(), abs=1e-5)
+
+
 def classifier() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 4)).eval()

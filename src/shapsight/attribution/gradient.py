@@ -349,7 +349,7 @@ class GradientShap:
             "precision": self.precision,
             **self.given.said(result.chosen, self.output_names, result.predictions.shape[1]),
         }
-        outlines = None if self.aims is None else self.aims.outlines(given[0].shape[2:])
+        outlines = None if self.aims is None else self.aims.outlines(given[0])
         explanations = []
         for number, values in enumerate(parts):
             drawn = given[number] if show is None else show

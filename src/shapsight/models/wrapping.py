@@ -24,6 +24,7 @@ from shapsight.models.remade import named, timm_transform
 
 HALF = (torch.float16, torch.bfloat16)
 PROBES = 4
+IMAGES_ALONE = ("get_image_features", "encode_image")  # how models of images and texts are asked about images
 OF_TIMM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
 
 
@@ -259,7 +260,9 @@ def refuse_failing(module: nn.Module, images: Tensor) -> None:
     """Raise `ModelError`, with the model's own words, where it fails on prepared images."""
     try:
         with torch.no_grad(), in_eval_mode(module):
-            module.said(images) if isinstance(module, Asked) else module(images.clone())
+            of_images = [getattr(module, way, None) for way in IMAGES_ALONE]
+            ask = module.said if isinstance(module, Asked) else next(filter(None, of_images), module)
+            ask(images.clone())
     except Exception as error:
         raise ModelError(
             f"the model fails on images of {tuple(images.shape[1:])} (channels, height, width), as the transform makes "

@@ -349,7 +349,7 @@ class DeepShap:
             "tolerance": tolerance,
             **self.given.said(chosen, self.output_names, groups[0].predicted.shape[1]),
         }
-        outlines = None if self.aims is None else self.aims.outlines(given[0].shape[2:])
+        outlines = None if self.aims is None else self.aims.outlines(given[0])
         explanations = []
         for number, value in enumerate(values):
             drawn = given[number] if show is None else show

@@ -64,8 +64,7 @@ class BlackBox:
 
     def _outlines(self, images: Tensor) -> Tensor | None:
         """What the targets are about, of images of this size."""
-        found = None if self.aims is None else self.aims.outlines(images.shape[2:])
-        return None if found is None else found.to(images.device)
+        return None if self.aims is None else self.aims.outlines(images)
 
     def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
         return Game(self.predictor, self.masker, image, batch_size=self.batch_size)
