@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
+import re
+import textwrap
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,15 +18,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import detection
 from torchvision.transforms import v2
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    DetrConfig,
-    DetrForObjectDetection,
-    ResNetConfig,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
-)
 
 import shapsight as ss
 from shapsight.attribution.targets import (
@@ -41,27 +36,11 @@ from shapsight.attribution.targets.anchors import head_logits
 from shapsight.attribution.targets.spoken import spoken
 from shapsight.compat import shap
 from shapsight.errors import ExplainerError
+from targets_world import RedThings, names, small_clip, small_detr, small_segformer, small_ssd, tokens
 
 NAMES = ("nothing", "red thing")
 SQUARE = (4.0, 6.0, 14.0, 12.0)
 LABELS = {0: "cat", 1: "dog", 2: "bird"}
-
-
-class RedThings(nn.Module):
-    """A detector whose score is known: a box around what is red, and the share of 60 pixels that are."""
-
-    def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        return [self._found(image) for image in images]
-
-    def _found(self, image: Tensor) -> dict[str, Tensor]:
-        red = (image[0] > 0.6) & (image[1] < 0.4)
-        rows, columns = (red.any(side).nonzero().flatten() for side in (1, 0))
-        edges = [[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]] if len(rows) else []
-        return {
-            "boxes": torch.tensor(edges, dtype=torch.float32).reshape(-1, 4),
-            "labels": torch.ones(len(edges), dtype=torch.long),
-            "scores": torch.tensor([red.sum() / 60.0] * len(edges)),
-        }
 
 
 def with_square() -> Tensor:
@@ -156,22 +135,6 @@ def test_a_transformers_queries_count_by_overlap_times_probability(is_sigmoid):
         assert Box("bird", (10, 5, 40, 30)).read(answer)[image].item() == pytest.approx(best, abs=1e-6)
 
 
-def small_detr() -> DetrForObjectDetection:
-    torch.manual_seed(0)
-    backbone = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", out_features=["stage2"]
-    )
-    sizes = dict.fromkeys(("encoder_layers", "decoder_layers"), 1) | dict.fromkeys(
-        ("encoder_ffn_dim", "decoder_ffn_dim", "d_model"), 16
-    )
-    heads = dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
-    config = DetrConfig(
-        use_timm_backbone=False, backbone=None, backbone_config=backbone, num_queries=6, id2label=LABELS,
-        label2id={name: number for number, name in LABELS.items()}, **sizes, **heads,
-    )  # fmt: skip
-    return DetrForObjectDetection(config).eval()
-
-
 def test_deepshap_is_complete_for_a_querys_logit_and_for_a_boxs_score():
     model, images, references = small_detr(), torch.rand(1, 3, 32, 32), torch.rand(2, 3, 32, 32)
     with torch.no_grad():
@@ -205,8 +168,7 @@ def test_logits_of_all_anchors_together_are_those_that_the_models_own_head_gives
 
 
 def test_deepshap_is_complete_for_an_anchor_of_torchvisions_ssd():
-    torch.manual_seed(0)
-    model = detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=4).eval()
+    model = small_ssd()
     images, references = torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         raw = model(images)
@@ -277,12 +239,7 @@ def test_a_pixel_and_a_region_of_a_volume_are_what_their_formula_says():
 
 
 def test_segformers_labels_have_names():
-    config = SegformerConfig(
-        hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], num_attention_heads=[1, 1, 1, 1], decoder_hidden_size=8,
-        id2label=LABELS, label2id={name: number for number, name in LABELS.items()},
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = SegformerForSemanticSegmentation(config).eval()
+    model = small_segformer(*LABELS.values())
     images, region = torch.rand(1, 3, 32, 32), torch.zeros(32, 32, dtype=torch.bool)
     region[:16, :20] = True
     found = ss.GradientShap(model, torch.rand(2, 3, 32, 32), samples=8)(
@@ -311,21 +268,6 @@ def test_likeness_to_an_embedding_is_the_cosine_and_lies_in_the_planted_patch():
     assert heat[:8, :8].sum().item() == pytest.approx(cosine - found.base_values.item(), abs=1e-5)
     deep = ss.DeepShap(Corners(), torch.full((1, 3, 16, 16), 0.1))(images, Similarity(anchor), on_gap="raise")
     assert deep.heatmap()[0, 0, 8:].abs().max() == 0
-
-
-def small_clip() -> CLIPModel:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    texts = sizes | {"vocab_size": 60, "max_position_embeddings": 12, "bos_token_id": 1, "eos_token_id": 2}
-    return CLIPModel(
-        CLIPConfig(
-            text_config=texts, vision_config=sizes | {"image_size": 32, "patch_size": 16}, projection_dim=8
-        )
-    )
-
-
-def tokens(texts: list[str]) -> Tensor:
-    return torch.tensor([[1, *(3 + ord(letter) % 50 for letter in text), 2] for text in texts])
 
 
 def test_a_text_is_compared_by_the_cosine_that_the_models_logit_is_a_multiple_of():
@@ -539,3 +481,22 @@ def test_a_detector_that_gradients_do_not_pass_is_referred_to_black_box_methods(
     for explainer in (ss.GradientShap, ss.DeepShap):
         with pytest.raises(ExplainerError, match="PartitionShap"):
             explainer(RedThings(), torch.rand(1, 3, 20, 20))(with_square(), Box(1, SQUARE))
+
+
+EXAMPLES = {
+    "targets": ss.targets,
+    **{name: getattr(ss.targets, name) for name in ss.targets.__all__ if name != "Aim"},
+    "Box.of": Box.of,
+    "Box.anchored": Box.anchored,
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_docstrings_run(name):
+    told = inspect.getdoc(EXAMPLES[name])
+    examples = re.findall(r"\n\n((?:    .*\n)+)", told)
+    given = names()
+    assert examples
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of random networks that hardly react
+        exec(textwrap.dedent(examples[0]), given)

@@ -1,9 +1,7 @@
 """What is explained, as an object: a box, a mask, a pixel, a likeness, a contrast, any function of the answer.
 
-    from shapsight import targets
-
-    PartitionShap(detector, "blur(64,64)")(images, targets.Box("dog", (10, 20, 120, 200)))
-    DeepShap(model, references)(images, [targets.Contrast("cat", "dog"), "cat"])
+    PartitionShap(detector, "blur(64,64)")(images, targets.Box(18, (10, 20, 120, 200)))
+    DeepShap(model, references)(images, [targets.Contrast(0, 1), 0])
 
 They stand in `outputs=` of every explainer beside names and numbers, alone or several in a list. An explanation has one
 output for each, bears its name and draws its box or region.

@@ -35,12 +35,11 @@ MOST_TOLD = 5  # detections that are told where none of the box's label is there
 class Box(Aim):
     """Why does a detector see this here? The score of the best detection of a label, weighted by overlap with a box.
 
-        PartitionShap(fasterrcnn_resnet50_fpn(), "blur(64,64)")(images, Box(18, (10, 20, 120, 200)))   # 18: dog
-        box = Box.of(detector(images), k=0)                       # the surest detection of the first image
-        RegionShap(detr, "mean", "slic(40)")(image, Box("dog", (10, 20, 120, 200)))
-        DeepShap(detr, references)(image, Box("dog", (10, 20, 120, 200), query=17))
-        DeepShap(retinanet, references)(image, box.anchored(retinanet, image))
-        PartitionShap(lambda pictures: yolo(list(pictures)), "mean")(photographs, Box("dog", (10, 20, 120, 200)))
+        PartitionShap(detector, "blur(64,64)")(images, Box(18, (10, 20, 120, 200)))     # of torchvision: 18 is a dog
+        box = Box.of(detector(images), k=0)                               # the surest detection of the first image
+        RegionShap(detr, "mean", "grid(3,3)")(images, Box("dog", (10, 20, 120, 200)))
+        DeepShap(detr, references)(images, Box("dog", (10, 20, 120, 200), query=3))
+        PartitionShap(yolo, "mean")(photographs, Box("dog", (10, 20, 120, 200)))        # a function that returns boxes
 
     Without `query` it is the largest `IoU(box, detection) · probability` over all detections, from 0 to 1: D-RISE's
     score, with the probability of the box's label in place of the likeness of all labels' probabilities. Where a
@@ -57,7 +56,7 @@ class Box(Aim):
         xyxy: left, top, right, bottom, in pixels of the image that the model is given.
 
     Raises `ExplainerError` for a box without size or outside the image, and a label that is not known.
-    Source: Petsiuk et al. 2021 (D-RISE), equation 3.
+    Source: Petsiuk et al. 2021 (D-RISE).
     """
 
     label: int | str
@@ -94,9 +93,9 @@ class Box(Aim):
     ) -> Box:
         """The kth surest detection that a model returned for an image.
 
-            Box.of(retinanet(images))                                      # torchvision
+            Box.of(detector(images))                                       # torchvision
             Box.of(detr(images), size=images.shape[2:], labels=detr.config.id2label)
-            Box.of(yolo("dog.jpg"), k=1)                                   # Ultralytics: the second
+            Box.of(yolo(photographs), k=0, image=1)                        # Ultralytics: the surest of the second image
 
         Arguments
             size: (height, width) of the image, for Hugging Face, whose boxes are shares of it.
@@ -134,7 +133,8 @@ class Box(Aim):
     ) -> Box:
         """Bound to the query or anchor that this detection of an image came from.
 
-            DeepShap(retinanet, references)(image[None], Box.of(retinanet(image[None])).anchored(retinanet, image))
+            box = Box.of(retinanet(images)).anchored(retinanet, images[0])
+            DeepShap(retinanet, references)(images[:1], box)
 
         It is that whose probability of the label times overlap with the box is the largest; of torchvision's one-stage
         detectors, whose anchors a prediction does not name, that whose logit gives the score of the best detection.

@@ -21,10 +21,10 @@ from shapsight.errors import ExplainerError
 class Contrast(Aim):
     """Why a rather than b: the difference of two outputs, or of two other targets.
 
-        PartitionShap(resnet, "blur(64,64)")(images, Contrast("tabby cat", "tiger cat"))
-        DeepShap(resnet, references)(images, Contrast(281, 282))
-        Contrast(Text("a photo of a cat", processor), Text("a photo of a dog", processor))      # CLIP, SigLIP
-        Contrast(Mask("road", region), Mask("pavement", region))
+        PartitionShap(model, "blur(64,64)", output_names=names)(images, Contrast("tabby cat", "tiger cat"))
+        DeepShap(model, references)(images, Contrast(0, 1))
+        DeepShap(clip, references)(images, Contrast(Text("a cat", processor), Text("a dog", processor)))
+        DeepShap(segformer, references)(images, Contrast(Mask("road", region), Mask("pavement", region)))
 
     Its value is `a - b`, in the unit of both. Of logits, a difference is the logarithm of how much likelier a is.
     Raises `ExplainerError` for names that the model does not know.
@@ -73,9 +73,9 @@ class Contrast(Aim):
 class Entropy(Aim):
     """How undecided a classifier is: the entropy of its classes' probabilities, in nats.
 
-        PartitionShap(resnet, "mean")(images, Entropy())                   # of the softmax of logits
-        DeepShap(resnet, references)(images, [Entropy(), "tabby cat"])
-        Entropy("probabilities")                                           # of a model that ends with its softmax
+        PartitionShap(model, "mean")(images, Entropy())                            # of the softmax of logits
+        DeepShap(model, references, output_names=names)(images, [Entropy(), "tabby cat"])
+        Entropy("probabilities")                                                   # a model that ends with its softmax
 
     0 where one class has it all, `log(classes)` where all are equally likely. What raises it makes the model doubt.
     Source: Shannon 1948.

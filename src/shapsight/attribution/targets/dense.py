@@ -30,10 +30,10 @@ RING = 0.02  # radius of the ring around a pixel that is drawn, as a share of th
 class Mask(Aim):
     """How much of a label a segmenter sees in a region: the mean of that label's score over it.
 
-        region = torch.zeros(224, 224, dtype=torch.bool);  region[80:140, 60:200] = True
-        PartitionShap(deeplabv3_resnet50(), "blur(64,64)")(images, Mask(15, region))        # 15: person
-        DeepShap(segformer, references)(images, Mask("road", region))                       # its config has names
-        Mask("road", segformer(images).logits.argmax(1)[0] == 0)                            # refused: of another size
+        region = torch.zeros(images.shape[2:], dtype=torch.bool)
+        region[30:50, 10:40] = True
+        PartitionShap(deeplab, "blur(64,64)")(images, Mask(15, region))       # of torchvision: 15 is a person
+        DeepShap(segformer, references)(images, Mask("road", region))         # of Hugging Face: labels have names
 
     The score is the model's own, usually a logit. The region is boolean, `(height, width)` of the image that the model
     is given (`(depth, height, width)` of a volume). Where the answer is coarser, as SegFormer's is four times, the
@@ -69,9 +69,9 @@ class Mask(Aim):
 class Region(Aim):
     """The mean of a dense answer over a region: depth, height, a saliency map, the output of a U-Net.
 
-        PartitionShap(dpt, "inpaint_telea")(images, Region(region))          # Hugging Face's DPT, Depth Anything
-        DeepShap(unet, references)(volumes, Region(tumour))                  # (depth, height, width)
-        Region(region, channel=2)                                           # of an answer of several channels
+        PartitionShap(dpt, "mean")(images, Region(region))                   # Hugging Face's DPT, Depth Anything
+        DeepShap(unet, black_volumes)(volumes, Region(tumour))               # (depth, height, width)
+        PartitionShap(deeplab, "mean")(images, Region(region, channel=2))    # of an answer of several channels
 
     The region is as in `Mask`. An answer of several channels needs `channel=`, or `Mask` where these are labels.
     Raises `ExplainerError` for an empty region, and one of another size than the image.
@@ -113,8 +113,8 @@ class Region(Aim):
 class Pixel(Aim):
     """The score of a label at one pixel: why is this here road?
 
-        PartitionShap(lraspp_mobilenet_v3_large(), "mean")(images, Pixel(15, y=110, x=96))
-        DeepShap(segformer, references)(images, Pixel("road", 180, 96))
+        PartitionShap(deeplab, "mean")(images, Pixel(15, y=40, x=32))
+        DeepShap(segformer, references)(images, Pixel("road", 40, 32))
 
     y, x: row and column of the image that the model is given, from 0. Where the answer is coarser, that of the cell in
     which the pixel's centre lies. The score is the model's own, usually a logit.

@@ -37,10 +37,8 @@ def _ways(model: Any) -> tuple[str, str] | None:
 class Similarity(Aim):
     """How like another image, or anything else with an embedding, a model finds an image: the cosine of the two.
 
-        with torch.no_grad():
-            anchor = siamese(other_image[None])[0]
-        DeepShap(siamese, references)(images, Similarity(anchor))
-        PartitionShap(clip, "blur(64,64)")(images, Similarity(clip.get_image_features(other_image[None])))
+        DeepShap(siamese, references)(images, Similarity(siamese(other)[0]))          # other: an image, (1, 3, H, W)
+        PartitionShap(clip, "blur(64,64)")(images, Similarity(clip.get_image_features(other)))
 
     embedding: `(numbers,)` or `(1, numbers)`, as the model answers it; it is held fixed. The value is the cosine, from
     -1 to 1. Of Hugging Face's answers `image_embeds` or `pooler_output` is taken, and CLIP and SigLIP are asked by
@@ -49,7 +47,7 @@ class Similarity(Aim):
     """
 
     embedding: Float[Tensor, "numbers"]
-    name_: str = "cosine similarity"
+    title: str = "cosine similarity"
 
     def __post_init__(self) -> None:
         found = torch.as_tensor(_embedding_in(self.embedding)).detach().clone()
@@ -63,7 +61,7 @@ class Similarity(Aim):
 
     @property
     def name(self) -> str:
-        return self.name_
+        return self.title
 
     def asks(self, model: Any) -> Ask:
         return image_features if _ways(module_of(model)) else itself
@@ -93,8 +91,7 @@ def _embedding_in(raw: Any) -> Any:
 class Text(Aim):
     """How well an image goes with a text, for an image-text model: the cosine of their embeddings.
 
-        processor = AutoProcessor.from_pretrained("openai/clip-vit-base-patch32")
-        PartitionShap(clip, "blur(64,64)")(images, Text("a photo of a cat", processor))
+        PartitionShap(clip, "blur(64,64)")(images, Text("a cat", processor))          # processor: as it came with CLIP
         DeepShap(siglip, references)(images, Contrast(Text("a cat", processor), Text("a dog", processor)))
 
     Arguments

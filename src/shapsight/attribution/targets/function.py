@@ -18,8 +18,10 @@ from shapsight.models.columns import as_columns, part_of
 class Target(Aim):
     """Any function of what the model returns.
 
-        Target(lambda answer: answer["out"][:, 15].amax((1, 2)), "surest pixel of a person")   # torchvision's DeepLab
-        Target(lambda detections: torch.stack([each["scores"].sum() for each in detections]), "how much is there")
+        surest = Target(lambda answer: answer["out"][:, 15].amax((1, 2)), "surest pixel of a person")
+        DeepShap(deeplab, references)(images, surest)
+        all_of_it = Target(lambda found: torch.stack([each["scores"].sum() for each in found]), "how much is there")
+        PartitionShap(detector, "mean")(images, all_of_it)
 
     Arguments
         fn: gets what the model returns for N images (of a plain function as it returned it), and gives `(N,)`, or
