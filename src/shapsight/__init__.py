@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shapsight.attribution import maskers, trees
+    from shapsight.attribution import maskers, targets, trees
     from shapsight.attribution.deep import DeepShap, register_rule
     from shapsight.attribution.explain import explain
     from shapsight.attribution.explanation import Explanation
@@ -66,6 +66,7 @@ _NAMES_AT_HOME = {"open": "open_run"}  # where the public name would hide one of
 _MODULES = {
     "maskers": "shapsight.attribution.maskers",
     "remedies": "shapsight.data.remedies",
+    "targets": "shapsight.attribution.targets",
     "trees": "shapsight.attribution.trees",
 }
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "read_dataset",
     "register_rule",
     "remedies",
+    "targets",
     "train",
     "training",
     "trees",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from shapsight.attribution.partition import PartitionShap
 from shapsight.attribution.regions import RegionShap
 from shapsight.attribution.shared.outputs import Outputs
 from shapsight.attribution.shared.progress import Report
+from shapsight.attribution.targets.aimed import are_aimed, are_placed, called, carried, several
 from shapsight.data.framing import Frame
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.bundle import Bundle
@@ -63,6 +65,8 @@ def explain(
             default "deep", and "partition" where no gradient can be had.
         references: for "deep" and "gradient", images like the others; a bundle has its own.
         masker, regions: for the black-box methods; see `shapsight.maskers` and `RegionShap`.
+        outputs: names, numbers, `TopK(k)`, or `shapsight.targets`. Targets about pixels are in those of the images
+            given: of a bundle, wherever its transform cropped, resized or padded.
         on_image: of a bundle, lay values on the images' own pixels, wherever the transform cropped, resized or padded
             (larger images are drawn with 1024 pixels a side). By default where all images are of one size and the
             place of what is seen is known; otherwise values are of what the model sees, with a warning. A uint8 tensor
@@ -77,12 +81,16 @@ def explain(
     if method not in METHODS:
         raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     options = {"output_names": output_names, **options}
-    originals = None
+    originals = given = None
     if isinstance(model, Bundle) and not model.is_seen(images):
         originals = as_pictures(images)
         images = model.see(originals)
+        if are_aimed(outputs):
+            given, outputs = outputs, _carried(outputs, originals, model)
     explainer = _explainer(method, model, references, masker, regions, options)
     explanation: Explanation = explainer(images, outputs, progress=progress)
+    if given is not None:  # called as the user places them
+        explanation = dataclasses.replace(explanation, output_names=called(given))
     if originals is None or on_image is False or not isinstance(model, Bundle):
         return explanation
     return _laid(explanation, originals, model, is_asked_for=on_image is True)
@@ -108,6 +116,20 @@ def attributions(
     return explain(
         bundle, pictures, "partition", outputs, masker=behind, max_evals=EVALUATIONS, progress=progress
     )
+
+
+def _carried(outputs: Any, originals: Sequence[Any], bundle: Bundle) -> list[Any]:
+    """Targets in pixels of the images, in those of what the model sees."""
+    sizes = {(pixels.shape[0], pixels.shape[1]) for pixels in originals}
+    if not are_placed(outputs, originals[0].shape[:2]):
+        return several(outputs)
+    if len(sizes) > 1:
+        raise ExplainerError(
+            f"images of {len(sizes)} sizes were given with a target that is about some of their pixels: explain them "
+            "one by one"
+        )
+    size = sizes.pop()
+    return carried(outputs, bundle.seen.frame(*size), size, bundle.seen.size)
 
 
 def _laid(found: Explanation, originals: Sequence[Any], bundle: Bundle, *, is_asked_for: bool) -> Explanation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 import torch
@@ -35,6 +35,7 @@ from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.predictor import Predictor
 from shapsight.attribution.shared.progress import Report, Steps, reporting
 from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
+from shapsight.attribution.targets.aimed import Aims, aimed_model, are_aimed, check, in_place
 from shapsight.errors import CompletenessError, ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
@@ -134,6 +135,7 @@ class GradientShap:
             raise ExplainerError(f"positions={positions!r} is neither 'spread' nor 'gauss'")
         Predictor(model, precision=precision)  # refuses a precision that is not to be had
         self.model = model
+        self.aims: Aims | None = None
         self.precision = precision
         self.samples = samples
         self.output = output
@@ -194,10 +196,18 @@ class GradientShap:
         """
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
+        if are_aimed(outputs):
+            aimed, columns = self._aimed(outputs)
+            found: Explanation | tuple[Explanation, ...] = aimed(
+                images, columns, on_gap=on_gap, progress=progress, show=show
+            )
+            return found
         if self.bundle is not None:
             pictures, show = seen_by(self.bundle, images, show)
             images = self.bundle.prepare(pictures)
         explained = prepared_images(images, self.references)
+        if self.aims is not None:
+            check(self.model, explained[0])
         given = (images,) if isinstance(images, Tensor) else tuple(images)
         model = runnable(self.model, may_be_scripted=True)
         with keeping_freed_memory(), as_python(model), reporting(progress) as report:
@@ -207,6 +217,15 @@ class GradientShap:
         explanations = self._explanations(result, given, show)
         _judge(explanations, torch.stack([s.gap_errors for s in result.sums]), on_gap, self.samples)
         return explanations[0] if isinstance(images, Tensor) else explanations
+
+    def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
+        """The explainer of a model that answers with the targets among the outputs, and its columns."""
+        model = aimed_model(
+            runnable(self.model, may_be_scripted=True), outputs, self.output_names, self.output
+        )
+        layer = None if self.layer is None else f"model.{self.layer}"
+        other = in_place(self, model, model=model, layer=layer, given=replace(self.given, pool_outputs=None))
+        return other, list(range(len(other.aims.aims)))
 
     def _explain(self, integrand: Integrand, images: Parts, outputs: Outputs, report: Report) -> _Result:
         """Everything about all images, one image after another."""
@@ -325,11 +344,12 @@ class GradientShap:
             "positions": self.positions,
             "seed": self.seed,
             "smoothing": self.smoothing or None,
-            "model": type(self.model).__name__,
+            "model": getattr(self.model, "__name__", type(self.model).__name__),
             "layer": self.layer,
             "precision": self.precision,
             **self.given.said(result.chosen, self.output_names, result.predictions.shape[1]),
         }
+        outlines = None if self.aims is None else self.aims.outlines(given[0])
         explanations = []
         for number, values in enumerate(parts):
             drawn = given[number] if show is None else show
@@ -347,6 +367,7 @@ class GradientShap:
                     output_index=result.chosen.to(device),
                     images=image_shaped(drawn.detach().as_subclass(Tensor).unsqueeze(1))[:, 0],
                     output_names=self.output_names,
+                    outlines=outlines,
                     std_errors=errors,
                     method=self.method,
                     settings={name: setting for name, setting in settings.items() if setting is not None},

@@ -118,7 +118,7 @@ class Integrand:
             raise ExplainerError(
                 f"the model's prediction does not depend on {'its input' if self.layer is None else self.layer} by "
                 "anything that has a gradient (TorchScript optimised for inference has none): there is nothing to "
-                "explain"
+                "explain. PartitionShap and RegionShap need no gradients"
             )
         for number, column in enumerate(columns):
             gradients = torch.autograd.grad(

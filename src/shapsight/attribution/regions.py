@@ -29,6 +29,7 @@ from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved
 from shapsight.attribution.shared.progress import Report, reporting
+from shapsight.attribution.targets.aimed import are_aimed
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
@@ -117,6 +118,10 @@ class RegionShap(BlackBox):
             progress: True for a progress bar, or a function that gets (coalitions done, coalitions in all).
             show: what to draw under the heatmaps, where `images` are normalised.
         """
+        if are_aimed(outputs):
+            aimed, columns = self._aimed(outputs)
+            explained: Explanation = aimed(images, columns, progress=progress, show=show)
+            return explained
         given, show = self._given(images, show)
         found = self._by_region(given, outputs, progress)
         errors = None if found.std_errors is None else found.spread(found.std_errors)
@@ -129,6 +134,7 @@ class RegionShap(BlackBox):
             images=drawable(given if show is None else show),
             output_names=self.output_names,
             std_errors=errors,
+            outlines=self._outlines(given),
             method=self.method,
             settings={
                 "regions": found.values.shape[2],
@@ -142,6 +148,10 @@ class RegionShap(BlackBox):
         self, images: Any, outputs: Outputs = None, *, progress: bool | Report = False
     ) -> RegionValues:
         """One value for each region. Arguments as for calling the explainer."""
+        if are_aimed(outputs):
+            aimed, columns = self._aimed(outputs)
+            found: RegionValues = aimed.by_region(images, columns, progress=progress)
+            return found
         return self._by_region(self._given(images, None)[0], outputs, progress)
 
     def _by_region(
@@ -175,6 +185,10 @@ class RegionShap(BlackBox):
         With regions curve, poster and the rest, a value of 0.3 for curve and poster says that together they move the
         output by 0.3 more than the two alone do (on average over what else is visible).
         """
+        if are_aimed(outputs):
+            aimed, columns = self._aimed(outputs)
+            pairs: Interactions = aimed.interactions(images, columns, progress=progress)
+            return pairs
         given, _ = self._given(images, None)
         tables = self._tables(given, outputs)
         with keeping_freed_memory(), reporting(progress) as report:

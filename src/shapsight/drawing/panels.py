@@ -38,7 +38,8 @@ PALENESS = 0.4
 class Heat:
     """One heatmap: SHAP values `(height, width)`, and what stands over it; a prediction of NaN is not known.
 
-    `heading` stands over the output's name and `note` under it.
+    `heading` stands over the output's name and `note` under it. `about` are the pixels `(height, width)` that the
+    output is about, such as a detection's box: their edge is drawn.
     """
 
     values: Array
@@ -46,6 +47,7 @@ class Heat:
     prediction: float
     heading: str = ""
     note: str = ""
+    about: Array | None = None
 
     def title(self, width: float) -> list[str]:
         """Heading, output's name and prediction, in lines of at most `width` inches."""
@@ -185,6 +187,7 @@ def _draw_row(
             _draw_picture(axes, row)
         else:
             _draw_heat(axes, row, cells[column - 1], scale, cell)
+            outlined(axes, row.heats[column - 1].about, style.TARGET)
         axes.set_title("\n".join(lines), fontsize=style.LABEL, pad=3, linespacing=1.15, parse_math=False)
         left += width + GAP
     what = f"{look.kind.name} of {cell}×{cell} pixels" if cell > 1 else look.kind.name
@@ -204,6 +207,8 @@ def _draw_picture(axes: Axes, row: Row) -> None:
     axes.imshow(row.picture, cmap="gray", vmin=0, vmax=1, aspect="auto")
     _frame(axes, height, width)
     outlined(axes, row.outline)
+    for heat in row.heats:
+        outlined(axes, _at_size(heat.about, height, width), style.TARGET)
     for kind, (x, y) in row.marks.items():
         inside = (min(max(x, 0), width - 1), min(max(y, 0), height - 1))
         axes.add_line(mark(kind, inside, (x - inside[0], y - inside[1])))
@@ -229,10 +234,20 @@ def paled(picture: Array) -> Array:
     return np.asarray(1 - PALENESS * (1 - grey))
 
 
-def outlined(axes: Axes, region: Array | None) -> None:
+def _at_size(region: Array | None, height: int, width: int) -> Array | None:
+    """A region of the heatmap in a picture of another size."""
+    if region is None or region.shape == (height, width):
+        return region
+    rows, columns = (
+        np.arange(side) * of // side for side, of in zip((height, width), region.shape, strict=True)
+    )
+    return np.asarray(region[rows[:, None], columns])
+
+
+def outlined(axes: Axes, region: Array | None, colour: str = style.REGION) -> None:
     """Draw the edge of a region, unless it is nothing or everything."""
     if region is not None and region.any() and not region.all():
-        lines = axes.contour(region.astype(float), levels=[0.5], colors=style.REGION, linewidths=1.0)
+        lines = axes.contour(region.astype(float), levels=[0.5], colors=colour, linewidths=1.0)
         lines.set_path_effects([withStroke(linewidth=2.4, foreground="black")])
 
 

@@ -45,6 +45,7 @@ def _row(image: Shown, maps: Sequence[Map]) -> Row:
             each.output,
             each.prediction,
             " ".join(filter(None, (each.method, each.model))),
+            about=each.about,
         )
         for each in maps
     ]

@@ -119,7 +119,9 @@ class Bundle:
                 colours. Without one, images are stretched to `size` and given from 0 to 1 (to functions, to 255).
             outputs: the name of each output; by default those that the model knows.
             task: "regression" or "classification"; by default a classification where the model knows its classes or
-                answers with probabilities.
+                answers with probabilities. "targets" for a model that answers with more than a row an image, such as a
+                detector, a segmenter or an image-text model: `outputs` are then its labels in order, by default those
+                that it knows, and `shapsight.targets` says what of it is explained.
             size: of the images where the transform leaves them as large as they are, (height, width); without a
                 transform the side of the square that the model takes.
             output: which part of a dict or tuple that the model returns is meant.
@@ -253,6 +255,11 @@ class Bundle:
 
         `images` are whatever `pictures` takes. Targets come in their own units, classes as logits.
         """
+        if self.card.task == "targets":
+            raise ModelError(
+                f"{self.name} answers with more than a row for each image, so it has no outputs to predict: explain it "
+                "with a target, shapsight.explain(bundle, images, outputs=shapsight.targets.Box(...))"
+            )
         pictures = self.pictures(images)
         predictions = [torch.empty(0, len(self.card.output_names))]
         with torch.inference_mode(), in_eval_mode(self.model):

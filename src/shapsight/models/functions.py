@@ -42,20 +42,27 @@ class Asked(nn.Module):
         self, images: Float[Tensor, "images channels height width"]
     ) -> Float[Tensor, "images outputs"]:
         """What the function says, a row for each image."""
+        return as_rows(part_of(self.said(images), self.output), len(images)).to(images.device)
+
+    def said(self, images: Float[Tensor, "images channels height width"]) -> Any:
+        """What the function says, as it says it."""
         given = images.detach().float().cpu()
         if self.layout == "channels last":
             given = given.permute(0, 2, 3, 1)
-        array = given.numpy().copy(order="C")
-        return answers(self.function, array, self.output).to(images.device)
+        return said(self.function, given.numpy().copy(order="C"))
 
 
 def answers(
     function: Callable[..., Any], array: np.ndarray, output: str | int | None
 ) -> Float[Tensor, "images outputs"]:
     """What a function says of an array of images, a row for each; Keras is told that nothing is trained."""
+    return as_rows(part_of(said(function, array), output), len(array))
+
+
+def said(function: Callable[..., Any], array: np.ndarray) -> Any:
+    """What a function says of an array of images, as it says it; Keras is told that nothing is trained."""
     with torch.no_grad():
-        result = function(array, training=False) if is_keras(function) else function(array)
-    return as_rows(part_of(result, output), len(array))
+        return function(array, training=False) if is_keras(function) else function(array)
 
 
 def as_function(model: Any) -> Callable[..., Any] | None:

@@ -24,6 +24,7 @@ from shapsight.models.remade import named, timm_transform
 
 HALF = (torch.float16, torch.bfloat16)
 PROBES = 4
+IMAGES_ALONE = ("get_image_features", "encode_image")  # how models of images and texts are asked about images
 OF_TIMM = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
 
 
@@ -64,13 +65,17 @@ class Wrapping:
             preprocessing=_for_card(known, framing, size),
             made={"by": "Bundle.wrap", "output": output, **known.made},
         )
+        if task == "targets":
+            refuse_failing(module, _probes(framing, card, module))
+            card = replace(card, output_names=tuple(map(str, outputs or known.classes)), task=task)
+            return cls(module, card, framing, ())
         module, rows = asked_once(module, _probes(framing, card, module), output)
         names, is_named = _names(outputs, known, rows.shape[1])
         is_classes = task == "classification" or (
             task is None and (bool(known.classes) or are_probabilities(rows))
         )
         if task not in (None, "regression", "classification"):
-            raise ModelError(f"task={task!r} is neither 'regression' nor 'classification'")
+            raise ModelError(f"task={task!r} is not one of 'regression', 'classification' and 'targets'")
         if is_classes and len(names) == 1:
             raise ModelError(
                 f"the model has 1 output, {names[0]}, and a classification has one for each class: let it return two, "
@@ -249,6 +254,20 @@ def module_of(model: Any, output: str | int | None, layout: Layout) -> nn.Module
         )
     name = getattr(model, "__name__", type(model).__name__)
     return Asked(function, "channels last" if is_keras(model) else layout, output, name)
+
+
+def refuse_failing(module: nn.Module, images: Tensor) -> None:
+    """Raise `ModelError`, with the model's own words, where it fails on prepared images."""
+    try:
+        with torch.no_grad(), in_eval_mode(module):
+            of_images = [getattr(module, way, None) for way in IMAGES_ALONE]
+            ask = module.said if isinstance(module, Asked) else next(filter(None, of_images), module)
+            ask(images.clone())
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on images of {tuple(images.shape[1:])} (channels, height, width), as the transform makes "
+            f"them: {type(error).__name__}: {error}"
+        ) from error
 
 
 def asked_once(module: nn.Module, images: Tensor, output: str | int | None) -> tuple[nn.Module, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import torch
@@ -31,6 +32,7 @@ from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.progress import Report, Steps, reporting
 from shapsight.attribution.shared.suitability import home, refuse_other_integers, runnable
+from shapsight.attribution.targets.aimed import Aims, aimed_model, are_aimed, check, in_place
 from shapsight.errors import CompletenessError, ExplainerError, UnsupportedOperation
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
@@ -98,6 +100,7 @@ class DeepShap:
         if on_unsupported not in ("raise", "gradient"):
             raise ExplainerError(f"on_unsupported={on_unsupported!r} is neither 'raise' nor 'gradient'")
         self.model = model
+        self.aims: Aims | None = None
         self.output = output
         self.layer = None if layer is None else path_of(model, layer)
         self.spread_layer = spread_layer
@@ -160,10 +163,24 @@ class DeepShap:
             raise ExplainerError(f"tolerance={tolerance} must be above 0, such as 0.05")
         if on_gap not in ("warn", "raise", "ignore"):
             raise ExplainerError(f"on_gap={on_gap!r} is not one of 'warn', 'raise' and 'ignore'")
+        if are_aimed(outputs):
+            aimed, columns = self._aimed(outputs)
+            options: dict[str, Any] = {"tolerance": tolerance, "on_gap": on_gap, "progress": progress}
+            try:
+                found: Explanation | tuple[Explanation, ...] = aimed(
+                    images, columns, show=show, parts=parts, **options
+                )
+            except UnsupportedOperation as error:
+                raise UnsupportedOperation(
+                    f"{error}. PartitionShap and RegionShap explain targets without following calls"
+                ) from error
+            return found
         if self.bundle is not None:
             pictures, show = seen_by(self.bundle, images, show)
             images = self.bundle.prepare(pictures)
         explained = prepared_images(images, self.references)
+        if self.aims is not None:
+            check(self.model, explained[0])
         labels, count = self._parts(parts, explained)
         given = (images,) if isinstance(images, Tensor) else tuple(images)
         model = runnable(self.model)
@@ -182,6 +199,13 @@ class DeepShap:
         explanations = self._explanations(groups, given, show, tolerance, labels)
         _judge(explanations, on_gap, plan.unsupported)
         return explanations[0] if isinstance(images, Tensor) else explanations
+
+    def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
+        """The explainer of a model that answers with the targets among the outputs, and its columns."""
+        model = aimed_model(runnable(self.model), outputs, self.output_names, self.output)
+        layer = None if self.layer is None else f"model.{self.layer}"
+        other = in_place(self, model, model=model, layer=layer, given=replace(self.given, pool_outputs=None))
+        return other, list(range(len(other.aims.aims)))
 
     def _parts(self, parts: Any, images: Parts) -> tuple[Int[Tensor, "images height width"] | None, int]:
         """The parts whose standard errors are wanted, and how many there are."""
@@ -320,11 +344,12 @@ class DeepShap:
         settings = {
             "references": max(len(group.counted) for group in groups),
             "references_given": len(self.references[0]),
-            "model": type(self.model).__name__,
+            "model": getattr(self.model, "__name__", type(self.model).__name__),
             "layer": self.layer,
             "tolerance": tolerance,
             **self.given.said(chosen, self.output_names, groups[0].predicted.shape[1]),
         }
+        outlines = None if self.aims is None else self.aims.outlines(given[0])
         explanations = []
         for number, value in enumerate(values):
             drawn = given[number] if show is None else show
@@ -343,6 +368,7 @@ class DeepShap:
                     output_index=chosen.to(device),
                     images=image_shaped(drawn.detach().as_subclass(Tensor).unsqueeze(1))[:, 0],
                     output_names=self.output_names,
+                    outlines=outlines,
                     std_errors=None if errors is None else image_shaped(errors),
                     part_labels=None if labels is None else labels.to(device),
                     part_std_errors=None if labels is None else _of_parts(groups).to(device),

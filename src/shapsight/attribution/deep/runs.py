@@ -116,7 +116,8 @@ class Runs:
         tape.finish()
         if not predictions.requires_grad:
             raise ExplainerError(
-                "the model's prediction does not depend on its input: there is nothing to explain"
+                "the model's prediction does not depend on its input by anything that has a gradient: there is nothing "
+                "to explain. PartitionShap and RegionShap need no gradients"
             )
         tape.refuse_unseen(predictions, "is the prediction")
         return References(tape, caught or leaves, predictions)

@@ -55,11 +55,22 @@ def _check_alike(first: Explanation, part: Explanation, number: int) -> None:
             else explanation.part_std_errors.shape[2],
         }
 
+    if not _are_about_the_same(first, part):
+        raise ExplainerError(
+            f"explanations 0 and {number} cannot be concatenated: their targets are about other pixels"
+        )
     for (what, one), other in zip(facts(first).items(), facts(part).values(), strict=True):
         if one != other:
             raise ExplainerError(
                 f"explanations 0 and {number} cannot be concatenated: {what} is {one!r} and {other!r}"
             )
+
+
+def _are_about_the_same(first: Explanation, part: Explanation) -> bool:
+    one, other = first.outlines, part.outlines
+    if one is None or other is None:
+        return one is other
+    return one.shape == other.shape and torch.equal(one.cpu(), other.cpu())
 
 
 def _joined_settings(parts: Sequence[Explanation]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from shapsight.attribution.explanation import (
@@ -80,6 +80,8 @@ class Explanation:
         above_noise: what plots draw of values that coins were tossed for (PartitionSHAP): each node's value where its
             halves cannot be told apart, summed over channels. It has the total of the values. Sums and differences of
             explanations have none.
+        outlines: for every column of the model's output the pixels that it is about, where it is a target such as a
+            box or a mask (`shapsight.targets`); none of them for others. Pictures draw their edge.
         method: such as "DeepSHAP"; `settings`: what it was run with.
         model_name: what people call the model, such as "all rooms"; see `named`.
 
@@ -99,6 +101,7 @@ class Explanation:
     part_labels: Int[Tensor, "images height width"] | None = None
     part_std_errors: Float[Tensor, "images outputs parts"] | None = None
     above_noise: Float[Tensor, "images outputs height width"] | None = None
+    outlines: Bool[Tensor, "columns height width"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
@@ -126,6 +129,8 @@ class Explanation:
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != size:
                 raise ExplainerError(f"{name} has shape {tuple(tensor.shape)}; values have {shape}")
+        if self.outlines is not None and self.outlines.shape[1:] != shape[3:]:
+            raise ExplainerError(f"outlines have shape {tuple(self.outlines.shape)}; values have {shape}")
         if (self.part_labels is None) != (self.part_std_errors is None):
             raise ExplainerError("part_labels and part_std_errors belong together: give both or none")
 
@@ -164,6 +169,13 @@ class Explanation:
 
     def _column_name(self, column: int) -> str:
         return self.output_names[column] if column < len(self.output_names) else f"output {column}"
+
+    def outline_of(self, image: int, output: int) -> Bool[Tensor, "height width"] | None:
+        """The pixels that an image's nth explained output is about; None where it is about none."""
+        column = int(self.output_index[image, output])
+        if self.outlines is None or column >= len(self.outlines) or not self.outlines[column].any():
+            return None
+        return self.outlines[column]
 
     def named(self, model_name: str) -> Explanation:
         """The same explanation with a name for its model, which pictures, differences and files then show."""

@@ -199,6 +199,7 @@ def atlas(
         raise ExplainerError(
             "atlas averages over images, and these explain different outputs: choose one with output="
         )
+    abouts = _abouts(explanation, 0)
     places = [str(place) for place in _matched("environments", environments, len(explanation)) or []]
     rows = []
     for place in dict.fromkeys(places or [""]):
@@ -211,7 +212,10 @@ def atlas(
                 pictures[chosen].mean(0),
                 caption,
                 {},
-                tuple(Heat(sizes, name, np.nan) for sizes, name in heats),
+                tuple(
+                    Heat(sizes, name, np.nan, about=about)
+                    for (sizes, name), about in zip(heats, abouts, strict=True)
+                ),
             )
         )
     look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area, SIZES))
@@ -277,9 +281,17 @@ def _heats(
     notes: Sequence[str],
 ) -> tuple[Heat, ...]:
     predictions = explanation.predictions[image].tolist()
+    abouts = _abouts(explanation, image)
     return tuple(
-        Heat(v, n, p, heading, note) for v, n, p, note in zip(values, names, predictions, notes, strict=True)
+        Heat(v, n, p, heading, note, about)
+        for v, n, p, note, about in zip(values, names, predictions, notes, abouts, strict=True)
     )
+
+
+def _abouts(explanation: Explanation, image: int) -> list[Array | None]:
+    """The pixels that each output of an image is about, whose edge is drawn."""
+    outlines = [explanation.outline_of(image, output) for output in range(explanation.values.shape[1])]
+    return [None if outline is None else outline.cpu().numpy() for outline in outlines]
 
 
 def _regions(explanation: Explanation, roi: Tensor | Array | None) -> list[Array | None]:

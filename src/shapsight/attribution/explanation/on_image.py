@@ -44,6 +44,9 @@ def on_image(explanation: Explanation, frame: Frame, image: UInt8[Tensor, "3 hei
         std_errors=laid(explanation.std_errors),
         unresolved=laid(explanation.unresolved),
         above_noise=_nearest(explanation.above_noise, placed, height, width),
+        outlines=None
+        if explanation.outlines is None
+        else _nearest(explanation.outlines, placed, height, width),
         part_labels=None,
         part_std_errors=None,
         settings={**explanation.settings, "seen": [round(edge, 2) for edge in dataclasses.astuple(frame)]},

@@ -5,11 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, to_rgb
 from numpy import ndarray
 
 from shapsight.attribution.explanation import Detail, Explanation
 from shapsight.attribution.explanation.heatmaps import heats_of, is_per_area, kind_of, pictures_of
+from shapsight.drawing import style
 from shapsight.drawing.panels import Look, paled, scale_of
 
 
@@ -42,4 +43,16 @@ def overlay(
     colours = scale.kind.colours(np.ma.masked_invalid(place))
     opacity = colours[..., 3:]
     drawn = opacity * colours[..., :3] + (1 - opacity) * paled(picture)[..., None]
-    return np.asarray((255 * drawn).round(), dtype=np.uint8)
+    pixels = np.asarray((255 * drawn).round(), dtype=np.uint8)
+    about = one.outline_of(0, 0)
+    return pixels if about is None else _edged(pixels, about.cpu().numpy())
+
+
+def _edged(pixels: UInt8[ndarray, "height width 3"], region: ndarray) -> UInt8[ndarray, "height width 3"]:
+    """With the edge of what the output is about."""
+    mask = cv2.resize(region.astype(np.uint8), pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    drawn, thick = np.ascontiguousarray(pixels), max(1, round(min(mask.shape) / 200))
+    for colour, width in ((0.0, 0.0, 0.0), 3 * thick), (to_rgb(style.TARGET), thick):
+        cv2.drawContours(drawn, contours, -1, tuple(round(255 * part) for part in colour), width)
+    return drawn

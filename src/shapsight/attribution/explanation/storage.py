@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FAMILY = "shapsight.explanation"
 VERSION = 2  # 1 knew neither half precision nor the model's name, and is read as well
 NEEDED = ("values", "base_values", "predictions", "completeness_gap", "output_index", "images")
-OPTIONAL = ("std_errors", "unresolved", "above_noise", "part_labels", "part_std_errors")
+OPTIONAL = ("std_errors", "unresolved", "above_noise", "part_labels", "part_std_errors", "outlines")
 # What has a value for each pixel, and over how many leading dimensions it shares a scale in half precision.
 HALVED = {"values": 2, "std_errors": 2, "unresolved": 2, "above_noise": 2, "images": 1}
 SCALE = "{}.scale"

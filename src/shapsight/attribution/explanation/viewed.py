@@ -93,6 +93,7 @@ def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None,
             method=one.method,
             model=model,
             parts=parts[column],
+            about=None if (found := one.outline_of(0, column)) is None else found.cpu().numpy(),
         )
         for column in range(len(heat))
     ]

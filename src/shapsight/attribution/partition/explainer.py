@@ -26,6 +26,7 @@ from shapsight.attribution.shared.numbers import is_real, is_whole
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.progress import Report, reporting
+from shapsight.attribution.targets.aimed import are_aimed
 from shapsight.attribution.trees import Node, Tree, as_tree
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
@@ -137,6 +138,10 @@ class PartitionShap(BlackBox):
                 `max_evals`, the second is 0 until the end.
             show: what to draw under the heatmaps, where `images` are normalised.
         """
+        if are_aimed(outputs):
+            aimed, columns = self._aimed(outputs)
+            found: Explanation = aimed(images, columns, progress=progress, show=show)
+            return found
         batch, show = self._given(images, show)
         with keeping_freed_memory(), reporting(progress) as report, self.predictor.held():
             results: list[_One] = []
@@ -204,6 +209,7 @@ class PartitionShap(BlackBox):
             images=drawable(images if show is None else show),
             output_names=self.output_names,
             std_errors=errors if self.contexts == "auto" else None,
+            outlines=self._outlines(images),
             above_noise=above_noise if self.contexts == "auto" else None,
             unresolved=gathered([one.shares.unresolved.sum(1) for one in results]),
             method=self.method,

@@ -14,6 +14,7 @@ from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.shared.of_bundle import names_of, seen_by
 from shapsight.attribution.shared.predictor import Predictor, as_images
+from shapsight.attribution.targets.aimed import Aims, aimed_model, check, in_place
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 
@@ -43,12 +44,27 @@ class BlackBox:
         self.masker = as_masker(masker)
         self.batch_size = batch_size
         self.seed = seed
+        self.aims: Aims | None = None
+
+    def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
+        """The explainer of a model that answers with the targets among the outputs, and its columns."""
+        predictor = self.predictor
+        model = aimed_model(predictor.predict, outputs, self.output_names, predictor.output)
+        other = in_place(self, model, predictor=Predictor(model, precision=predictor.precision))
+        return other, list(range(len(other.aims.aims)))
 
     def _given(self, images: Any, show: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The images that the model is asked about, and what is drawn."""
         if self.bundle is not None:
             images, show = seen_by(self.bundle, images, show)
-        return as_images(images, self.predictor), show
+        given = as_images(images, self.predictor)
+        if self.aims is not None:
+            check(self.predictor.predict, given)
+        return given, show
+
+    def _outlines(self, images: Tensor) -> Tensor | None:
+        """What the targets are about, of images of this size."""
+        return None if self.aims is None else self.aims.outlines(images)
 
     def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
         return Game(self.predictor, self.masker, image, batch_size=self.batch_size)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from shapsight.attribution.shared.numbers import is_whole
+from shapsight.attribution.targets.aim import Aim
 from shapsight.errors import ExplainerError
 
 MOST_OUTPUTS = 32  # an ImageNet model asked for "all" would take a thousand backward passes an image
@@ -27,7 +28,7 @@ class TopK:
             raise ExplainerError(f"TopK({self.k!r}): a whole number of outputs is explained, at least one")
 
 
-Outputs = int | str | Sequence[int | str] | Tensor | TopK | None
+Outputs = int | str | Aim | Sequence[int | str | Aim] | Tensor | TopK | None
 
 
 def choose_outputs(
@@ -56,7 +57,7 @@ def choose_outputs(
         chosen = list(range(columns))
     else:
         several = isinstance(outputs, Sequence) and not isinstance(outputs, str)
-        wanted: Sequence[int | str] = outputs if several else [outputs]  # type: ignore[assignment, list-item]
+        wanted: Sequence[int | str | Aim] = outputs if several else [outputs]  # type: ignore[assignment, list-item]
         chosen = [_column(output, columns, names) for output in wanted]
     if not chosen:
         raise ExplainerError("outputs is an empty list: nothing to explain")
@@ -74,7 +75,7 @@ def _for_each_image(outputs: Tensor, images: int, columns: int) -> Int[Tensor, "
     return outputs.cpu().long().remainder(columns).reshape(images, -1)
 
 
-def _column(output: int | str | Tensor, columns: int, names: Sequence[str]) -> int:
+def _column(output: int | str | Aim | Tensor, columns: int, names: Sequence[str]) -> int:
     if isinstance(output, str):
         if output not in names:
             known = ", ".join(map(repr, names[:8])) or "none (pass output_names=)"
@@ -90,7 +91,7 @@ def _column(output: int | str | Tensor, columns: int, names: Sequence[str]) -> i
         raise ExplainerError(
             f"outputs={output!r}: an output is a whole number or a name; several are a list, the highest TopK(4)"
         )
-    column = int(output)
+    column = int(output)  # type: ignore[arg-type]
     if not -columns <= column < columns:
         raise ExplainerError(f"output {column} is out of range: the model has {columns} outputs")
     return column % columns

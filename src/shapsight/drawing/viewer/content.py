@@ -58,6 +58,7 @@ class Map:
         prediction, base_value: of the output; unit: in a word or two.
         method, model: what made it and of which model, where several are shown.
         parts: what parts of the image contribute, by name.
+        about: the pixels that the output is about, such as a detection's box, whose edge is drawn.
     """
 
     output: str
@@ -68,6 +69,7 @@ class Map:
     method: str = ""
     model: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
+    about: Bool[np.ndarray, "height width"] | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def _map(each: Map, block: int, levels: int) -> dict[str, Any]:
         "columns": each.values.shape[1] / block,  # that the picture spans: the last may be narrower
         "rows": each.values.shape[0] / block,
         "levels": _packed(stored),
+        "about": None if each.about is None else _outline(each.about),
         "parts": [{"name": name, "value": _number(value)} for name, value in each.parts.items()],
     }
 

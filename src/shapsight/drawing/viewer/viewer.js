@@ -228,11 +228,11 @@ export const { mount, still } = (() => {
   }
 
   async function seen(kept, image, number, detail) {  // all that is needed to draw an image at once
-    const [picture, outline, found] = await Promise.all([kept.picture(), kept.outline(), number < 0 ? null : kept.at(number, detailOf(image, detail))]);
-    return { image, picture, outline, found, map: image.maps[number], isSmooth: detailOf(image, detail) === "smooth" };
+    const [picture, outline, about, found] = await Promise.all([kept.picture(), kept.outline(), kept.about(number), number < 0 ? null : kept.at(number, detailOf(image, detail))]);
+    return { image, picture, outline, about, found, map: image.maps[number], isSmooth: detailOf(image, detail) === "smooth" };
   }
 
-  function paint(pen, { image, picture, outline, found, map, isSmooth }, look, from, to, size) {
+  function paint(pen, { image, picture, outline, about, found, map, isSmooth }, look, from, to, size) {
     const { width, height } = pen.canvas;
     pen.save();
     pen.beginPath(); pen.rect(from, 0, to - from, height); pen.clip();
@@ -246,7 +246,8 @@ export const { mount, still } = (() => {
       pen.imageSmoothingEnabled = isSmooth;
       pen.drawImage(coloured(found, map, look), 0, 0, width * map.width / map.columns, height * map.height / map.rows);
     }
-    if (outline) surround(pen, outline, width, height, size / 6);
+    if (outline) surround(pen, outline, width, height, size / 6, REGION);
+    if (about) surround(pen, about, width, height, size / 6, MARKS.target);
     for (const mark of image.marks) {
       const x = mark.x / image.width * width, y = mark.y / image.height * height;
       const near = (at, side) => Math.min(side - 1.5 * size, Math.max(1.5 * size, at)), shownX = near(x, width), shownY = near(y, height);
@@ -279,14 +280,14 @@ export const { mount, still } = (() => {
     return layer;
   }
 
-  function surround(pen, { width, height, data }, across, down, thick) {  // the edge of the region of interest
+  function surround(pen, { width, height, data }, across, down, thick, colour) {  // the edge of a region
     pen.beginPath();
     for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
       const i = y * width + x, left = x / width * across, top = y / height * down;
       if (x && data[i] !== data[i - 1]) { pen.moveTo(left, top); pen.lineTo(left, (y + 1) / height * down); }
       if (y && data[i] !== data[i - width]) { pen.moveTo(left, top); pen.lineTo((x + 1) / width * across, top); }
     }
-    stroked(pen, REGION, thick);
+    stroked(pen, colour, thick);
   }
 
   function sketch(pen, kind, x, y, size, towards) {  // a mark; with a direction, an arrowhead
@@ -322,7 +323,8 @@ export const { mount, still } = (() => {
     const made = new Map(), once = (name, make) => made.get(name) ?? made.set(name, make()).get(name);
     const kept = {
       picture: () => once("picture", () => bitmap(image.picture)),
-      outline: () => once("outline", async () => image.outline && { ...image.outline, data: await unpacked(image.outline.levels) }),
+      outline: () => once("outline", () => region(image.outline)),
+      about: (n) => once(`about ${n}`, () => region(image.maps[n]?.about)),
       regions: () => once("regions", async () => image.regions && unpacked(image.regions)),
       own: (n) => once(`own ${n}`, async () => values(await unpacked(image.maps[n].levels), image.maps[n].step)),
       at: (n, detail) => once(`${detail} ${n}`, async () => {
@@ -337,6 +339,7 @@ export const { mount, still } = (() => {
   const bitmap = (data) => createImageBitmap(new Blob([bytes(data.split(",")[1])], { type: data.slice(5, data.indexOf(";")) }));
   const inflated = (blob) => new Response(blob.stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
   const unpacked = async (text) => new Uint8Array(await inflated(new Blob([bytes(text)])));
+  const region = async (found) => found && { ...found, data: await unpacked(found.levels) };
   const values = (stored, step) => new Float32Array(stored).map((level) => level === NOT_A_NUMBER ? NaN : (level - MIDDLE) * step);
   const sumOf = (found, isIn) => found.reduce((sum, value, i) => Number.isNaN(value) || !isIn(i) ? sum : sum + value, 0);
   const within = (at, count) => Math.min(count - 1, Math.max(0, at));

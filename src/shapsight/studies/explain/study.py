@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,13 @@ import pandas as pd
 from shapsight.attribution.explain import COMPARING, METHODS
 from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.shared.outputs import Outputs, TopK
+from shapsight.attribution.targets.aimed import are_aimed, called, carried
+from shapsight.attribution.targets.spoken import spoken
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import decode_image
 from shapsight.drawing.style import HEAT, see_through
-from shapsight.errors import DataError, ExplainerError
+from shapsight.errors import DataError, ExplainerError, naming
+from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.asked import Asked, study
@@ -68,7 +72,7 @@ def explain_files(
     see_through(settings.cmap, HEAT)
     explained, paths = model_of(model, paths, settings, narrator)
     files = _files(paths, narrator)
-    outputs = _outputs(settings.outputs, explained.names)
+    outputs: Any = list(map(spoken, settings.target)) or _outputs(settings.outputs, explained.names)
     pictures, skipped = _decoded(files)
     if not pictures:
         raise DataError(
@@ -108,7 +112,11 @@ def _explain(
     with narrator.step(f"Explaining {what}, {settings.method}") as report:
         for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
             own = portion_of(report, number, len(names))
-            found = model.explain(images[number : number + 1], outputs, settings, references, own)
+            with naming(path.name):
+                placed = _placed(outputs, pictures[path], model.bundle)
+                found = model.explain(images[number : number + 1], placed, settings, references, own)
+            if are_aimed(outputs):  # called as the user places them
+                found = dataclasses.replace(found, output_names=called(outputs))
             found.save(run.folder("explanations") / f"{name}.safetensors")
             figure = found.plot(
                 true_labels=[path.name],
@@ -121,6 +129,14 @@ def _explain(
             rows += _rows(path, name, found)
             report(number + 1, len(names))
     return pd.DataFrame(rows)
+
+
+def _placed(outputs: Any, pixels: Any, bundle: Bundle) -> Any:
+    """Targets in pixels of an image, in those of what the model sees of it."""
+    if not are_aimed(outputs):
+        return outputs
+    size = pixels.shape[:2]
+    return carried(outputs, bundle.seen.frame(*size), size, bundle.seen.size)
 
 
 def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:

@@ -154,6 +154,14 @@ class ExplainSettings:
 
     method: Annotated[str, Option("deep, gradient, partition or regions.")] = "partition"
     outputs: Annotated[str, Option("topK, all, or names or numbers by comma.", by_comma=True)] = "top4"
+    target: Annotated[
+        tuple[str, ...],
+        Option(
+            "In place of outputs, can be repeated: box(LABEL,LEFT,TOP,RIGHT,BOTTOM), mask(LABEL,FILE), "
+            "pixel(LABEL,ROW,COLUMN), region(FILE), contrast(A,B), entropy(), text(WORDS,module:processor).",
+            is_repeatable=True,
+        ),
+    ] = ()
     masker: Annotated[
         str,
         Option(

@@ -53,10 +53,13 @@ class DeepExplainer(NetworkExplainer):
             self.model, tensors(data), layer=self.layer, spread_layer=False, on_unsupported="gradient"
         )
 
-    def __call__(self, X: Any) -> Any:  # noqa: N803 (shap's name)
-        """An `Explanation` of all outputs, `(images, *input, outputs)`; a list of them for several inputs."""
+    def __call__(self, X: Any, outputs: Any = None) -> Any:  # noqa: N803 (shap's name)
+        """An `Explanation` of all outputs, `(images, *input, outputs)`; a list of them for several inputs.
+
+        outputs: `shapsight.targets` in place of all outputs, such as a mask or a contrast.
+        """
         given = self._given(X)
-        return self._explanation(self._explained(self.engine, given, None, on_gap="raise"), given, X)
+        return self._explanation(self._explained(self.engine, given, outputs, on_gap="raise"), given, X)
 
     def shap_values(
         self,

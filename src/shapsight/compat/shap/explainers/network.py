@@ -65,10 +65,8 @@ class NetworkExplainer(Explainer):
             )
         return tensors(X)
 
-    def _explained(
-        self, engine: Any, given: Any, ranks: Int[Tensor, "images outputs"] | None, **options: Any
-    ) -> tuple[OurExplanation, ...]:
-        """Explanations of every input; all outputs, however many, unless ranked."""
+    def _explained(self, engine: Any, given: Any, ranks: Any, **options: Any) -> tuple[OurExplanation, ...]:
+        """Explanations of every input; all outputs, however many, unless ranked `(images, outputs)` or targets."""
         if ranks is None:
             first = prepared_images(given, self.engine.references)
             columns = self._predictions(tuple(part[:1] for part in first)).shape[1]
@@ -130,7 +128,8 @@ class NetworkExplainer(Explainer):
         inputs = X if self.has_many_inputs else [X]
         result = []
         for values, data in zip(arrays, inputs, strict=self.layer is None):
-            explanation = Explanation(np.moveaxis(values, 1, -1), base_values, data)
+            names = list(explanations[0].output_names) or None
+            explanation = Explanation(np.moveaxis(values, 1, -1), base_values, data, output_names=names)
             result.append(explanation)
         return result if self.has_many_inputs and self.layer is None else result[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from shapsight.attribution.partition import PartitionShap
 from shapsight.attribution.partition.explainer import DEFAULT_EVALS, Contexts
 from shapsight.attribution.shared.predictor import Predictor
+from shapsight.attribution.targets.aimed import are_aimed
 from shapsight.compat.shap.explainers.explainer import Explainer, refuse_link
 from shapsight.compat.shap.explanation import Explanation
 from shapsight.compat.shap.layout import Array
@@ -50,7 +52,8 @@ class OnCopies:
     def __call__(self, images: Array) -> Any:
         """The function's answer for a copy of the images."""
         answer = self.predict(images.copy())
-        self.is_flat = (answer.ndim if hasattr(answer, "ndim") else np.ndim(answer)) == 1
+        with suppress(ValueError):  # detections, of which each image has another number
+            self.is_flat = (answer.ndim if hasattr(answer, "ndim") else np.ndim(answer)) == 1
         return answer
 
 
@@ -106,7 +109,7 @@ class PartitionExplainer(Explainer):
             max_evals: coalitions to evaluate for each image; 500 by default.
             batch_size: coalitions at a time; 10 by default, and 50 is quicker where there is room.
             outputs: a chain such as `shap.Explanation.argsort.flip[:4]`, run on each image's own outputs, or numbers
-                of outputs, or None for all.
+                of outputs, or None for all; or `shapsight.targets`, such as a detection's box.
             fixed_context: 0 or 1 splits every region while the rest is hidden or visible; None tries both.
             silent: no progress bar.
         """
@@ -136,15 +139,18 @@ class PartitionExplainer(Explainer):
             DEFAULT_EVALS if max_evals == "auto" else max_evals,
             DEFAULT_BATCH if batch_size == "auto" else batch_size,
             contexts,
+            output_names=self.output_names,
             seed=self.seed,
         )
+        is_aimed = are_aimed(outputs)
         is_watched = not silent and sys.stderr.isatty()
         rows = []
         for image in self._images(X):
-            chosen = self._chosen(outputs, self._of_image(image))
+            chosen = outputs if is_aimed else self._chosen(outputs, self._of_image(image))
             explanation = engine(image, chosen, progress=is_watched)
-            rows.append((explanation.values[0].permute(2, 3, 1, 0).cpu().numpy(), explanation, chosen))
-        return self._packed(rows, X)
+            columns = explanation.output_index[0].tolist()
+            rows.append((explanation.values[0].permute(2, 3, 1, 0).cpu().numpy(), explanation, columns))
+        return self._packed(rows, X, is_aimed)
 
     def _images(self, X: Any) -> list[Array]:  # noqa: N803
         """Every image as `(height, width, channels)`, whatever the masker was made for."""
@@ -209,7 +215,12 @@ class PartitionExplainer(Explainer):
         options = settings.pop("call_options")
         return cls(model_loader(in_file), Image.of_parts(parts), **settings, **options)
 
-    def _packed(self, rows: Sequence[tuple[Array, Any, list[int]]], X: Any) -> Explanation:  # noqa: N803
+    def _packed(
+        self,
+        rows: Sequence[tuple[Array, Any, list[int]]],
+        X: Any,  # noqa: N803
+        is_aimed: bool,
+    ) -> Explanation:
         counts = sorted({len(chosen) for _, _, chosen in rows})
         if len(counts) > 1:
             raise ExplainerError(
@@ -219,6 +230,9 @@ class PartitionExplainer(Explainer):
         values = np.stack([row for row, _, _ in rows])
         base_values = np.concatenate([explanation.base_values.cpu().numpy() for _, explanation, _ in rows])
         indexes = np.array([chosen for _, _, chosen in rows])
+        if is_aimed:
+            names_of_targets = list(rows[0][1].output_names)
+            return Explanation(values, base_values, X, output_names=names_of_targets, output_indexes=indexes)
         if isinstance(self._predict, OnCopies) and self._predict.is_flat:
             return Explanation(values[..., 0], base_values[:, 0], X)
         names: Any = None
