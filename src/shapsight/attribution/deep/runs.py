@@ -226,8 +226,11 @@ class Runs:
     def _plan_together(self, both: Parts, number: int, max_memory: int | None) -> Plan:
         finder = FoldingFinder() if self.layer is None else None
         footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
+        undrawn = _generator_state(both[0].device)
         with footprint.counting_graph():
             pair = self.replay(both, finder=finder, footprint=footprint)
+        if not torch.equal(undrawn, _generator_state(both[0].device)):
+            raise RunsDiffer("the model draws random numbers, others for each image of a batch")
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
@@ -276,6 +279,12 @@ class Runs:
                 if (fold := find_fold(one, other, tensor)) is not None:
                     folds[call, position] = fold
         return replace(plan, folds=folds, first=first)
+
+
+def _generator_state(device: torch.device) -> Tensor:
+    """The state of the random numbers that a model may draw from."""
+    own = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0, dtype=torch.uint8)
+    return torch.cat([torch.get_rng_state(), own])
 
 
 @contextmanager
