@@ -86,7 +86,11 @@ class Selecting(nn.Module):
 
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_the_base_value_is_that_of_the_references_under_the_images_selection(name: str) -> None:
-    model, images, references = Selecting(*SELECTIONS[name]).double(), pictures(2, seed=3), pictures(3, seed=4)
+    model, images, references = (
+        Selecting(*SELECTIONS[name]).double(),
+        pictures(2, seed=3),
+        pictures(3, seed=4),
+    )
     with pytest.warns(SelectionWarning, match="the base value is that of the references under the image's"):
         explanation = DeepShap(model, references)(images)
     for number, image in enumerate(images.split(1)):

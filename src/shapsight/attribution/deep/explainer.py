@@ -184,8 +184,8 @@ class DeepShap:
         _judge(explanations, on_gap, plan.unsupported)
         if plan.selects_by is not None:
             warnings.warn(
-                f"the model selects by its activations ({plan.selects_by}). Each image's own selection was kept for the "
-                "references, so the sum is exact, but the base value is that of the references under the image's "
+                f"the model selects by its activations ({plan.selects_by}). Each image's own selection was kept for "
+                "the references, so the sum is exact, but the base value is that of the references under the image's "
                 "selection, and not their mean prediction",
                 SelectionWarning,
                 stacklevel=2,

@@ -57,8 +57,10 @@ class Plan:
     @property
     def selects_by(self) -> str | None:
         """The calls by which the model selects, and where they are made; None where it does not."""
-        return None if self.decisions is None else ", ".join(
-            f"{name} in {where}" for name, where in self.decisions.by.items()
+        return (
+            None
+            if self.decisions is None
+            else ", ".join(f"{name} in {where}" for name, where in self.decisions.by.items())
         )
 
     def limited(self, amounts: Budget) -> Budget:

@@ -175,7 +175,7 @@ def batch_norm(
     if not call.depends((weight, bias)):
         y = F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
         if len(input) == 1 and y.requires_grad:
-            y.register_hook(_with_usual_strides)
+            y.register_hook(_with_usual_strides)  # type: ignore[no-untyped-call]
         return y
     y = F.batch_norm(input, running_mean, running_var, None, None, False, momentum, eps)
     return _with_affine(call, y, _per_channel(weight, input.dim()), _per_channel(bias, input.dim()))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,12 +67,14 @@ class Sampling(PairedRule):
         """`S̄ᵀ g`, and the chords of the places."""
         values, grid = pair.b
         (v_x, p_x), (v_b, p_b) = (_alike(one, values, grid) for one in (pair.x, pair.b))
-        to_values = sum(
-            gradient_at(lambda v, p=p: self.function(v, p), (v_b,), g / 2)[0]  # type: ignore[misc]
-            for p in (p_x, p_b)
-        )
+        to_values = torch.zeros_like(v_b)
+        for places in (p_x, p_b):
+            to_values += gradient_at(partial(self._at, places), (v_b,), g / 2)[0]
         mean = (v_x + v_b) / 2
         return to_values, along_coordinates(lambda p: (g * self.function(mean, p)).sum(1), p_x, p_b)
+
+    def _at(self, places: Tensor, values: Tensor) -> Tensor:
+        return self.function(values, places)
 
 
 def _alike(given: tuple[Tensor, ...], values: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +117,7 @@ class DeformableConvolution(PairedRule):
         mean_v, mean_m = (v_x + v_b) / 2, (m_x + m_b) / 2
         to_values, to_mask = torch.zeros_like(v_b), torch.zeros_like(m_b)
         for v, o in ((v_x, o_x), (v_b, o_b)):
-            to_v, to_m = gradient_at(lambda v, m, o=o: self.function(v, o, m), (v, mean_m), g / 2)  # type: ignore[misc]
+            to_v, to_m = gradient_at(partial(self._at, o), (v, mean_m), g / 2)
             to_values += to_v
             to_mask += to_m
 
@@ -122,16 +125,21 @@ class DeformableConvolution(PairedRule):
             offsets = places.movedim(-1, 2).flatten(1, 2)
             return _Phi.apply(self.function, mean_v, offsets, mean_m, g)  # type: ignore[no-any-return]
 
-        split = [o.unflatten(1, (-1, 2)).movedim(2, -1) for o in (o_x, o_b)]
+        split = (o.reshape(len(o), -1, 2, *o.shape[2:]).movedim(2, -1) for o in (o_x, o_b))
         to_offsets = along_coordinates(phi, *split).movedim(-1, 2).flatten(1, 2)
         return to_values, to_offsets, to_mask
+
+    def _at(self, offsets: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        return self.function(values, offsets, mask)
 
 
 class _Phi(torch.autograd.Function):
     """The mask times the gradient by it, for every place; its own derivative is the convolution's by the offsets."""
 
     @staticmethod
-    def forward(ctx: Any, function: Reading, values: Tensor, offsets: Tensor, mask: Tensor, g: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, function: Reading, values: Tensor, offsets: Tensor, mask: Tensor, g: Tensor
+    ) -> Tensor:
         """`m φ`."""
         ctx.function, ctx.tensors = function, (values, offsets, mask, g)
         return mask * gradient_at(lambda m: function(values, offsets, m), (mask,), g)[0]

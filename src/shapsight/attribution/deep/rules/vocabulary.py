@@ -19,7 +19,8 @@ LINEAR = frozenset(
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_fftshift
     fft_ifftshift fft_hfft complex trapezoid trapz nanmean copy_ zero_ fill fill_ index_add index_put index_put_
     index_copy index_fill
-    scatter scatter_add max_unpool1d max_unpool2d max_unpool3d masked_scatter masked_select slice_scatter select_scatter diagonal_scatter slice lift_fresh_copy
+    scatter scatter_add masked_scatter masked_select max_unpool1d max_unpool2d max_unpool3d
+    slice_scatter select_scatter diagonal_scatter slice lift_fresh_copy
     trace block_diag adjoint column_stack row_stack
     cuda cpu requires_grad_ diff atleast_1d atleast_2d atleast_3d meshgrid broadcast_tensors
     identity alias detach data
