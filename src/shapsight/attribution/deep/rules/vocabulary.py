@@ -23,7 +23,7 @@ LINEAR = frozenset(
     slice_scatter select_scatter diagonal_scatter slice lift_fresh_copy
     trace block_diag adjoint column_stack row_stack
     cuda cpu requires_grad_ diff atleast_1d atleast_2d atleast_3d meshgrid broadcast_tensors
-    identity alias detach data
+    identity alias as_tensor detach data
     """.split()
 )
 
