@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -298,10 +299,13 @@ def _same_draws(device: torch.device) -> Iterator[None]:
 
 
 def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
-    """Channels last where a processor's convolutions are the work, and the model does not mind the strides."""
-    names = {call.name for call in plan.log}
+    """Channels last where a processor's convolutions are the work, and the model does not mind the strides.
+
+    A transformer, with one convolution before its many linear layers, does not gain what trying this takes.
+    """
+    names = Counter(call.name for call in plan.log)
     is_flat = images[0].dim() != 4 or images[0].device.type != "cpu"
-    if is_flat or "conv2d" not in names or "as_strided" in names:
+    if is_flat or 8 * names["conv2d"] <= names["linear"] or "as_strided" in names:
         return torch.preserve_format
     return torch.channels_last
 
