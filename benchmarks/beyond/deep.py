@@ -243,6 +243,8 @@ def calibrated(case: Case) -> nn.Module:
     model = case.make().eval().to(case.dtype)
     for module in model.modules():
         _scale_weights(module)
+        if isinstance(module, torchvision.ops.FrozenBatchNorm2d):  # has no statistics to be calibrated
+            module.weight.fill_(0.5)
     for name, parameter in model.named_parameters():
         _leave_zero(name, parameter)
     return model

@@ -51,6 +51,11 @@ class DeepShap:
     as it was found. Attributions sum to `prediction - mean prediction over the references`. One in half precision is
     run in float32, on a copy.
 
+    A model that selects by its activations (`topk`, `sort`, `nms`, an index made by comparing) is explained with each
+    image's own selection, which is kept for the references: predictions are the model's, base values those of the
+    references under that selection. A `SelectionWarning` and `settings["selection"]` say so, and by which calls. Such a
+    model, and one that loops over the images of a batch, is given one reference at a time.
+
     Volumes `(N, C, D, H, W)` are explained as well: their depth is laid out in the height, slice under slice, in
     `values` and in pictures, and `values.unflatten(3, (D, H))` brings it back.
 
