@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from shapsight.attribution.deep.rules.elementwise import Elementwise, ElementwiseByPlace
-from shapsight.attribution.deep.rules.pooling import Maximum
-from shapsight.attribution.deep.rules.rule import paired
+from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
 
 if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call
 
 
+@dataclass(frozen=True, eq=False)
+class Largest(PairedRule):
+    """The largest value over some dimensions; the winners are noted when it is computed, as in `MaxPooling2d`."""
+
+    dims: tuple[int, ...]
+    keeps_dims: bool
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """The dimensions that are searched, as the last one."""
+        tail = tuple(range(-len(self.dims), 0))
+        return x.movedim(self.dims, tail).flatten(-len(self.dims))
+
+    def _shaped(self, flat: Tensor, like: Tensor) -> Tensor:
+        """The reverse: such values in the shape of `like`."""
+        tail = tuple(range(-len(self.dims), 0))
+        return flat.reshape(like.movedim(self.dims, tail).shape).movedim(tail, self.dims)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The largest values."""
+        return self.run(*inputs)[0]
+
+    def run(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The largest values; noted are their places, in as many dimensions as the input has."""
+        values, places = self._flat(inputs[0]).max(-1)
+        for dim in self.dims:
+            places = places.unsqueeze(dim)
+            values = values.unsqueeze(dim) if self.keeps_dims else values
+        return values, (places,)
+
+    def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
+        """All of `g Δy` goes to the winner of the higher one, divided by its own change, which is at least as large."""
+        (b,) = pair.b
+        share, places = pair.cached("shares", lambda: self._shares(pair))
+        gathered = b.new_zeros(self._flat(b).shape).scatter_(-1, places, g.reshape(share.shape) * share)
+        return (self._shaped(gathered, b),)
+
+    def _shares(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        (p_x,), (p_b,) = ([self._flat(note) for note in notes] for notes in (pair.notes_x, pair.notes_b))
+        x, b = self._flat(pair.x[0]), self._flat(pair.b[0])
+        change = x.gather(-1, p_x) - b.gather(-1, p_b)
+        places = torch.where(change > 0, p_x, p_b)
+        difference = x.expand_as(b).gather(-1, places) - b.gather(-1, places)
+        return (change / difference).nan_to_num_(0.0), places  # 0 / 0 where nothing changes
+
+
 def _largest(call: Call, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     rank = input.dim()
     wanted = range(rank) if dim is None or dim in ((), []) else (dim,) if isinstance(dim, int) else dim
-    dims = sorted(d % rank for d in wanted)
-    tail = tuple(range(rank - len(dims), rank))
-
-    def function(x: Tensor) -> Tensor:
-        y = x.movedim(dims, tail).flatten(tail[0]).max(-1).values
-        for position in dims if keepdim else ():
-            y = y.unsqueeze(position)
-        return y
-
+    rule = Largest(tuple(sorted(d % rank for d in wanted)), keepdim)
     if call.name.endswith("min"):
-        return call.pair(Maximum(function), input.neg()).neg()
-    return call.pair(Maximum(function), input)
+        return call.pair(rule, input.neg()).neg()
+    return call.pair(rule, input)
 
 
 @paired("amax", "amin")

@@ -20,13 +20,21 @@ if TYPE_CHECKING:
 
 
 def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """`(p - q) / (log p - log q)` from the logarithms; near equality `√(pq) (1 + d²/24)`."""
-    difference = (log_p - log_q).nan_to_num_(0.0, torch.inf, -torch.inf)  # -inf minus -inf is 0 here
-    p, q = log_p.exp(), log_q.exp()
-    near = (p.sqrt() * q.sqrt()).mul_((difference.square() / 24).add_(1))
-    is_close = difference.abs() < 1e-2
-    far = (p - q).div_(difference.masked_fill_(is_close, 1.0))
-    return torch.where(is_close, near, far)
+    """`(p - q) / (log p - log q)` from the logarithms: the larger one times `(1 - e⁻ᵈ) / d`, by series near 0."""
+    distance = torch.sub(log_p, log_q).abs_().nan_to_num_(0.0, torch.inf)  # -inf minus -inf is 0 here
+    share = torch.neg(distance).exp_().sub_(1).div_(distance)  # of the larger one, with the other sign
+    is_close = distance < 1e-2
+    if is_close.any():
+        share = torch.where(is_close, _minus_series(distance), share)
+    return torch.maximum(log_p, log_q).exp_().mul_(share).neg_()
+
+
+def _minus_series(d: Tensor) -> Tensor:
+    """`-(1 - d/2 (1 - d/3 (1 - d/4 (1 - d/5))))`, which is `(e⁻ᵈ - 1) / d` but for `d⁵/720`."""
+    series = torch.mul(d, -1 / 5).add_(1)
+    for divisor in (-4, -3):
+        series.mul_(d).div_(divisor).add_(1)
+    return series.mul_(d).div_(2).sub_(1)
 
 
 @dataclass(frozen=True, eq=False)
