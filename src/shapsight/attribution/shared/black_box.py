@@ -71,8 +71,8 @@ class BlackBox:
 def random_cells(
     image: Shaped[Tensor, "channels height width"], count: int, generator: torch.Generator
 ) -> Tensor:
-    """Coalitions `(count, 1, height, width)` of which each has about half of the cells of a grid."""
-    cells = (torch.rand(count, 1, 7, 7, generator=generator) > 0.5).float()
+    """Coalitions `(count, 1, height, width)`, of a volume with its depth, of which each has about half of the cells of a grid."""
+    cells = (torch.rand(count, 1, *[7] * (image.dim() - 1), generator=generator) > 0.5).float()
     return torch.nn.functional.interpolate(cells, size=image.shape[1:]).bool().to(image.device)
 
 
