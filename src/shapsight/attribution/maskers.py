@@ -27,8 +27,8 @@ Image = Shaped[Tensor, "channels *sides"]
 Hide = Callable[[Visible], Shaped[Tensor, "versions channels *sides"]]
 
 GRAMMAR = (
-    "blur(WIDTH,HEIGHT), of a volume blur(WIDTH,HEIGHT,DEPTH), inpaint_telea, inpaint_ns, inpaint_diffuse, mean, "
-    "constant(VALUE), constant(R,G,B)"
+    "blur(WIDTH,HEIGHT), inpaint_telea, inpaint_ns, inpaint_diffuse, mean, constant(VALUE), constant(R,G,B); "
+    "of volumes blur(WIDTH,HEIGHT,DEPTH) as well"
 )
 
 

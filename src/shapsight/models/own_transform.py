@@ -94,6 +94,8 @@ class OwnTransform:
     takes: str
     rounding: float = 0.0
     is_own_code: bool = True
+    channels: ClassVar = 3
+    is_stored: ClassVar = False
     _ends: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @classmethod
