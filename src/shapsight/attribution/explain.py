@@ -78,7 +78,9 @@ def explain(
         raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     options = {"output_names": output_names, **options}
     originals = None
-    if isinstance(model, Bundle) and not model.is_seen(images):
+    if isinstance(model, Bundle) and model.seen.is_stored:
+        images = model.pictures(images)
+    elif isinstance(model, Bundle) and not model.is_seen(images):
         originals = as_pictures(images)
         images = model.see(originals)
     explainer = _explainer(method, model, references, masker, regions, options)

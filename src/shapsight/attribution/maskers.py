@@ -188,9 +188,7 @@ class References(StandIn):
     Chosen references are averaged with their weights.
     """
 
-    def __init__(
-        self, references: Shaped[Tensor, "references channels *sides"] | ChosenReferences
-    ) -> None:
+    def __init__(self, references: Shaped[Tensor, "references channels *sides"] | ChosenReferences) -> None:
         if isinstance(references, ChosenReferences):
             self.weights, references = references.unequal_weights, references.references
         if references.dim() not in (4, 5) or len(references) == 0:

@@ -138,7 +138,8 @@ class AsStored:
 
     Attributes
         channels, size: of what the model takes; size is (height, width) or (depth, height, width).
-        transform: makes an array `(*sides, bands)` as it is stored into what the model takes, channels first.
+        transform: makes an array `(*sides, bands)` as it is stored into what the model takes: such an array, or a tensor
+            with channels first.
     """
 
     channels: int
@@ -153,16 +154,15 @@ class AsStored:
 
     def see(self, pixels: Shaped[np.ndarray, "*sides bands"]) -> Float[Tensor, "channels *seen"]:
         """What the model takes. Raises `DataError` where that has another shape."""
-        if self.transform is None:
-            made = np.moveaxis(pixels, -1, 0)
-            cause = f"the file holds {' × '.join(map(str, pixels.shape[:-1]))} of {pixels.shape[-1]} bands"
-        else:
-            made, cause = self.transform(pixels), "the transform makes another shape"
-        array = np.asarray(made.detach().cpu() if isinstance(made, Tensor) else made, np.float32)
+        made: Any = pixels if self.transform is None else self.transform(pixels)
+        is_first = isinstance(made, Tensor)
+        array = np.asarray(made.detach().cpu() if is_first else made, np.float32)
+        array = array if is_first or array.ndim < 2 else np.moveaxis(array, -1, 0)
         if array.shape != (self.channels, *self.size):
             raise DataError(
-                f"{cause}, {tuple(array.shape)} with channels first, and the model takes {(self.channels, *self.size)}: "
-                "give Bundle.wrap a transform that makes this of the array (height, width, bands)"
+                f"{'the file holds' if self.transform is None else 'the transform makes'} {array.shape} (bands first), "
+                f"and the model takes {(self.channels, *self.size)}: give Bundle.wrap a transform that makes this of "
+                "the array (height, width, bands)"
             )
         if not np.isfinite(array).all():
             raise DataError("the transform makes NaN or infinite numbers of an image")
@@ -192,7 +192,7 @@ def seen_places(
     They count from the image's left and upper border; in the picture pixel centres are whole numbers.
     """
     try:
-        return framing.frame(*size).seen_at(points, framing.size)
+        return framing.frame(*size).seen_at(points, (framing.size[-2], framing.size[-1]))
     except ModelError:
         return np.full_like(points, np.nan)
 

@@ -193,7 +193,9 @@ def other_bands(paths: Sequence[str], inspections: Sequence[Inspection]) -> list
             "folders of their own"
         )
     return [
-        None if count in (None, usual) else f"it holds {_bands(count)}, where most of these images hold {_bands(usual)}"
+        None
+        if count in (None, usual)
+        else f"it holds {_bands(count)}, where most of these images hold {_bands(usual)}"
         for count in counts
     ]
 

@@ -131,10 +131,14 @@ def _tiff(path: Path, sides: int | None) -> ndarray:
 
 def _by_axes(array: ndarray, axes: str, sides: int | None) -> ndarray:
     """Bands last, by the axes that a TIFF names: Y, X, S or C bands, Z or T slices; others do not say."""
-    at = next((number for number, axis in enumerate(axes) if axis in OF_BANDS and array.shape[number] > 1), None)
+    at = next(
+        (number for number, axis in enumerate(axes) if axis in OF_BANDS and array.shape[number] > 1), None
+    )
     if at is not None:
         return np.moveaxis(array, at, -1)
-    array = array.reshape([size for size, axis in zip(array.shape, axes, strict=True) if axis not in OF_BANDS])
+    array = array.reshape(
+        [size for size, axis in zip(array.shape, axes, strict=True) if axis not in OF_BANDS]
+    )
     if any(axis in OF_SLICES for axis in axes) and array.ndim == 3:
         return array[..., None]
     return bands_last(array, sides)
@@ -160,10 +164,16 @@ def _npy(path: Path, sides: int | None) -> ndarray:
 def _npz(path: Path, sides: int | None) -> ndarray:
     with np.load(path, allow_pickle=False) as file:
         if len(file.files) != 1:
-            raise DataError(f"{path} cannot be used: it holds {len(file.files)} arrays, where one is an image")
+            raise DataError(
+                f"{path} cannot be used: it holds {len(file.files)} arrays, where one is an image"
+            )
         with file.zip.open(f"{file.files[0]}.npy") as head:
             version = np.lib.format.read_magic(head)
-            of = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            of = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, _, dtype = of(head)
         _room_for(path, int(np.prod(shape, dtype=object)) * dtype.itemsize)
         return bands_last(file[file.files[0]], sides)
@@ -188,7 +198,7 @@ def _photograph(path: Path, _sides: int | None) -> ndarray:
 def _dicom(path: Path, _sides: int | None) -> ndarray:
     try:
         import pydicom
-        from pydicom.pixels import apply_modality_lut
+        from pydicom.pixels.processing import apply_modality_lut
     except ImportError as error:
         raise MissingDependency(f"{path} is DICOM: pip install 'shapsight[medical]' reads it") from error
     file = pydicom.dcmread(path)
@@ -207,7 +217,9 @@ def _nifti(path: Path, _sides: int | None) -> ndarray:
         raise MissingDependency(f"{path} is NIfTI: pip install 'shapsight[medical]' reads it") from error
     file: Any = nibabel.load(path)
     if len(file.shape) not in (3, 4):
-        raise DataError(f"{path} cannot be used: it has {len(file.shape)} axes, where a volume has 3, or 4 with bands")
+        raise DataError(
+            f"{path} cannot be used: it has {len(file.shape)} axes, where a volume has 3, or 4 with bands"
+        )
     _room_for(path, 4 * int(np.prod(file.shape, dtype=object)))
     volume = file.get_fdata(dtype=np.float32)  # (x, y, z) or (x, y, z, bands)
     return np.asarray(volume.transpose(2, 1, 0, *range(3, volume.ndim))).reshape(

@@ -9,9 +9,7 @@ from numpy import ndarray
 WIDTH = 0.03  # of the Gaussian: its standard deviation, as a share of the side
 
 
-def evened(
-    heatmap: Float[ndarray, "*sides"], labels: Int[ndarray, "*sides"]
-) -> Float[ndarray, "*sides"]:
+def evened(heatmap: Float[ndarray, "*sides"], labels: Int[ndarray, "*sides"]) -> Float[ndarray, "*sides"]:
     """Each region's sum, spread evenly over its pixels."""
     known = np.isfinite(heatmap)
     sums = np.bincount(labels.ravel(), np.where(known, heatmap, 0).ravel())

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Shaped, UInt8
 from numpy import ndarray
+from torch import Tensor
 
 from shapsight.errors import ExplainerError
 
@@ -34,7 +35,14 @@ def bands_table(explanation: Explanation, names: Sequence[str] | None) -> pd.Dat
     sums, sizes = values.nansum(3), values.abs().nansum(3)
     shares = sizes / sizes.sum(2, keepdim=True).clamp_min(1e-300)
     rows = [
-        (image, name, band, called[band], float(sums[image, output, band]), float(shares[image, output, band]))
+        (
+            image,
+            name,
+            band,
+            called[band],
+            float(sums[image, output, band]),
+            float(shares[image, output, band]),
+        )
         for image, outputs in enumerate(explanation.names())
         for output, name in enumerate(outputs)
         for band in range(channels)
@@ -43,7 +51,7 @@ def bands_table(explanation: Explanation, names: Sequence[str] | None) -> pd.Dat
 
 
 def in_colour(
-    images: Float[ndarray, "images channels *sides"], bands: Sequence[int] | None = None
+    images: Float[ndarray, "images channels *sides"], bands: int | Sequence[int] | None = None
 ) -> tuple[Float[ndarray, "..."], str]:
     """Images to draw, `(images, *sides, 3)` or grey `(images, *sides)`, in their own range; and what was done.
 
@@ -64,6 +72,22 @@ def in_colour(
     if channels == 1:
         return images[:, 0], ""
     return _stretched(images).mean(1), f"image: the mean of its {channels} bands (bands= chooses)"
+
+
+def eight_bits(
+    image: Shaped[Tensor, "channels *sides"], bands: int | Sequence[int] | None = None
+) -> tuple[UInt8[ndarray, "*sides 3"], str]:
+    """One image to draw, from 0 to 255, and which bands these are, if not all.
+
+    An image of another range than 0 to 1 is stretched to it, NaN is black.
+    """
+    images = image.detach().cpu().double().nan_to_num(0, 1, 0).numpy()[None]
+    colours, drawn = in_colour(images, bands)
+    picture = colours[0] if colours.ndim == images.ndim else np.repeat(colours[0][..., None], 3, -1)
+    low, high = float(picture.min()), float(picture.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        picture = (picture - low) / max(high - low, 1e-12)
+    return np.ascontiguousarray((picture * 255).round().clip(0, 255).astype(np.uint8)), drawn
 
 
 def _checked(bands: Any, channels: int) -> list[int]:

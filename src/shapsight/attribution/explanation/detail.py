@@ -81,7 +81,9 @@ def _why_not_cut(explanation: Explanation) -> str:
     if not images.numel():
         return "this explanation holds no images"
     if len(sides) == 3 and images.shape[2:] != sides:
-        return f"its images {tuple(images.shape[2:])} do not fit values of {tuple(sides)} (depth, height, width)"
+        return (
+            f"its images {tuple(images.shape[2:])} do not fit values of {tuple(sides)} (depth, height, width)"
+        )
     (*_, height, width), (*_, rows, columns) = sides, images.shape[2:]
     # One pixel of rounding is left to images that were resized to another grid than the explained one.
     if abs(rows * width - columns * height) > max(rows, columns, height, width):

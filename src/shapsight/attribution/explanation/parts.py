@@ -61,9 +61,7 @@ def sums_of_parts(
     return heat.new_zeros(*flat.shape[:-1], count).scatter_add_(-1, where, flat)
 
 
-def part_labels(
-    masks: Any, images: int, size: tuple[int, ...]
-) -> tuple[Int[Tensor, "images *sides"], int]:
+def part_labels(masks: Any, images: int, size: tuple[int, ...]) -> tuple[Int[Tensor, "images *sides"], int]:
     """Each pixel's part in each image, and how many parts there are.
 
         part_labels(roi, 16, (224, 224))         # boolean (height, width): part 0 the scene, part 1 the region

@@ -89,7 +89,11 @@ class RegionValues(_Saved):
         """Numbers of regions, each spread evenly over its region's pixels."""
         images, outputs, regions = of_regions.shape
         flat = self.labels.flatten(1)
-        sizes = of_regions.new_zeros(images, regions).scatter_add_(1, flat, of_regions.new_ones(flat.shape)).clamp_min(1)
+        sizes = (
+            of_regions.new_zeros(images, regions)
+            .scatter_add_(1, flat, of_regions.new_ones(flat.shape))
+            .clamp_min(1)
+        )
         shares = of_regions / sizes.unsqueeze(1)
         pixels = shares.gather(2, flat.unsqueeze(1).expand(-1, outputs, -1))
         return pixels.reshape(images, outputs, 1, *self.labels.shape[1:])

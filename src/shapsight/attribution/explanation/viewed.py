@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from shapsight.attribution.explanation import detail, notebook
-from shapsight.attribution.explanation.bands import in_colour
+from shapsight.attribution.explanation.bands import eight_bits
 from shapsight.drawing.viewer import Map, Shown, View, content
 from shapsight.errors import ExplainerError
 
@@ -121,14 +121,5 @@ def _mask(roi: Tensor | None, number: int, one: Explanation) -> Bool[np.ndarray,
 def picture_of(
     explanation: Explanation, bands: int | Sequence[int] | None = None
 ) -> tuple[UInt8[np.ndarray, "*sides 3"], str]:
-    """What is drawn under the heatmaps, from 0 to 255, and which bands these are, if not all.
-
-    Images of another range are stretched to it, NaN is black.
-    """
-    images = explanation.images[:1].detach().cpu().double().nan_to_num(0, 1, 0).numpy()
-    colours, drawn = in_colour(images, bands)
-    image = colours[0] if colours.ndim == images.ndim else np.repeat(colours[0][..., None], 3, -1)
-    low, high = float(image.min()), float(image.max())
-    if low < -1e-3 or high > 1 + 1e-3:
-        image = (image - low) / max(high - low, 1e-12)
-    return np.ascontiguousarray((image * 255).round().clip(0, 255).astype(np.uint8)), drawn
+    """What is drawn under the heatmaps, from 0 to 255, and which bands these are, if not all."""
+    return eight_bits(explanation.images[0], bands)

@@ -260,7 +260,9 @@ def quantised(
     return step, np.where(known, stored, NOT_A_NUMBER).astype(np.uint8)
 
 
-def summed(values: Float[np.ndarray, "*slices height width"], block: int) -> Float[np.ndarray, "*slices rows columns"]:
+def summed(
+    values: Float[np.ndarray, "*slices height width"], block: int
+) -> Float[np.ndarray, "*slices rows columns"]:
     """Sums over square blocks; those at the border may be smaller."""
     if block == 1:
         return values

@@ -16,8 +16,10 @@ from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import decode_image
+from shapsight.data.stored import read_stored
 from shapsight.drawing.style import HEAT, see_through
 from shapsight.errors import DataError, ExplainerError
+from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.asked import Asked, study
@@ -69,7 +71,7 @@ def explain_files(
     explained, paths = model_of(model, paths, settings, narrator)
     files = _files(paths, narrator)
     outputs = _outputs(settings.outputs, explained.names)
-    pictures, skipped = _decoded(files)
+    pictures, skipped = _decoded(files, explained.bundle)
     if not pictures:
         raise DataError(
             f"no image can be read ({len(files)} given); the first: {next(iter(skipped.values()))}"
@@ -146,12 +148,13 @@ def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:
     return files
 
 
-def _decoded(files: Sequence[Path]) -> tuple[dict[Path, Any], dict[Path, str]]:
+def _decoded(files: Sequence[Path], bundle: Bundle) -> tuple[dict[Path, Any], dict[Path, str]]:
     """The pictures, and why some cannot be read."""
     pictures, skipped = {}, {}
     for path in files:
         try:
-            pictures[path] = decode_image(path)
+            stored = bundle.seen.is_stored
+            pictures[path] = read_stored(path, len(bundle.seen.size)) if stored else decode_image(path)
         except DataError as error:
             skipped[path] = str(error)
     return pictures, skipped
@@ -188,7 +191,7 @@ def _references(
             f"--method {settings.method} compares with references: name a folder of images that stand for 'feature "
             "absent' with --references FOLDER, or use --method partition, which needs none"
         )
-    pictures, skipped = _decoded(_files([settings.references], narrator))
+    pictures, skipped = _decoded(_files([settings.references], narrator), model.bundle)
     if not pictures:
         raise DataError(f"none of the images in {settings.references} can be read")
     for path, reason in skipped.items():
