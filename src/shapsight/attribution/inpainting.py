@@ -114,9 +114,9 @@ def fill_by_pyramid(
     """The image with hidden pixels filled from ever coarser means of the visible ones ("pull-push").
 
     Pull: halve image and mask until one pixel is left; a coarse pixel is the mean of what is visible below it, and
-    counts in full as soon as a quarter of that is (of the eight voxels of a volume, as soon as one is). Push: go back down, interpolating the coarser level where a pixel
-    does not count in full. `mean` is what stands where nothing is visible at all. All coalitions at once, on any
-    device. Gortler et al. 1996, section 3.4.
+    counts in full as soon as a quarter of that is (of the eight voxels of a volume, as soon as one is). Push: go back
+    down, interpolating the coarser level where a pixel does not count in full. `mean` is what stands where nothing is
+    visible at all. All coalitions at once, on any device. Gortler et al. 1996, section 3.4.
     """
     weight = visible.to(image.dtype)
     weighted = image * weight
@@ -153,7 +153,9 @@ def _doubled(coarse: Tensor, like: Tensor) -> Tensor:
             fine = coarse.new_empty(*coarse.shape[:dim], 2 * coarse.shape[dim], *coarse.shape[dim + 1 :])
             _interleave(coarse.transpose(2, dim), fine.transpose(2, dim))
             coarse = fine
-    return coarse[..., *(slice(side) for side in size)]
+    for dim, side in enumerate(size, start=2):
+        coarse = coarse.narrow(dim, 0, side)
+    return coarse
 
 
 def _interleave(coarse: Tensor, fine: Tensor) -> None:

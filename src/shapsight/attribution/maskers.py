@@ -61,7 +61,7 @@ class Masker(ABC):
 
     @abstractmethod
     def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "versions channels *sides"]:
-        """The image of each coalition: `(coalitions * variants, channels, height, width)`, of a volume with its depth."""
+        """The image of each coalition: `(coalitions * variants, channels, *sides)`."""
 
     def for_image(self, image: Image) -> Hide:
         """`hide` for one image; override it to compute what depends on the image alone only once."""

@@ -60,7 +60,8 @@ def _grid(counts: tuple[int, ...], sides: tuple[int, ...]) -> Tensor:
     if len(whole) != len(sides) or not all(1 <= n <= side for n, side in zip(whole, sides, strict=True)):
         of = " slices, rows and columns" if len(counts) > 2 else " rows and columns"
         raise ExplainerError(
-            f"a grid of {' × '.join(map(str, counts))}{of} does not fit an image of {' × '.join(map(str, sides))} pixels"
+            f"a grid of {' × '.join(map(str, counts))}{of} does not fit an image of "
+            f"{' × '.join(map(str, sides))} pixels"
         )
     labels = torch.zeros((), dtype=torch.long)
     for count, side in zip(whole, sides, strict=True):
@@ -75,10 +76,14 @@ def _superpixels(count: int, image: Tensor) -> Tensor:
         raise ExplainerError(f"slic({count}): from 2 to {image[0].numel()} superpixels fit this image")
     pixels = image.detach().cpu().double()
     pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp_min(1e-12)
-    if len(pixels) != 3:  # of three channels scikit-image makes CIELAB, whose lightness goes up to 100
-        pixels = 100 * pixels
+    # Of three channels scikit-image makes CIELAB, whose lightness goes up to 100; others stay from 0 to 1.
+    compactness = 10 if len(pixels) == 3 else 0.1
     labels: np.ndarray[Any, Any] = slic(
-        pixels.movedim(0, -1).numpy(), n_segments=count, compactness=10, start_label=0, channel_axis=-1
+        pixels.movedim(0, -1).numpy(),
+        n_segments=count,
+        compactness=compactness,
+        start_label=0,
+        channel_axis=-1,
     )
     return torch.from_numpy(labels)
 
@@ -100,7 +105,7 @@ def _given(regions: Any, size: tuple[int, ...], number: int, images: int) -> Ten
         labels = labels[number]
     if labels.shape != size:
         raise ExplainerError(
-            f"regions have shape {tuple(labels.shape)}; the images need {size} ({'depth, ' * (len(size) == 3)}height, width), or "
-            f"{(images, *size)}"
+            f"regions have shape {tuple(labels.shape)}; the images need {size} "
+            f"({'depth, ' * (len(size) == 3)}height, width), or {(images, *size)}"
         )
     return labels.long()

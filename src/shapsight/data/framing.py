@@ -138,8 +138,8 @@ class AsStored:
 
     Attributes
         channels, size: of what the model takes; size is (height, width) or (depth, height, width).
-        transform: makes an array `(*sides, bands)` as it is stored into what the model takes: such an array, or a tensor
-            with channels first.
+        transform: makes an array `(*sides, bands)` as it is stored into what the model takes: such an array, or a
+            tensor with channels first.
     """
 
     channels: int

@@ -31,8 +31,9 @@ def find_images(folder: Path) -> tuple[list[str], Counter[str]]:
         found                       # ["hall/a.jpg", "hall/b.tif"]
         left_out                    # Counter({".txt": 2, ".heic, which cannot be decoded here": 1})
 
-    Arrays and volumes (.npy, .nii, .dcm) are images where there are no photographs. Links to folders are followed, except where they lead back to a folder above them. Hidden files and folders are
-    neither found nor counted. Raises `DataError` where there is no such folder.
+    Arrays and volumes (.npy, .nii, .dcm) are images where there are no photographs. Links to folders are followed,
+    except where they lead back to a folder above them. Hidden files and folders are neither found nor counted. Raises
+    `DataError` where there is no such folder.
     """
     if not folder.exists():
         raise DataError(f"there is nothing at {folder}")

@@ -46,7 +46,7 @@ class Pictures:
         array = np.asarray(thing.detach().cpu()) if isinstance(thing, torch.Tensor) else thing
         if array.dtype.kind not in "uifb" or array.ndim not in (2, 3, 4):
             raise ValueError(f"it is {array.dtype} of shape {array.shape}, not the numbers of an image")
-        if array.ndim == 2 or array.ndim == sides:
+        if array.ndim in (2, sides):
             return array[..., None]
         return np.moveaxis(array, 0, -1) if isinstance(thing, torch.Tensor) else array
 

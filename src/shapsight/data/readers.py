@@ -99,8 +99,8 @@ def read_dataset(
     of what could be learned from them: that is how a trained model's test data are read. So are images without
     targets (`Manifest.has_targets`).
 
-    Images of other than 1, 3 or 4 bands, arrays (.npy, .npz) and volumes (DICOM, NIfTI) are read as they are stored, for
-    models wrapped with `Bundle.wrap(..., channels=)`; the table has their `bands`. All must have as many.
+    Images of other than 1, 3 or 4 bands, arrays (.npy, .npz) and volumes (DICOM, NIfTI) are read as they are stored,
+    for models wrapped with `Bundle.wrap(..., channels=)`; the table has their `bands`. All must have as many.
 
     Images that cannot be used are listed in `Manifest.skipped` with a reason; a table's paths that lead outside its
     folder are among them without `allow_outside`. Every image is decoded once; `progress(done, total)` follows that.

@@ -35,7 +35,8 @@ def read_stored(path: str | os.PathLike[str], sides: int | None = None) -> Store
     TIFF by tifffile (and rasterio, where tifffile cannot decode it), `.npy` and `.npz` (with one array; never
     unpickled), PNG of 16 bits, DICOM (`.dcm`, in the unit that it names, no window laid over it), NIfTI (slices, rows
     and columns as stored, not turned), and any photograph as it is. Where a file does not say which axis is the bands,
-    it is the shorter one of the first and the last; `sides`: 2 or 3, where it is known that these are images or volumes.
+    it is the shorter one of the first and the last; `sides`: 2 or 3, where it is known that these are images or
+    volumes.
 
     Raises `DataError` with the path for a damaged file and one too large for the memory, with the bytes needed, and
     `MissingDependency` with the name of the extra for DICOM and NIfTI without it.
@@ -90,13 +91,14 @@ def refuse_too_large(needed: int, what: str, instead: str) -> None:
     free = psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:
         raise DataError(
-            f"{what} takes {needed / 1e9:.1f} GB of memory ({needed} bytes), and {free / 1e9:.1f} GB are free: {instead}"
+            f"{what} takes {needed / 1e9:.1f} GB of memory ({needed} bytes), and {free / 1e9:.1f} GB are free: "
+            f"{instead}"
         )
 
 
 def bands_last(array: ndarray, sides: int | None = None) -> Stored:
     """An array that does not say what its axes are: bands are the shorter one of the first and the last."""
-    if array.ndim == 2 or array.ndim == sides:
+    if array.ndim in (2, sides):
         return array[..., None]
     if array.ndim in (3, 4) and array.shape[0] < array.shape[-1]:
         return np.moveaxis(array, 0, -1)

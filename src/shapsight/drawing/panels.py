@@ -65,8 +65,8 @@ class Heat:
 class Row:
     """One image `(height, width)` or `(height, width, 3)` in [0, 1], the points marked on it, and its heatmaps.
 
-    `outline` is a region `(height, width)` whose edge is drawn over all of them. `alike` are heatmaps of other rows that
-    share a scale with this one's, its own among them.
+    `outline` is a region `(height, width)` whose edge is drawn over all of them. `alike` are heatmaps of other rows
+    that share a scale with this one's, its own among them.
     """
 
     picture: Array

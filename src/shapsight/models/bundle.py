@@ -125,10 +125,10 @@ class Bundle:
                 answers with probabilities.
             size: of the images where the transform leaves them as large as they are, (height, width); without a
                 transform the side of the square that the model takes.
-            channels: of a model of images as they are stored: any number of bands, 16 bits, fractions, and volumes. Files
-                are then read by `read_stored`, and the transform makes the array `(height, width, bands)` into what the
-                model takes, an array of the same layout or a tensor with channels first; without one it is given as it
-                is. `size` says how large that is, (height, width) or (depth, height, width).
+            channels: of a model of images as they are stored: any number of bands, 16 bits, fractions, and volumes.
+                Files are then read by `read_stored`, and the transform makes the array `(height, width, bands)` into
+                what the model takes, an array of the same layout or a tensor with channels first; without one it is
+                given as it is. `size` says how large that is, (height, width) or (depth, height, width).
             output: which part of a dict or tuple that the model returns is meant.
             scales: unit and range of targets, {"speed": "0:30:km/h"}; by default -1 to +1.
             references: images that stand for "feature absent"; by default a study chooses some of its data.
@@ -230,7 +230,8 @@ class Bundle:
 
         `images`: a path, a PIL image, an array (height, width) or (height, width, channels), a uint8 tensor (channels,
         height, width), or several of these, of any sizes. A uint8 tensor (N, 3, height, width) of the size that the
-        model sees is taken for what it sees already; of stored bands any such tensor of numbers. Raises `DataError` for anything else.
+        model sees is taken for what it sees already; of stored bands any such tensor of numbers. Raises `DataError` for
+        anything else.
         """
         if not self.seen.is_stored:
             return images if self.is_seen(images) else self.see(as_pictures(images))

@@ -216,7 +216,8 @@ class Explanation:
         The regions are those of `heatmap(detail="regions")`. Columns: `region` (its number), `value` (the sum of its
         pixels' values, in the unit of the output), `share` (of the regions' absolute values, 0 to 1), `pixels` (its
         area), `left, top, right, bottom` (its first and last columns and rows) and `x, y` (its centre), in pixels from
-        the upper left; of a volume also `front, back` (its first and last slices) and `z`. What is not a number is left out of the sums.
+        the upper left; of a volume also `front, back` (its first and last slices) and `z`. What is not a number is left
+        out of the sums.
         Raises `ExplainerError` for an image or output that is not there, and where `images` do not fit the values.
         """
         return by_region.regions_table(self, image, output)
@@ -412,8 +413,9 @@ class Explanation:
             explanation.to_xarray().shap_values.sel(output="x").mean("image")
 
         Variables: `shap_values (image, output, channel, height, width)`, `base_values`, `predictions`,
-        `completeness_gap`, `output_index` (volumes have a `depth` before the height) and `output_name (image, output)`, `images`, and `std_errors`, `unresolved`
-        and `above_noise` where there are any. The coordinate `output` holds names where all images have the same ones.
+        `completeness_gap`, `output_index` (volumes have a `depth` before the height) and `output_name (image, output)`,
+        `images`, and `std_errors`, `unresolved` and `above_noise` where there are any. The coordinate `output` holds
+        names where all images have the same ones.
         Raises `MissingDependency` without xarray (`pip install 'shapsight[xarray]'`).
         """
         return with_xarray.to_xarray(self)

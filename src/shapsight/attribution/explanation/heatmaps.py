@@ -369,7 +369,7 @@ def _array(given: Tensor | Array) -> Array:
 def pictures_of(
     explanation: Explanation, pixels: Tensor | Array | None, bands: int | Sequence[int] | None = None
 ) -> tuple[Array, str]:
-    """Images to draw as `(images, *sides)` or `(images, *sides, 3)` in [0, 1]; and which bands these are, if not all."""
+    """Images to draw, `(images, *sides)` or `(images, *sides, 3)` in [0, 1]; and which bands these are, if not all."""
     count, sides = len(explanation), tuple(explanation.values.shape[3:])
     if not count or not explanation.values.shape[1]:
         raise ExplainerError(f"there is nothing to draw: {explanation!r}")

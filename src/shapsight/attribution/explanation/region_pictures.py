@@ -80,8 +80,8 @@ def _pixels(found: RegionValues | Interactions, image: int) -> ndarray:
     pixels = in_colour(found.images[image : image + 1].detach().cpu().float().numpy())[0][0]
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 1:  # normalised, or from 0 to 255
-        return pixels / 255 if 0 <= low and 2 < high <= 255 else (pixels - low) / max(high - low, 1e-12)
-    return pixels
+        pixels = pixels / 255 if low >= 0 and 2 < high <= 255 else (pixels - low) / max(high - low, 1e-12)
+    return np.asarray(pixels)
 
 
 def _draw_regions(axes: Axes, found: RegionValues | Interactions, image: int, sizes: ndarray) -> None:
@@ -93,7 +93,8 @@ def _draw_regions(axes: Axes, found: RegionValues | Interactions, image: int, si
     if labels.ndim == 3:
         volumes = np.bincount(labels.ravel(), minlength=len(sizes))
         worth = (sizes / np.maximum(volumes, 1))[labels].sum((1, 2))
-        number = int(worth.argmax())
+        best = np.flatnonzero(worth > (1 - 1e-9) * worth.max())
+        number = int(best[len(best) // 2])
         pixels, labels = pixels[number], labels[number]
         axes.set_title(f"slice {number} of 0 to {len(worth) - 1}", fontsize=style.LABEL)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)

@@ -71,7 +71,7 @@ class BlackBox:
 def random_cells(
     image: Shaped[Tensor, "channels height width"], count: int, generator: torch.Generator
 ) -> Tensor:
-    """Coalitions `(count, 1, height, width)`, of a volume with its depth, of which each has about half of the cells of a grid."""
+    """Coalitions `(count, 1, *sides)` of which each has about half of the cells of a grid."""
     cells = (torch.rand(count, 1, *[7] * (image.dim() - 1), generator=generator) > 0.5).float()
     return torch.nn.functional.interpolate(cells, size=image.shape[1:]).bool().to(image.device)
 

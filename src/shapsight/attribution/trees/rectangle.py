@@ -35,7 +35,7 @@ class Rectangle:
         return size
 
     def halves(self) -> tuple[Rectangle, Rectangle] | None:
-        """Split the longest side, of equal ones the first (rows before columns), and channels when one pixel is left."""
+        """Split the longest side, of equal ones the first: rows before columns; channels when one pixel is left."""
         lengths = [last - first for first, last in self.sides]
         longest = max(lengths[1:])
         at = lengths.index(longest, 1) if longest > 1 else 0

@@ -63,8 +63,9 @@ def regions(image: Shaped[Tensor, "channels *sides"]) -> Region:
 
     The two neighbours merge first that make the smallest, most uniform and roundest region: the sum of its pixels'
     squared distances from its mean colour, times the root of its perimeter. Three channels are taken for red, green and
-    blue and compared as CIELAB. In a volume a voxel has six neighbours, and a region a surface. Colours count relative to the image's range, so any scale of the image will
-    do. 224 × 224 takes some 0.1 s and 1024 × 1024 some 2 s of a processor core.
+    blue and compared as CIELAB. In a volume a voxel has six neighbours, and a region a surface. Colours count relative
+    to the image's range, so any scale of the image will do. 224 × 224 takes some 0.1 s and 1024 × 1024 some 2 s of a
+    processor core.
 
     Sources: Salembier and Garrido 2000 (binary partition trees); Rashid et al. 2026 (ShapBPT: why explanations gain
     from such a tree; its criterion counts area and perimeter as well).

@@ -24,7 +24,7 @@ export const { mount, still } = (() => {
     const told = ["output", "method", "model"].filter((field, n) => !n || new Set(every.map((map) => map[field]).filter(Boolean)).size > 1);
     const namesOf = (one) => one.maps.map((map) => told.map((field) => map[field]).filter(Boolean).join(" · "))
       .map((name, n, all) => all.indexOf(name) < n ? `${name} (${n + 1})` : name);
-    const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null, slice: 0 };
+    const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null, slice: images[0].slice ?? 0 };
     let cursor = null, corner = null, dragged = null, byKey = false, turn = 0;
 
     const [nav, left, right, stage, box, key, marks, parts] = ["nav", "left", "right", "stage", "box", "key", "marks", "parts"]
