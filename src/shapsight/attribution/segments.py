@@ -12,7 +12,10 @@ from torch import Tensor
 
 from shapsight.errors import ExplainerError
 
-GRAMMAR = 'grid(ROWS,COLUMNS), such as "grid(4,4)", of volumes grid(DEPTH,ROWS,COLUMNS), or slic(COUNT), such as "slic(50)"'
+GRAMMAR = (
+    'grid(ROWS,COLUMNS), such as "grid(4,4)", of volumes grid(DEPTH,ROWS,COLUMNS), '
+    'or slic(COUNT), such as "slic(50)"'
+)
 CALL = re.compile(r"\s*(grid|slic)\s*\(\s*(\d+(?:\s*,\s*\d+)*)\s*\)\s*")
 
 

@@ -54,11 +54,14 @@ class Wrapping:
         """Ask the transform and the model about probe pictures."""
         if isinstance(outputs, str):
             raise ModelError(f"outputs={outputs!r} is a text: give a list of names, [{outputs!r}]")
+        of_pictures = None if channels is not None else _height_and_width(size)
         known = (
-            known_of(model, transform, size) if channels is None else known_stored(transform, size, channels)
+            known_of(model, transform, of_pictures)
+            if channels is None
+            else known_stored(transform, size, channels)
         )
         module = module_of(model, output, known.layout)
-        framing, colours = framing_and_colours(known, size, is_function=isinstance(module, Asked))
+        framing, colours = framing_and_colours(known, of_pictures, is_function=isinstance(module, Asked))
         card = Card(
             arch=arch or known.arch,
             output_names=(),
@@ -66,7 +69,7 @@ class Wrapping:
             input_size=framing.size[0],
             **colours.of_card,
             channel_order="RGB" if channels is None else AS_STORED,
-            preprocessing=_for_card(known, framing, size),
+            preprocessing=_for_card(known, framing, of_pictures),
             made={"by": "Bundle.wrap", "output": output, **known.made},
         )
         module, rows = asked_once(module, _probes(framing, card, module), output)
@@ -92,6 +95,17 @@ class Wrapping:
             answers="probabilities" if is_classes and are_probabilities(rows) else "logits",
         )
         return cls(module, card, framing, tuple(_notes(card, framing, module, is_named, task)))
+
+
+def _height_and_width(size: int | tuple[int, ...] | None) -> int | tuple[int, int] | None:
+    if size is None or isinstance(size, int):
+        return size
+    if len(size) != 2:
+        raise ModelError(
+            f"size={size!r}: pictures have a height and a width. A model of volumes is wrapped with channels= as well, "
+            "such as channels=1, size=(16, 112, 112)"
+        )
+    return size[0], size[1]
 
 
 def _for_card(known: Known, framing: Framing, size: int | tuple[int, int] | None) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
 
         as_images(torch.rand(2, 3, 224, 224), predictor)         # a tensor is (N, C, H, W) or (C, H, W)
         as_images(np.asarray(photograph), predictor)             # whatever numpy reads is (N, H, W, C) or (H, W, C)
-        as_images(torch.rand(2, 1, 16, 112, 112), predictor)     # volumes, clips: (N, C, D, H, W), arrays (N, D, H, W, C)
+        as_images(torch.rand(2, 1, 16, 112, 112), predictor)   # volumes, clips: (N, C, D, H, W), arrays (N, D, H, W, C)
 
     The dtype stays, 8-bit integers too, so that a plain function gets what it is used to (bfloat16 and uint16, which
     numpy or torch hardly know, become float32); a module gets its own precision when it is run. Raises `ExplainerError`
