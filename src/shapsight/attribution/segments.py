@@ -79,8 +79,8 @@ def _superpixels(count: int, image: Tensor) -> Tensor:
         raise ExplainerError(f"slic({count}): from 2 to {image[0].numel()} superpixels fit this image")
     pixels = image.detach().cpu().double()
     pixels = (pixels - pixels.min()) / (pixels.max() - pixels.min()).clamp_min(1e-12)
-    # Of three channels scikit-image makes CIELAB, whose lightness goes up to 100; others stay from 0 to 1.
-    compactness = 10 if len(pixels) == 3 else 0.1
+    # Of three channels scikit-image makes CIELAB, whose lightness goes up to 100; others stay from 0 to 1 each.
+    compactness = 10 if len(pixels) == 3 else 0.1 * len(pixels) ** 0.5
     labels: np.ndarray[Any, Any] = slic(
         pixels.movedim(0, -1).numpy(),
         n_segments=count,

@@ -14,7 +14,7 @@ from numpy import ndarray
 from PIL import Image
 
 from shapsight.data.given_files import refuse_endless
-from shapsight.errors import DataError, MissingDependency
+from shapsight.errors import DataError, MissingDependency, ShapsightError
 
 COLOURS = (1, 3, 4)  # channels of pictures: grey, RGB, RGB with opacity
 LARGEST_SHARE = 0.8  # of the free memory: beyond this the system ends the process, without a word
@@ -86,11 +86,13 @@ def holds_bands(path: Path) -> bool:
     return is_array or (bool(bands) and max(bands) not in COLOURS)
 
 
-def refuse_too_large(needed: int, what: str, instead: str) -> None:
-    """Raise `DataError` before so many bytes are asked for that the system would end the process."""
+def refuse_too_large(
+    needed: int, what: str, instead: str, error: type[ShapsightError] = DataError
+) -> None:
+    """Raise an error before so many bytes are asked for that the system would end the process."""
     free = psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:
-        raise DataError(
+        raise error(
             f"{what} takes {needed / 1e9:.1f} GB of memory ({needed} bytes), and {free / 1e9:.1f} GB are free: "
             f"{instead}"
         )
@@ -164,7 +166,7 @@ def _npy(path: Path, sides: int | None) -> ndarray:
 
 
 def _npz(path: Path, sides: int | None) -> ndarray:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         if len(file.files) != 1:
             raise DataError(
                 f"{path} cannot be used: it holds {len(file.files)} arrays, where one is an image"

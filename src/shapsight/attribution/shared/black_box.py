@@ -14,6 +14,7 @@ from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.shared.of_bundle import names_of, seen_by
 from shapsight.attribution.shared.predictor import Predictor, as_images
+from shapsight.data.stored import refuse_too_large
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 
@@ -50,7 +51,15 @@ class BlackBox:
             images, show = seen_by(self.bundle, images, show)
         return as_images(images, self.predictor), show
 
-    def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
+    def _game(self, image: Shaped[Tensor, "channels *sides"]) -> Game:
+        at_a_time = min(self.batch_size, max(1, 4 * torch.get_num_threads()))  # as `Game` masks them
+        refuse_too_large(
+            image.numel() * max(image.element_size(), 4) * (2 + 2 * at_a_time)
+            + self.batch_size * image[0].numel(),
+            f"an image of {' × '.join(map(str, image.shape))} numbers, {at_a_time} times masked,",
+            "give a smaller batch_size, or a smaller image",
+            ExplainerError,
+        )
         return Game(self.predictor, self.masker, image, batch_size=self.batch_size)
 
     def _asked_with(self, image: Shaped[Tensor, "channels height width"]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from shapsight.attribution.trees.merging import Merges, merge_pixels
+from shapsight.data.stored import refuse_too_large
 from shapsight.errors import ExplainerError
 
 
@@ -70,6 +71,12 @@ def regions(image: Shaped[Tensor, "channels *sides"]) -> Region:
     Sources: Salembier and Garrido 2000 (binary partition trees); Rashid et al. 2026 (ShapBPT: why explanations gain
     from such a tree; its criterion counts area and perimeter as well).
     """
+    refuse_too_large(
+        (360 + 40 * len(image)) * image[0].numel(),  # measured
+        f"the region tree of an image of {' × '.join(map(str, image.shape[1:]))} pixels",
+        'tree="axis" and detail="smooth" need less, and so does a smaller image',
+        ExplainerError,
+    )
     array = image.detach().cpu().double().numpy()
     if not np.isfinite(array).all():
         raise ExplainerError("a region tree needs an image of finite numbers; this one holds NaN or infinity")
