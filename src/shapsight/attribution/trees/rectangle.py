@@ -36,15 +36,17 @@ class Rectangle:
 
     def halves(self) -> tuple[Rectangle, Rectangle] | None:
         """Split the longest side, of equal ones the first: rows before columns; channels when one pixel is left."""
-        lengths = [last - first for first, last in self.sides]
-        longest = max(lengths[1:])
-        at = lengths.index(longest, 1) if longest > 1 else 0
-        if lengths[at] == 1:
+        sides, at, longest = self.sides, 0, 1
+        for number in range(1, len(sides)):
+            length = sides[number][1] - sides[number][0]
+            if length > longest:
+                at, longest = number, length
+        first, last = sides[at]
+        if last - first == 1:
             return None
-        first, last = self.sides[at]
         # shap halves by integer division as well, but counts pixels from the end: the first half is the larger one.
-        middle = last - lengths[at] // 2
-        before, after = self.sides[:at], self.sides[at + 1 :]
+        middle = last - (last - first) // 2
+        before, after = sides[:at], sides[at + 1 :]
         return Rectangle((*before, (first, middle), *after)), Rectangle((*before, (middle, last), *after))
 
 
