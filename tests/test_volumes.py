@@ -39,7 +39,11 @@ class Conv(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.Conv3d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(), nn.Linear(4 * 2 * 4 * 4, 2)
+            nn.Conv3d(1, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool3d(2),
+            nn.Flatten(),
+            nn.Linear(4 * 2 * 4 * 4, 2),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,7 +79,10 @@ def test_two_numbers_of_a_grid_go_through_all_slices():
 
 
 def test_owen_values_of_a_small_volume_are_those_of_all_coalitions():
-    given, model = torch.rand(1, 1, 2, 2, 2), nn.Sequential(nn.Flatten(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 1))
+    given, model = (
+        torch.rand(1, 1, 2, 2, 2),
+        nn.Sequential(nn.Flatten(), nn.Linear(8, 5), nn.Tanh(), nn.Linear(5, 1)),
+    )
     found = PartitionShap(model, 0.0, "axis", max_evals=10_000, contexts="both")(given).values.flatten()
 
     def worth(visible: list[int]) -> float:
@@ -116,7 +123,10 @@ def test_exact_region_values_of_a_volume_are_those_of_all_coalitions():
     for player in range(4):
         others = [other for other in range(4) if other != player]
         value = sum(
-            math.factorial(len(some)) * math.factorial(3 - len(some)) / 24 * (worth((*some, player)) - worth(some))
+            math.factorial(len(some))
+            * math.factorial(3 - len(some))
+            / 24
+            * (worth((*some, player)) - worth(some))
             for count in range(4)
             for some in itertools.combinations(others, count)
         )
@@ -130,7 +140,9 @@ def test_gradients_are_complete_and_keep_the_depth(explainer):
     found = explainer(model, references, **options)(volume().double())
     change = found.predictions - found.base_values
     assert found.values.shape == (1, 2, 1, 4, 8, 8)
-    assert float((found.values.flatten(2).sum(2) - change).abs().max()) < (1e-9 if explainer is DeepShap else 0.02)
+    assert float((found.values.flatten(2).sum(2) - change).abs().max()) < (
+        1e-9 if explainer is DeepShap else 0.02
+    )
 
 
 def test_a_function_of_clips_gets_them_with_channels_last():
@@ -155,7 +167,9 @@ def test_a_blur_in_three_dimensions_is_the_mean_of_a_box():
         as_masker("blur(3,3,7)").hide(image, nothing)
 
 
-@pytest.mark.parametrize("masker", ["inpaint_telea", "inpaint_ns", "inpaint_diffuse", "mean", "constant(0.5)"])
+@pytest.mark.parametrize(
+    "masker", ["inpaint_telea", "inpaint_ns", "inpaint_diffuse", "mean", "constant(0.5)"]
+)
 def test_visible_voxels_stay_and_hidden_ones_do_not_tell_of_the_volume(masker):
     image = torch.rand(2, 4, 12, 10)
     visible = torch.rand(5, 1, 4, 12, 10) > 0.4
@@ -184,7 +198,9 @@ def test_opencv_fills_a_volume_slice_by_slice():
     visible[0, 0, 1] = False
     deep, flat = as_masker("inpaint_ns").hide(image, visible), as_masker("inpaint_ns")
     assert torch.equal(deep[:, :, 2], flat.hide(image[:, 2], visible[:, :, 2]))
-    assert torch.allclose(deep[0, :, 1], image.mean((1, 2, 3))[:, None, None])  # wholly hidden: the volume's mean
+    assert torch.allclose(
+        deep[0, :, 1], image.mean((1, 2, 3))[:, None, None]
+    )  # wholly hidden: the volume's mean
 
 
 @pytest.mark.parametrize("make", [trees.axis, trees.regions])
@@ -278,7 +294,9 @@ def test_too_large_a_volume_is_refused_with_its_bytes_before_anything_is_allocat
     monkeypatch.setattr(psutil, "virtual_memory", Free)
     with pytest.raises(ExplainerError, match=r"\d+ bytes.*smaller batch_size"):
         RegionShap(Box(), "mean", "grid(2,2,2)")(volume())
-    with pytest.raises(ExplainerError, match=r"region tree of an image of 4 × 8 × 8 pixels takes .*tree=\"axis\""):
+    with pytest.raises(
+        ExplainerError, match=r"region tree of an image of 4 × 8 × 8 pixels takes .*tree=\"axis\""
+    ):
         trees.regions(volume()[0])
 
 

@@ -86,9 +86,7 @@ def holds_bands(path: Path) -> bool:
     return is_array or (bool(bands) and max(bands) not in COLOURS)
 
 
-def refuse_too_large(
-    needed: int, what: str, instead: str, error: type[ShapsightError] = DataError
-) -> None:
+def refuse_too_large(needed: int, what: str, instead: str, error: type[ShapsightError] = DataError) -> None:
     """Raise an error before so many bytes are asked for that the system would end the process."""
     free = psutil.virtual_memory().available
     if needed > LARGEST_SHARE * free:
