@@ -62,12 +62,14 @@ def scene(seed: int, fields: int) -> np.ndarray:
 
 
 def volume() -> Explanation:
+    """PartitionSHAP of the scan with a lesion, hidden behind scans without one."""
     references = torch.stack([scan(has_lesion=False, seed=seed) for seed in range(1, 6)])
     model = PartitionShap(Brightest(), references, max_evals=300, output_names=["bright volume"])
     return model(scan(has_lesion=True, seed=0)[None])
 
 
 def bands() -> Explanation:
+    """DeepSHAP of three fields, against bare ground."""
     bare = [scene(seed, 0) for seed in range(1, 9)]
     bundle = Bundle.wrap(
         Plants(), lambda a: a / 10_000, ["plants"], channels=BANDS, size=(96, 96), references=bare
@@ -83,6 +85,7 @@ def write(figure: Figure, name: str) -> None:
 
 
 def main() -> None:
+    """Write both pictures."""
     write(volume().plot(width=5.6), "inputs_volume.png")
     found = bands()
     write(found.plot(bands=(NEAR_INFRARED, RED, 1), width=6.2), "inputs_bands.png")
