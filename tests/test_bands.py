@@ -289,6 +289,12 @@ def test_a_model_of_pictures_says_what_bands_need(folder):
         bundle.load(read(folder))
 
 
+def test_a_study_that_changes_scenes_says_what_takes_such_models(folder):
+    bundle = Bundle.wrap(of_band_7(), outputs=["wet"], channels=BANDS, size=SIZE)
+    with pytest.raises(ModelError, match=r"diagnose changes scenes.*shapsight.explain"):
+        ss.diagnose(bundle, read(folder))
+
+
 def test_another_shape_than_the_model_takes_is_told(tmp_path):
     bundle = Bundle.wrap(Linear(), channels=BANDS, size=(16, 16))
     with pytest.raises(DataError, match=r"\(11, 12, 10\).*takes \(11, 16, 16\)"):

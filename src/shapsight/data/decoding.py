@@ -102,9 +102,13 @@ class Decoder:
 
     def holds_bands(self, path: str) -> bool:
         """Whether an image is no picture in colours, and can only be read as it is stored."""
-        if self.pictures is not None:
-            return self.pictures.holds_bands(path)
-        return holds_bands(self.root / path)
+        if self.pictures is None:
+            return holds_bands(self.root / path)
+        with self._lock:  # as in `_given`
+            try:
+                return self.pictures.holds_bands(path)
+            except Exception:  # what a dataset of the user's own raises may be anything
+                return False
 
     def stored(self, path: str, sides: int | None = None) -> Stored:
         """The image as it is stored, `(*sides, bands)`; see `read_stored`. Raises `UndecodableError`."""

@@ -113,12 +113,15 @@ def inspect_images(
 
     def inspect(path: str) -> Inspection:
         try:
-            if decoder.holds_bands(path):
-                *_, height, width, bands = decoder.stored(path).shape
-                return Inspection(width, height, bands)
             picture = decoder.decode(path)
         except UndecodableError as error:
-            return Inspection(reason=error.reason)
+            if not decoder.holds_bands(path):
+                return Inspection(reason=error.reason)
+            try:
+                *_, height, width, bands = decoder.stored(path).shape
+            except UndecodableError as other:
+                return Inspection(reason=other.reason)
+            return Inspection(width, height, bands)
         if keep is not None:
             keep.put(path, picture.image)
         width, height = picture.image.size

@@ -79,8 +79,8 @@ def holds_bands(path: Path) -> bool:
             shape, axes = file.series[0].shape, file.series[0].axes
             pages = {axis for axis in axes if axis not in "YXSC"}
             bands = [size for size, axis in zip(shape, axes, strict=True) if axis in OF_BANDS]
-        # Pages of their own are pictures of which the first is taken, unless the file calls them one array.
-        is_array = bool(pages) and file.is_shaped
+            # Pages of their own are pictures of which the first is taken, unless the file calls them one array.
+            is_array = bool(pages) and file.is_shaped
     except Exception:  # whatever it is, the decoder of pictures says so
         return False
     return is_array or (bool(bands) and max(bands) not in COLOURS)

@@ -338,7 +338,10 @@ export const { mount, still } = (() => {
         const own = await kept.own(n), regions = detail === "regions" && await kept.regions();
         return regions ? evened(own, regions) : detail === "smooth" ? smoothed(own, image.maps[n].width, image.maps[n].height) : own;
       }),
-      limit: (n, detail) => once(`limit ${detail} ${n}`, async () => largest(await kept.at(n, detail))),
+      limit: (n, detail) => once(`limit ${detail} ${n}`, async () => {  // of the slice that reaches farthest: a lesion is a small part of a volume
+        const all = await kept.at(n, detail), size = image.maps[n].width * image.maps[n].height;
+        return Math.max(...Array.from({ length: all.length / size }, (_, at) => largest(all.subarray(at * size, (at + 1) * size))));
+      }),
     };
     return kept;
   }
