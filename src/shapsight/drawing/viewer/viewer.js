@@ -91,7 +91,6 @@ export const { mount, still } = (() => {
       const pen = sized(canvas, one, LARGE);
       stage.style.maxWidth = `${36 * Math.min(1, one.width / one.height)}rem`;  // tall images fit on a screen
       const limit = Math.max(here.limit, beside ? beside.limit : 0);
-      slices.firstChild.textContent = `slice ${state.slice} of 0 to ${(one.slices?.length ?? 1) - 1}`;
       const edge = beside ? Math.round(canvas.width * state.cut) : canvas.width, size = Math.max(canvas.width, canvas.height) / 64;
       paint(pen, here, { ...state, limit }, 0, edge, size);
       if (beside) {
@@ -106,6 +105,7 @@ export const { mount, still } = (() => {
       Object.assign(root.dataset, { ready: "true", image: one.key });
       place();
       await tell();
+      slices.firstChild.textContent = `slice ${state.slice} of 0 to ${(one.slices?.length ?? 1) - 1}`;
     }
 
     function showKey(map, limit) {
