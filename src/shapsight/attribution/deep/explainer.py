@@ -52,8 +52,7 @@ class DeepShap:
     as it was found. Attributions sum to `prediction - mean prediction over the references`. One in half precision is
     run in float32, on a copy.
 
-    Volumes `(N, C, D, H, W)` are explained as well: their depth is laid out in the height, slice under slice, in
-    `values` and in pictures, and `values.unflatten(3, (D, H))` brings it back.
+    Volumes and clips `(N, C, D, H, W)` are explained as well, and pictures show some of their slices.
 
     Arguments
         model: the network. In-place activations, reused modules, functional calls and residuals are fine.
@@ -394,7 +393,7 @@ def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[
         return
     explanation = explanations[0]
     change = (explanation.predictions - explanation.base_values).abs().max().item()
-    size = sum(part.values.abs().sum((2, 3, 4)).max().item() for part in explanations)
+    size = sum(part.values.abs().flatten(2).sum(2).max().item() for part in explanations)
     rounding = (
         100 * torch.finfo(explanation.predictions.dtype).eps * explanation.predictions.abs().max().item()
     )
