@@ -108,7 +108,7 @@ def test_every_setting_is_an_option_with_its_help_and_nothing_else_is(command):
     for name, option in options_in(SETTINGS[command]).items():
         assert shown.pop(name).help == option.help
     assert set(shown) <= {
-        "run", "data", "first", "second", "paths", "out", "csv", "overwrite", "model", "train"
+        "run", "data", "first", "second", "paths", "out", "csv", "overwrite", "model", "train", "json"
     }  # fmt: skip
 
 

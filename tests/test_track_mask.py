@@ -60,3 +60,27 @@ def test_a_row_and_a_folder_of_files_give_the_same_masks(story, tmp_path, monkey
     monkeypatch.setenv("TRACK_PHOTOGRAPHS", str(tmp_path / "photographs"))
     written = cv2.imread(str(tmp_path / "masks" / "room_1" / "a.png"), cv2.IMREAD_GRAYSCALE)
     assert np.array_equal(written > 127, story.track_mask({"path": "room_1/a.jpg"}))
+
+
+def test_a_sheet_to_look_at_shows_as_many_photographs_of_each_room(story, tmp_path):
+    for room in ("room_1", "room_2"):
+        (tmp_path / "photographs" / room).mkdir(parents=True)
+        for number in range(4):
+            cv2.imwrite(str(tmp_path / "photographs" / room / f"{number}.jpg"), drawn(FLOOR)[0])
+    story.main(tmp_path / "photographs", tmp_path / "masks")
+    sheet = story.sheet(tmp_path / "photographs", tmp_path / "masks", count=6, across=3)
+    assert sheet.shape == (2 * 224, 3 * 224, 3)
+    outline = (sheet == (255, 0, 255)).all(axis=-1)
+    assert 400 < outline[:224, :224].sum() < 2000
+
+
+def test_of_two_labels_of_a_photograph_the_far_one_stays_and_copies_go(tmp_path):
+    spec = importlib.util.spec_from_file_location("far_labels", FILE.with_name("far_labels.py"))
+    far = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(far)
+    for name in ("room_1/5_9_a.jpg", "room_3/10_80_a.jpg", "room_3/12_40_a.jpg", "room_3/12_40_a copy.jpg",
+                 "room_3/100_120_b_2.jpg", "room_3/90_30_b_2.jpg"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    kept = {str(path.relative_to(tmp_path)) for path in far.far_labels(tmp_path)}
+    assert kept == {"room_1/5_9_a.jpg", "room_3/12_40_a.jpg", "room_3/90_30_b_2.jpg"}

@@ -3,6 +3,8 @@
     python track_mask.py photographs masks          # photographs/room_1/112_98_a.jpg -> masks/room_1/112_98_a.png
     shapsight diagnose RUN --roi masks
 
+    python track_mask.py photographs masks sheet.png   # their outlines on 30 photographs drawn by chance, to look at
+
     TRACK_PHOTOGRAPHS=photographs shapsight diagnose RUN --roi track_mask:track_mask       # without files
 
 It needs OpenCV and no network.
@@ -11,6 +13,7 @@ It needs OpenCV and no network.
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -133,5 +136,27 @@ def main(photographs: Path, masks: Path) -> None:
         list(pool.map(write, sorted(photographs.rglob("*.jpg"))))
 
 
+def sheet(photographs: Path, masks: Path, count: int = 30, across: int = 5) -> np.ndarray:
+    """Photographs drawn by chance, as many of each room, with the outline of their masks: (height, width, 3) uint8."""
+    rooms = sorted(folder for folder in photographs.iterdir() if folder.is_dir())
+    drawn = [path for room in rooms for path in _drawn(room, count // len(rooms))]
+    tiles = []
+    for path in drawn:
+        mask = cv2.imread(
+            str(masks / path.relative_to(photographs).with_suffix(".png")), cv2.IMREAD_GRAYSCALE
+        )
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        tiles.append(cv2.drawContours(cv2.imread(str(path)), outlines, -1, (255, 0, 255), 1))
+    rows = [np.hstack(tiles[start : start + across]) for start in range(0, len(tiles), across)]
+    return np.vstack(rows)
+
+
+def _drawn(room: Path, count: int) -> list[Path]:
+    return random.Random(0).sample(sorted(room.glob("*.jpg")), count)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) > 3:
+        cv2.imwrite(sys.argv[3], sheet(Path(sys.argv[1]), Path(sys.argv[2])))
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))

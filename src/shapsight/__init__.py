@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from shapsight.studies.debug.study import debug
     from shapsight.studies.demo.study import demo
     from shapsight.studies.diagnose.study import diagnose
+    from shapsight.studies.doctor.study import doctor
     from shapsight.studies.evaluate.study import evaluate
     from shapsight.studies.shared.found import open_run as open
     from shapsight.studies.shared.settings import training
     from shapsight.studies.train.study import train
     from shapsight.studies.watch.study import ShapCallback
 
-__version__ = "0.1.0"
+    __version__: str
+
 _HOMES = {
     "DeepShap": "shapsight.attribution.deep",
     "register_rule": "shapsight.attribution.deep",
@@ -53,6 +55,7 @@ _HOMES = {
     "debug": "shapsight.studies.debug.study",
     "demo": "shapsight.studies.demo.study",
     "diagnose": "shapsight.studies.diagnose.study",
+    "doctor": "shapsight.studies.doctor.study",
     "evaluate": "shapsight.studies.evaluate.study",
     "open": "shapsight.studies.shared.found",
     "train": "shapsight.studies.train.study",
@@ -85,6 +88,7 @@ __all__ = [
     "debug",
     "demo",
     "diagnose",
+    "doctor",
     "evaluate",
     "explain",
     "load_bundle",
@@ -101,11 +105,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'shapsight' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), _NAMES_AT_HOME.get(name, name))
+
+
+def _version() -> str:
+    """Of the installed package, made of git's tags; a checkout that is only on the path has none."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("shapsight")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

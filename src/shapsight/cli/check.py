@@ -20,8 +20,8 @@ def check(
     csv: Annotated[Path | None, typer.Option(help="Write the table to this file.")] = None,
     *,
     settings: CheckSettings,
-) -> list[object]:
+) -> object:
     """Look for what spoils training or flatters a test: duplicates across splits, odd files, few images, drift."""
     from shapsight.studies.check import study
 
-    return [study.check(data, csv, settings=settings, **told())]
+    return study.check(data, csv, settings=settings, **told())

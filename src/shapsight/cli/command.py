@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import shlex
 import sys
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from shapsight.cli.project_file import FILE, typed
 from shapsight.errors import ShapsightError
 from shapsight.studies.shared.asked import LIST, described, settings_of
 
@@ -46,44 +51,58 @@ Model = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the model, the numbers and report.html.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in --out.")]
 OWN_OUT = Path("runs")  # where results go that belong to no run
-
+MOST_ROWS = 200  # of a table that --json prints
+AS_JSON = inspect.Parameter(
+    "json",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option("--json", help="Print the answer as JSON; what is being done goes to standard error."),
+    ],
+)
+CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+_from_project: ContextVar[Sequence[str]] = ContextVar(
+    "what the project file adds to what was typed", default=()
+)
 
 app = typer.Typer(
     help="Find out which pixels an image model uses, prove it, and cure a model that looks at the wrong ones.",
     epilog="Start with: shapsight demo --out runs/demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def command(*examples: str, without: Sequence[str] = ()) -> Callable[[Callable[..., Sequence[Any]]], None]:
-    """Put a function into the command line; what it returns is shown.
+def command(*examples: str, without: Sequence[str] = ()) -> Callable[[Callable[..., Any]], None]:
+    """Put a function into the command line; what it returns is shown, or with --json printed as data.
 
         @command("shapsight check photos")
-        def check(data: Data, *, settings: CheckSettings) -> list[str]: ...
+        def check(data: Data, *, settings: CheckSettings) -> object: ...
 
     In place of its parameter `settings` people have an option for each field of that dataclass and of those in it,
     but for the fields `without`; see `Option`.
     """
 
-    def put(function: Callable[..., Sequence[Any]]) -> None:
+    def put(function: Callable[..., Any]) -> None:
         hints = typing.get_type_hints(function, include_extras=True)
         settings, own = hints["settings"], inspect.signature(function).parameters
         parameters: list[inspect.Parameter] = []
         for name, parameter in own.items():
             kept = parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
             parameters += _options(settings, without) if name == "settings" else [kept]
+        parameters += [AS_JSON, CONTEXT]
 
-        def run(**given: Any) -> None:
-            with exit_codes():
+        def run(*, json: bool, context: typer.Context, **given: Any) -> None:
+            with exit_codes(), _of_project(context):
                 arguments = {name: given[name] for name in own if name != "settings"}
                 asked = {
                     name: value for name, value in given.items() if name not in own and value is not None
                 }
-                show(function(**arguments, settings=settings_of(settings, asked)))
+                found = function(**arguments, settings=settings_of(settings, asked))
+                typer.echo(as_json(found)) if json else show(found)
 
         run.__doc__ = function.__doc__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -134,14 +153,66 @@ def told() -> dict[str, Any]:
     """How a study tells what it does, and what was typed to start it."""
     from shapsight.studies.shared.narrator import Narrator
 
-    return {"progress": Narrator(), "command": shlex.join(["shapsight", *sys.argv[1:]])}
+    return {
+        "progress": Narrator(),
+        "command": shlex.join(["shapsight", *sys.argv[1:], *_from_project.get()]),
+    }
 
 
-def show(lines: Sequence[Any]) -> None:
-    """Print what a command came to."""
+@contextmanager
+def _of_project(context: typer.Context) -> Iterator[None]:
+    """Say which options come from the project's file, and count them to what was typed."""
+    options = (context.parent and context.parent.default_map) or {}
+    written = options.get(context.info_name or "", {})
+    # Typer has click of its own, so the sources are told apart by their names
+    sources = {name: context.get_parameter_source(name) for name in written}
+    used = {
+        name: written[name] for name, source in sources.items() if source and source.name == "DEFAULT_MAP"
+    }
+    words = typed(context.command, used)
+    if words:
+        Console(stderr=True).print(
+            f"From {FILE}: {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True
+        )
+    before = _from_project.set(words)
+    try:
+        yield
+    finally:
+        _from_project.reset(before)
+
+
+def show(found: Any) -> None:
+    """Print what a command came to: as it draws itself in a terminal, or its lines."""
     console = Console()
-    for line in lines:
+    for line in [found] if hasattr(found, "__rich_console__") else found.lines:
         console.print(line, highlight=False, soft_wrap=isinstance(line, str))
+
+
+def as_json(found: Any) -> str:
+    """What a command came to, as one JSON object.
+
+    `headline`, `sentences`, `lines`, `folder`, `report`, `tables` (lists of rows), of a diagnosis also `verdict` and
+    `facts`. Tables of more than `MOST_ROWS` rows are left out and named in `left_out`: they lie in the folder. What is
+    not a finite number is null.
+    """
+    said = {name: getattr(found, name, None) for name in ("headline", "sentences", "lines", "folder")}
+    report = found.report() if said["folder"] else None
+    said["report"] = report if report and report.exists() else None
+    said |= {name: asdict(getattr(found, name)) for name in ("verdict", "facts") if hasattr(found, name)}
+    tables = dict(found.tables)
+    short = {name: table for name, table in tables.items() if len(table) <= MOST_ROWS}
+    said["left_out"] = sorted(set(tables) - set(short))
+    # pandas writes numbers of numpy, times and NaN as JSON has them
+    said["tables"] = {name: json.loads(table.to_json(orient="records")) for name, table in short.items()}
+    return json.dumps(_plain(said), indent=2, ensure_ascii=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show_warning(message: Warning | str, *_: object, **__: object) -> None:

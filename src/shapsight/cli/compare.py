@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,7 @@ def compare(
     *,
     overwrite: Overwrite = False,
     settings: CompareSettings,
-) -> Sequence[str]:
+) -> object:
     """Two models on the same images: errors and their change, what the scene contributes, explanations on one scale.
 
     The images are those of the first run's dataset, or the one named, that neither model was trained on.
@@ -44,4 +43,4 @@ def compare(
     if len(models) != 2 or len(rest) > 1:
         raise typer.BadParameter("compare takes two models, runs or --model module:name, and then a dataset.")
     other = rest[0] if rest else None
-    return study.compare(*models, other, out, settings=settings, overwrite=overwrite, **told()).lines
+    return study.compare(*models, other, out, settings=settings, overwrite=overwrite, **told())

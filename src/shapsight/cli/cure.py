@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +31,7 @@ def cure(
     ] = None,
     *,
     settings: CureSettings,
-) -> Sequence[str]:
+) -> object:
     """Try remedies with the same budget, each judged where it was not trained, and recommend one.
 
     Environments take turns: a run of one environment is trained on each of them in turn and judged on the others; a
@@ -40,4 +39,4 @@ def cure(
     """
     from shapsight.studies.cure import study
 
-    return study.cure(*subject(run, data, train, "--train", out, "cure"), settings=settings, **told()).lines
+    return study.cure(*subject(run, data, train, "--train", out, "cure"), settings=settings, **told())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ def diagnose(
     *,
     overwrite: Overwrite = False,
     settings: DiagnoseSettings,
-) -> Sequence[str]:
+) -> object:
     """Where does it look, is that why it fails, and can the explanation be trusted? Ends in a verdict.
 
     A second call goes on where the first stopped. --roi is by default the run's own; --roi none leaves it out.
@@ -38,4 +37,4 @@ def diagnose(
     from shapsight.studies.diagnose import study
 
     what = subject(run, data, model, "--model", out, "diagnosis")
-    return study.diagnose(*what, settings=settings, overwrite=overwrite, **told()).lines
+    return study.diagnose(*what, settings=settings, overwrite=overwrite, **told())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +27,9 @@ def evaluate(
     *,
     overwrite: Overwrite = False,
     settings: EvaluateSettings,
-) -> Sequence[str]:
+) -> object:
     """Measure a model: MSE, MAE, R² and right side, or accuracy, F1 and calibration, per environment."""
     from shapsight.studies.evaluate import study
 
     what = subject(run, data, model, "--model", out, "evaluation")
-    return study.evaluate(*what, settings=settings, overwrite=overwrite or out is None, **told()).lines
+    return study.evaluate(*what, settings=settings, overwrite=overwrite or out is None, **told())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +31,8 @@ def explain(
     *,
     overwrite: Overwrite = False,
     settings: ExplainSettings,
-) -> Sequence[str]:
+) -> object:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
     from shapsight.studies.explain import study
 
-    return study.explain_files(
-        paths, out, model=model, settings=settings, overwrite=overwrite, **told()
-    ).lines
+    return study.explain_files(paths, out, model=model, settings=settings, overwrite=overwrite, **told())

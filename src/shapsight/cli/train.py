@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -26,8 +25,8 @@ def train(
     ] = False,
     overwrite: Overwrite = False,
     settings: TrainingSettings,
-) -> Sequence[str]:
+) -> object:
     """Train a model on a dataset and measure it in every environment; goes on after a kill with --resume."""
     from shapsight.studies.train import study
 
-    return study.train(data, out, settings=settings, overwrite=overwrite, resume=resume, **told()).lines
+    return study.train(data, out, settings=settings, overwrite=overwrite, resume=resume, **told())

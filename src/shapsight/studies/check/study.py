@@ -28,6 +28,11 @@ class Checks:
     table: pd.DataFrame
 
     @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """`checks`."""
+        return {"checks": self.table}
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """A line for each check."""
         return tuple(f"{row['found']:<8} {row['check']}: {row['detail']}" for row in self._rows)
