@@ -531,3 +531,73 @@ case("parts of a complex number, a Hermitian transform and an integral")(
     )
 )
 case("reused module", c=block)(lambda m, x: m.c(m.c(x)))
+
+for mode in ("bilinear", "nearest", "bicubic"):
+    for padding in ("zeros", "border", "reflection"):
+        case(f"grid_sample with a computed grid, {mode}, {padding}")(
+            lambda m, x, mode=mode, padding=padding: F.grid_sample(
+                x, 1.3 * x[:, :2].permute(0, 2, 3, 1), mode, padding, align_corners=padding == "border"
+            )
+        )
+case("grid_sample of a constant, where the image says")(
+    lambda m, x: F.grid_sample(
+        torch.arange(192).view(1, 3, 8, 8).to(x).sin().expand(len(x), -1, -1, -1),
+        x[:, :2].permute(0, 2, 3, 1),
+        align_corners=False,
+    )
+)
+case("grid_sample of a volume with a computed grid")(
+    lambda m, x: F.grid_sample(
+        x.unsqueeze(2).repeat(1, 1, 3, 1, 1), x.permute(0, 2, 3, 1).unsqueeze(1), align_corners=False
+    )
+)
+case("spatial transformer", f=lambda: nn.Linear(3, 6))(
+    lambda m, x: F.grid_sample(
+        x,
+        F.affine_grid(
+            m.f(x.mean((2, 3))).view(-1, 2, 3) + torch.eye(2, 3).to(x), list(x.shape), align_corners=False
+        ),
+        align_corners=False,
+    )
+)
+
+
+def offsets(groups: int = 1) -> nn.Module:
+    return nn.Conv2d(3, 18 * groups, 3, padding=1)
+
+
+case("deformable convolution", o=offsets, c=lambda: nn.Conv2d(3, 6, 3))(
+    lambda m, x: torchvision.ops.deform_conv2d(x, 3 * m.o(x), m.c.weight, m.c.bias, padding=1)
+)
+case(
+    "deformable convolution with a mask",
+    o=offsets,
+    k=lambda: nn.Conv2d(3, 9, 3, padding=1),
+    c=lambda: nn.Conv2d(3, 6, 3),
+)(lambda m, x: torchvision.ops.deform_conv2d(x, m.o(x), m.c.weight, padding=1, mask=m.k(x).sigmoid()).relu())
+case("deformable convolution in groups", o=lambda: offsets(3), c=lambda: nn.Conv2d(3, 6, 3, groups=3))(
+    lambda m, x: torchvision.ops.deform_conv2d(x, m.o(x)[..., ::2, ::2], m.c.weight, stride=2, padding=1)
+)
+case("deformable convolution with constant offsets", c=lambda: nn.Conv2d(3, 6, 3))(
+    lambda m, x: torchvision.ops.deform_conv2d(
+        x,
+        torch.full((len(x), 18, 6, 6), 0.3).to(x),
+        m.c.weight,
+        m.c.bias,
+        mask=torch.full((len(x), 9, 6, 6), 0.7).to(x),
+    ).tanh()
+)
+case("roi_align with constant boxes")(
+    lambda m, x: (
+        torchvision.ops.roi_align(
+            x.tanh(), [torch.tensor([[1.0, 2.0, 6.0, 7.0], [0.5, 0.5, 3.0, 4.0]]).to(x)] * len(x), 4
+        )
+        .reshape(len(x), -1)
+        .square()
+    )
+)
+case("a loop over the images")(lambda m, x: torch.cat([F.gelu(i) for i in x.split(1)]))
+case("cat of as many tensors as images")(lambda m, x: F.gelu(torch.cat(x.split(1))))
+case("squeeze that drops a batch of one")(
+    lambda m, x: F.gelu(F.adaptive_avg_pool2d(x, 1).squeeze()).reshape(x.shape[0], -1).repeat(1, 8)
+)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
 from deep_parts import Body, Small
@@ -22,26 +21,12 @@ def refused(name: str, words: str, **parts: Callable[[], nn.Module]) -> Callable
     return enter
 
 
-refused("topk", "topk")(lambda m, x: x.flatten(1).topk(32, 1)[0])
-refused("sort", "sort")(lambda m, x: x.flatten(1).sort(1)[0])
-refused("argmax, then gather", "argmax")(
-    lambda m, x: x.flatten(2).gather(2, x.flatten(2).argmax(2, keepdim=True)).repeat(1, 1, 8)
-)
 refused("mask of another tensor", "compar")(lambda m, x: x * (x.mean((2, 3), keepdim=True) > 0))
 refused("mask as a number of another tensor", "mask")(lambda m, x: x.flip(2) * (x > 0).to(x.dtype))
 refused("mask that is an output", "mask")(lambda m, x: (x > 0).to(x.dtype).mean((2, 3)).repeat(1, 8))
 refused("where between others", "compares")(lambda m, x: torch.where(x > 0, x.flip(2), x))
-refused("indexing by a mask", "comparison")(lambda m, x: x[x > 0].sum().expand(len(x), 16))
-refused("grid_sample with a grid that depends", "grid_sample")(
-    lambda m, x: F.grid_sample(x, x[:, :2].tanh().permute(0, 2, 3, 1), align_corners=False)
-)
-refused("max unpooling", "max_unpool")(
-    lambda m, x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)
-)
-refused("deformable convolution", "deform_conv2d")(
-    lambda m, x: torchvision.ops.deform_conv2d(
-        x, x[:, :1].repeat(1, 18, 1, 1) * 0.1, torch.ones(3, 3, 3, 3, dtype=x.dtype), padding=1
-    )
+refused("indexing by a mask over the whole batch", "mixes the images")(
+    lambda m, x: x[x > 0].sum().expand(len(x), 16)
 )
 refused("vmap", "vmap")(lambda m, x: torch.func.vmap(lambda q: q.relu() * q)(x))
 refused("leaving for numpy", "numpy")(lambda m, x: x + torch.from_numpy(x.detach().numpy() ** 2))
@@ -52,13 +37,6 @@ refused(
 )(lambda m, x: m.n(x))
 refused("activations turned into a Python number", "item gives")(lambda m, x: x / x.abs().max().item())
 refused("an if on values", "control flow")(lambda m, x: F.gelu(x) if x[0].mean() > -0.01 else F.relu(x))
-refused("a loop over the images", "control flow")(lambda m, x: torch.cat([F.gelu(i) for i in x.split(1)]))
-refused("cat of as many tensors as images", "split gives 1 tensors in this run and 2 in an earlier one")(
-    lambda m, x: F.gelu(torch.cat(x.split(1)))
-)
-refused("squeeze that drops a batch of one", "squeeze|control flow")(
-    lambda m, x: F.gelu(F.adaptive_avg_pool2d(x, 1).squeeze()).reshape(x.shape[0], -1).repeat(1, 8)
-)
 refused("a model that mixes the images", "mixes the images")(lambda m, x: F.gelu(x - x.mean(0)))
 refused("attention over the batch", "mixes", a=lambda: nn.MultiheadAttention(64, 4))(
     lambda m, x: m.a(*[x.flatten(2)] * 3)[0]

@@ -104,6 +104,10 @@ class Call:
         tensors = [tensor for tensor in tensors_in(others) if self.depends(tensor)]
         return self.tape.provenance.common_origin([of, *tensors]) is not None
 
+    def decided(self, outcome: Tensor) -> Tensor:
+        """What the model selects by, as it was for the image, and constant. Raises `Selects` in a run without."""
+        return self.tape.deciding(self.name).settle(outcome.detach())
+
     def refuse(self, reason: str) -> None:
         """There is no rule for this use of the call; goes on with the gradient if that was asked for."""
         self.tape.refuse(self.name, reason)

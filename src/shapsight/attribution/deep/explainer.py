@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.decisions import SelectionWarning
 from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
@@ -188,15 +189,23 @@ class DeepShap:
         with keeping_freed_memory(), runs.prepared(), reporting(progress) as report:
             refuse_other_integers(runs.predict, given, explained)
             plan = runs.plan(explained, self.references, self.max_memory)
-            amounts = budget(plan.need, self.max_memory, self.references[0].device)
+            amounts = plan.limited(budget(plan.need, self.max_memory, self.references[0].device))
             groups = [
                 self._explain_group(
                     runs, plan, amounts, explained, start, outputs, tolerance, report, labels, count
                 )
                 for start in range(0, len(explained[0]), amounts.group)
             ]
-        explanations = self._explanations(groups, given, show, tolerance, labels)
+        explanations = self._explanations(groups, given, show, tolerance, labels, plan.selects_by)
         _judge(explanations, on_gap, plan.unsupported)
+        if plan.selects_by is not None:
+            warnings.warn(
+                f"the model selects by its activations ({plan.selects_by}). Each image's own selection was kept for "
+                "the references, so the sum is exact, but the base value is that of the references under the image's "
+                "selection, and not their mean prediction",
+                SelectionWarning,
+                stacklevel=2,
+            )
         return explanations[0] if isinstance(images, Tensor) else explanations
 
     def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
@@ -233,6 +242,8 @@ class DeepShap:
     ) -> GroupSums:
         """Record as many images as fit, and attribute all of them to chunk after chunk of references."""
         numbers = range(start, min(start + amounts.group, len(images[0])))
+        if start > 0:
+            plan = runs.plan_of(tuple(part[start : start + 1] for part in images), plan)
         recorded = [
             plan.first
             if i == 0 and plan.first is not None
@@ -329,6 +340,7 @@ class DeepShap:
         show: Tensor | None,
         tolerance: float | None,
         labels: Int[Tensor, "images height width"] | None,
+        selects_by: str | None,
     ) -> tuple[Explanation, ...]:
         """What every input of the model got, on the device of the images."""
         device = given[0].device
@@ -346,6 +358,7 @@ class DeepShap:
             "model": getattr(self.model, "__name__", type(self.model).__name__),
             "layer": self.layer,
             "tolerance": tolerance,
+            "selection": selects_by and f"the image's, also for the references: {selects_by}",
             **self.given.said(chosen, self.output_names, groups[0].predicted.shape[1]),
         }
         outlines = None if self.aims is None else self.aims.outlines(given[0])

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from shapsight.attribution.deep.run_log import RunsDiffer
 from shapsight.attribution.shared.placement import wide
-from shapsight.errors import ExplainerError
 
 UNMISTAKABLE = 1e-3  # of the distance between the two images: any other weaving would swap parts of them
 CLOSE_ENOUGH = 1e-2  # of the size of the values: beyond that the two images changed each other
@@ -35,7 +35,7 @@ def batch_dimension(one: Tensor, many: Tensor) -> int | None:
         differing = [d for d in range(one.dim()) if one.shape[d] != many.shape[d]]
         if len(differing) == 1 and many.shape[differing[0]] % max(one.shape[differing[0]], 1) == 0:
             return differing[0]
-    raise ExplainerError(
+    raise RunsDiffer(
         f"the model mixes the images of a batch, or loses the batch with squeeze(): a tensor of shape "
         f"{tuple(one.shape)} for one image alone has shape {tuple(many.shape)} for several, which is not one "
         "dimension repeated"
@@ -64,7 +64,7 @@ def find_fold(first: Tensor, second: Tensor, both: Tensor) -> Fold | None:
     """How a call's input for two images is woven from that of each alone; None where plain broadcasting will do.
 
     The closest weaving counts, and need not be close everywhere: where a softmax decides between near equals, rounding
-    alone moves single values by a hundredth. Raises `ExplainerError` where no weaving fits.
+    alone moves single values by a hundredth. Raises `RunsDiffer` where no weaving fits.
     """
     dim = batch_dimension(first, both)
     if dim is None or first.shape[dim] == 1:
@@ -78,7 +78,7 @@ def find_fold(first: Tensor, second: Tensor, both: Tensor) -> Fold | None:
             return Fold(dim, outer)
     closest = min(distances, key=lambda outer: distances[outer])
     if distances[closest] > CLOSE_ENOUGH * _distance(both, torch.zeros_like(both)):
-        raise ExplainerError(f"cannot tell where the batch lies in a tensor of shape {tuple(both.shape)}")
+        raise RunsDiffer(f"cannot tell where the batch lies in a tensor of shape {tuple(both.shape)}")
     return Fold(dim, closest)
 
 

@@ -14,6 +14,10 @@ from shapsight.errors import ExplainerError
 TAKES_BATCH_AWAY = frozenset("getitem select squeeze flatten view reshape".split())
 
 
+class RunsDiffer(ExplainerError):
+    """Two runs of a model cannot be laid beside each other, call by call and tensor by tensor."""
+
+
 class LoggedCall(NamedTuple):
     """A call as the replay saw it: its name, which of its tensors depend on the input, what Python was told, and which
     of the tensors that it made depend on the input.
@@ -28,7 +32,7 @@ class LoggedCall(NamedTuple):
 class CallLog:
     """The calls of one run in their order, each compared with the same call of an earlier run, if one is given.
 
-    Every method raises `ExplainerError` where the two runs part.
+    Every method raises `RunsDiffer` where the two runs part.
     """
 
     def __init__(self, model: torch.nn.Module, expected: Sequence[LoggedCall] | None = None) -> None:
@@ -59,7 +63,7 @@ class CallLog:
         made = self.calls[number].made or (True,) * count
         if len(made) != count:
             name = self.calls[number].name
-            raise ExplainerError(self._difference(f"{name} gives {count} tensors", f"{len(made)}"))
+            raise RunsDiffer(self._difference(f"{name} gives {count} tensors", f"{len(made)}"))
         return made
 
     def note_answer(self, answer: Any) -> None:
@@ -69,7 +73,7 @@ class CallLog:
     def end(self) -> None:
         """The run is over."""
         if self.expected is not None and len(self.calls) < len(self.expected):
-            raise ExplainerError(self._difference("no further function", self.expected[len(self.calls)].name))
+            raise RunsDiffer(self._difference("no further function", self.expected[len(self.calls)].name))
 
     def _compare(self, call: LoggedCall, expected: Sequence[LoggedCall], is_decided: bool) -> LoggedCall:
         number = len(self.calls)
@@ -77,22 +81,21 @@ class CallLog:
             return call  # as in `y[0] if len(y) == 1 else y`: the numbers are the same
         before = expected[number] if number < len(expected) else LoggedCall("no further function", ())
         if before.name != call.name:
-            raise ExplainerError(self._difference(call.name, before.name))
+            raise RunsDiffer(self._difference(call.name, before.name))
         if len(before.dependent) != len(call.dependent):
-            raise ExplainerError(self._difference(_counted(call), _counted(before)))
+            raise RunsDiffer(self._difference(_counted(call), _counted(before)))
         if is_decided and before.dependent != call.dependent:
-            raise ExplainerError(self._difference(_numbered(call), _numbered(before)))
+            raise RunsDiffer(self._difference(_numbered(call), _numbered(before)))
         if call.answer is not None and not _is_same(call.answer, before.answer):
-            raise ExplainerError(self._difference(f"{call.name} gives {call.answer}", f"{before.answer}"))
+            raise RunsDiffer(self._difference(f"{call.name} gives {call.answer}", f"{before.answer}"))
         return before
 
     def _difference(self, made: str, expected: str) -> str:
         return (
             f"the model's control flow depends on the data: at call {len(self.calls)}, in "
             f"{module_path_of_caller(self.model)}, {made} in this run and {expected} in an earlier one. DeepSHAP needs "
-            "the same calls for every image, alone and in a batch: look there for an `if` on values, activations "
-            "turned into Python numbers, a loop over the images of a batch, or squeeze() without a dimension; or use "
-            "GradientShap or PartitionShap"
+            "the same calls for every image: look there for an `if` on values, or activations turned into Python "
+            "numbers; or use GradientShap or PartitionShap"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from shapsight.attribution.deep.decisions import Decisions, Selects
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.layout import Fold, find_fold
 from shapsight.attribution.deep.replay import Record, Replay, SharedOut
-from shapsight.attribution.deep.run_log import LoggedCall
+from shapsight.attribution.deep.run_log import LoggedCall, RunsDiffer
 from shapsight.attribution.shared.inputs import Parts
 from shapsight.attribution.shared.layer import LayerInput
-from shapsight.attribution.shared.memory import Footprint, Need, most_memory
+from shapsight.attribution.shared.memory import Budget, Footprint, Need, most_memory
 from shapsight.attribution.shared.mixing import apart, farthest, refuse_mixing
 from shapsight.attribution.shared.modules import State, functions_opened, left_as_found
 from shapsight.attribution.shared.placement import full_float32
@@ -37,7 +39,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run of the model showed: its calls, and where the batch lies in their inputs; image 0 as recorded."""
+    """What one run of the model showed: its calls, and where the batch lies in their inputs; image 0 as recorded.
+
+    A model that makes other calls for several images than for one is run with one at a time. `decisions` are those of
+    the image that is explained, where the model selects by its activations.
+    """
 
     log: list[LoggedCall]
     folds: dict[tuple[int, int], Fold]
@@ -46,6 +52,23 @@ class Plan:
     folding: Folding = field(default_factory=Folding)
     memory_format: torch.memory_format = torch.preserve_format
     first: Image | None = None
+    is_one_by_one: bool = False
+    decisions: Decisions | None = None
+
+    @property
+    def selects_by(self) -> str | None:
+        """The calls by which the model selects, and where they are made; None where it does not."""
+        return (
+            None
+            if self.decisions is None
+            else ", ".join(f"{name} in {where}" for name, where in self.decisions.by.items())
+        )
+
+    def limited(self, amounts: Budget) -> Budget:
+        """How many references are replayed at a time, and how many images recorded, at most."""
+        return Budget(
+            1 if self.is_one_by_one else amounts.chunk, amounts.group if self.decisions is None else 1
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,12 @@ class Runs:
     def _run(self, tape: Replay | Record, inputs: Parts) -> tuple[Parts | None, Tensor]:
         if self.state is not None:
             self.state.restore()
-        with self.layer.watching() if self.layer else nullcontext(), tape:
+        is_alone = len(inputs[0]) == 1
+        with (
+            self.layer.watching() if self.layer else nullcontext(),
+            _same_draws(inputs[0].device) if is_alone else nullcontext(),
+            tape,
+        ):
             result = self.model(*inputs)
         columns = scores(result, self.output, len(inputs[0]))
         if tape.finder is not None:
@@ -103,12 +131,15 @@ class Runs:
         plan: Plan | None = None,
         finder: FoldingFinder | None = None,
         footprint: Footprint | None = None,
+        decisions: Decisions | None = None,
     ) -> References:
-        """Run references with gradients, as the plan says."""
+        """Run references with gradients, as the plan says; without one, `decisions` is written full."""
         tape = Replay(self.model, self.on_unsupported, None if plan is None else plan.log)
         tape.finder, tape.footprint = finder, footprint
+        tape.decisions = decisions
         layout = torch.preserve_format
         if plan is not None:
+            tape.decisions = plan.decisions and plan.decisions.again()
             tape.folds, tape.folding, layout = plan.folds, plan.folding, plan.memory_format
         with torch.enable_grad():
             leaves = tuple(_laid_out(part, layout).requires_grad_() for part in references)
@@ -126,6 +157,7 @@ class Runs:
         """Run one image, making the calls of the plan."""
         tape = Record(self.model, self.on_unsupported, plan.log)
         tape.folding = plan.folding
+        tape.decisions = plan.decisions and plan.decisions.again()
         given = tuple(_laid_out(part, plan.memory_format) for part in image)
         with torch.no_grad():
             caught, prediction = self._run(tape, tuple(map(tape.watch, given)))
@@ -147,14 +179,62 @@ class Runs:
         )
 
     def plan(self, images: Parts, references: Parts, max_memory: int | None = None) -> Plan:
-        """Run two images together and each alone: what calls are made, and where the batch lies in each."""
+        """Run two images together and each alone: what calls are made, and where the batch lies in each.
+
+        A model that makes other calls for two images than for one is run with one at a time; one that selects by its
+        activations keeps the decisions of the image that is explained.
+        """
         number = farthest(images, references)
         both = tuple(apart(torch.stack([i[0], r[number]])) for i, r in zip(images, references, strict=True))
         self._first_run(tuple(part[:1] for part in both))
-        finder = FoldingFinder() if self.layer is None else None
+        try:
+            return self._plan_together(both, number, max_memory)
+        except (RunsDiffer, Selects):
+            pass
+        try:
+            return self._plan_alone(both, number, max_memory, None)
+        except Selects:
+            return self._plan_alone(both, number, max_memory, Decisions())
+
+    def _plan_alone(
+        self, both: Parts, number: int, max_memory: int | None, decisions: Decisions | None
+    ) -> Plan:
+        """Run each of the two images alone, and compare their predictions with those that they get together."""
+        first, second = (tuple(part[i : i + 1] for part in both) for i in range(2))
         footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
         with footprint.counting_graph():
+            run = self.replay(first, footprint=footprint, decisions=decisions)
+        need = footprint.need(
+            (tensor for kept in run.tape.kept for tensor in (*kept.tensors, *kept.notes)), 1
+        )
+        plan = Plan(
+            run.tape.log.calls, {}, run.tape.unsupported, need, is_one_by_one=True, decisions=decisions
+        )
+        recorded = self.record(first, plan)
+        other = self.record(second, self.plan_of(second, plan))
+        predictions = torch.cat([recorded.prediction, other.prediction])
+        self.refuse_non_finite(predictions, both, ("image 0", f"reference {number}").__getitem__)
+        if self.state is not None:
+            self.state.restore()
+        refuse_mixing(predictions, self.predict(tuple(part.clone() for part in both)))
+        return replace(plan, first=recorded)
+
+    def plan_of(self, image: Parts, plan: Plan) -> Plan:
+        """The plan for another image, whose decisions may lead to other calls."""
+        if plan.decisions is None:
+            return plan
+        decisions = Decisions()
+        run = self.replay(image, decisions=decisions)
+        return replace(plan, log=run.tape.log.calls, decisions=decisions, first=None)
+
+    def _plan_together(self, both: Parts, number: int, max_memory: int | None) -> Plan:
+        finder = FoldingFinder() if self.layer is None else None
+        footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
+        undrawn = _generator_state(both[0].device)
+        with footprint.counting_graph():
             pair = self.replay(both, finder=finder, footprint=footprint)
+        if not torch.equal(undrawn, _generator_state(both[0].device)):
+            raise RunsDiffer("the model draws random numbers, others for each image of a batch")
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
@@ -205,11 +285,28 @@ class Runs:
         return replace(plan, folds=folds, first=first)
 
 
+def _generator_state(device: torch.device) -> Tensor:
+    """The state of the random numbers that a model may draw from."""
+    own = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.empty(0, dtype=torch.uint8)
+    return torch.cat([torch.get_rng_state(), own])
+
+
+@contextmanager
+def _same_draws(device: torch.device) -> Iterator[None]:
+    """Random numbers from one seed: a model may shuffle an image's patches, as long as that changes no prediction."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
+
+
 def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
-    """Channels last where a processor's convolutions are the work, and the model does not mind the strides."""
-    names = {call.name for call in plan.log}
+    """Channels last where a processor's convolutions are the work, and the model does not mind the strides.
+
+    A transformer, with one convolution before its many linear layers, does not gain what trying this takes.
+    """
+    names = Counter(call.name for call in plan.log)
     is_flat = images[0].dim() != 4 or images[0].device.type != "cpu"
-    if is_flat or "conv2d" not in names or "as_strided" in names:
+    if is_flat or 8 * names["conv2d"] <= names["linear"] or "as_strided" in names:
         return torch.preserve_format
     return torch.channels_last
 

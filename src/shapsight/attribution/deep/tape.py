@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from shapsight.attribution.deep.call import Call
+from shapsight.attribution.deep.decisions import Decisions, Selects, has_slope
 from shapsight.attribution.deep.folding import Folding, FoldingFinder
 from shapsight.attribution.deep.function_names import canonical_name, split_in_place, tensors_in
 from shapsight.attribution.deep.functionals import followed_version, is_python_functional
@@ -27,6 +28,7 @@ from shapsight.attribution.deep.rules import (
     DISCRETE,
     ELEMENTWISE_CALLS,
     GRADIENT_HOOKS,
+    INDEXING,
     LEAVES_TORCH,
     LINEAR,
     METADATA,
@@ -80,6 +82,7 @@ class Tape(TorchFunctionMode):
         self.provenance = Provenance()
         self.finder: FoldingFinder | None = None
         self.footprint: Footprint | None = None
+        self.decisions: Decisions | None = None
         self.folding = Folding()
         self._seen: Any = WeakIdKeyDictionary()
         self._kept_by_storage: dict[int, list[tuple[Kept, int]]] = {}
@@ -124,7 +127,7 @@ class Tape(TorchFunctionMode):
                 f"{module_path_of_caller(self.model)} makes a sparse tensor of its input, which cannot be followed in "
                 "any way: use a dense one, or GradientShap or PartitionShap"
             )
-        if not (tensor.is_floating_point() or tensor.is_complex()):
+        if not has_slope(tensor):
             self.provenance.note_discrete(tensor)
         self._seen[tensor] = True
         if tensor._base is not None:  # written into through a view
@@ -183,13 +186,24 @@ class Tape(TorchFunctionMode):
         if self.finder is not None:
             self.finder.saw(number, call, args, kwargs, result)
         written = args[:1] if in_place or name == "setitem" else ()
+        if self.decisions is not None and not all(map(has_slope, tensors_in((result, written)))):
+            result = self._settled(self.decisions, base, result, written)
         made = [*tensors_in(result), *written]
         for tensor, depends in zip(made, self.find_made(number, made), strict=True):
-            if depends:
+            if depends and (self.decisions is None or has_slope(tensor)):
                 self.note_result(tensor)
             if origin is not None and origin.shape == tensor.shape:
                 self.provenance.note_root(tensor, origin)
         return result
+
+    def _settled(self, decisions: Decisions, name: str, result: Any, written: Arguments) -> Any:
+        """What a call decided, as it was decided of the image; also in what the call has written into."""
+        decisions.by.setdefault(name, module_path_of_caller(self.model))
+        for tensor in written:
+            if not has_slope(tensor):
+                tensor.copy_(decisions.settle(tensor))
+        is_written = any(result is tensor for tensor in written)
+        return result if is_written else decisions.settled(result)
 
     def _execute(
         self,
@@ -273,7 +287,9 @@ class Tape(TorchFunctionMode):
             self.before_write(args[0])
         result = func(*args, **kwargs)
         for tensor in tensors_in((result, args[0]) if name == "setitem" else result):
-            if tensor.is_floating_point() or tensor.is_complex():
+            if has_slope(tensor):
+                if call.name in INDEXING:
+                    self.deciding(call.name)
                 call.refuse("it uses the outcome of a comparison, argmax, sort or rounding of activations")
             self.note_result(tensor)
         return result
@@ -316,6 +332,14 @@ class Tape(TorchFunctionMode):
                 f"or register_rule({name.rstrip('_')!r}, ...) to add one"
             )
         self.unsupported.add(where)
+
+    def deciding(self, name: str) -> Decisions:
+        """The decisions that a selection goes by. Raises `Selects` in a run that keeps none."""
+        where = module_path_of_caller(self.model)
+        if self.decisions is None:
+            raise Selects(f"{where} selects by its activations, with torch's {name}")
+        self.decisions.by.setdefault(name, where)
+        return self.decisions
 
     def pair(self, rule: PairedRule, inputs: tuple[Tensor, ...], overwritten: Tensor | None) -> Tensor:
         """Keep the inputs of a nonlinear call and execute it."""

@@ -14,6 +14,7 @@ from shapsight.attribution.deep.rules import (
     products,
     recurrent,
     sampling,
+    selections,
     softmax,
 )
 from shapsight.attribution.deep.rules.rule import RULES, Pair, PairedRule, Rule
@@ -25,6 +26,7 @@ from shapsight.attribution.deep.rules.vocabulary import (
     DISCRETE,
     ELEMENTWISE_ARITHMETIC,
     GRADIENT_HOOKS,
+    INDEXING,
     LEAVES_TORCH,
     LINEAR,
     METADATA,
@@ -43,6 +45,7 @@ __all__ = [
     "DISCRETE",
     "ELEMENTWISE_CALLS",
     "GRADIENT_HOOKS",
+    "INDEXING",
     "LEAVES_TORCH",
     "LINEAR",
     "METADATA",
@@ -65,5 +68,6 @@ __all__ = [
     "products",
     "recurrent",
     "sampling",
+    "selections",
     "softmax",
 ]

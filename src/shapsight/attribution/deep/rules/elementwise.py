@@ -44,8 +44,8 @@ class Elementwise(PairedRule):
 
     def _chord(self, slope: Tensor, x: Tensor, y_x: Tensor, b: Tensor, y_b: Tensor) -> None:
         difference = torch.sub(b, x)
-        is_close = difference.abs() <= x.abs().mul_(2 * CLOSE)  # then |x| + |b| is 2 |x|, to six digits
-        torch.sub(y_b, y_x, out=slope).div_(difference.masked_fill_(is_close, 1.0))
+        torch.sub(y_b, y_x, out=slope).div_(difference)
+        is_close = difference.abs_() <= x.abs().mul_(2 * CLOSE)  # then |x| + |b| is 2 |x|, to six digits
         if is_close.any():
             middle = ((x + b) / 2)[is_close]
             slope[is_close] = _derivative(self.function, middle)

@@ -132,6 +132,8 @@ def setitem(call: Call, input: Tensor, index: Any, value: Any) -> Any:
         input[index] = value
         return None
     is_mask = isinstance(index, Tensor) and index.shape == input.shape
+    if not is_mask:
+        call.tape.deciding(call.name)
     if not is_mask or (isinstance(value, Tensor) and value.numel() != 1):
         return NotImplemented
     result = choose(call, index, value, input)

@@ -173,9 +173,17 @@ def batch_norm(
         )
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, 0.0, eps)
     if not call.depends((weight, bias)):
-        return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        y = F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        if len(input) == 1 and y.requires_grad:
+            y.register_hook(_with_usual_strides)  # type: ignore[no-untyped-call]
+        return y
     y = F.batch_norm(input, running_mean, running_var, None, None, False, momentum, eps)
     return _with_affine(call, y, _per_channel(weight, input.dim()), _per_channel(bias, input.dim()))
+
+
+def _with_usual_strides(g: Tensor) -> Tensor:
+    """Torch's backward of a batch norm misreads one image whose first stride is not its size, as views leave it."""
+    return g if g.stride(0) == g[0].numel() else g.clone(memory_format=torch.contiguous_format)
 
 
 @paired("aten_batch_norm")

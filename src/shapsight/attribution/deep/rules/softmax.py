@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 
 
 def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """`(p - q) / (log p - log q)` from the logarithms; near equality `√(pq) (1 + d²/24)`."""
-    difference = (log_p - log_q).nan_to_num_(0.0, torch.inf, -torch.inf)  # -inf minus -inf is 0 here
-    p, q = log_p.exp(), log_q.exp()
-    near = (p.sqrt() * q.sqrt()).mul_((difference.square() / 24).add_(1))
-    is_close = difference.abs() < 1e-2
-    far = (p - q).div_(difference.masked_fill_(is_close, 1.0))
-    return torch.where(is_close, near, far)
+    """`(p - q) / (log p - log q)` from the logarithms: the larger one times `(1 - e⁻ᵈ) / d`, where nothing cancels."""
+    difference = torch.sub(log_p, log_q).abs_().nan_to_num_(0.0, torch.inf)  # -inf minus -inf is 0 here
+    difference.add_(torch.finfo(difference.dtype).tiny)  # so that 0 / 0 is 1
+    larger = torch.maximum(log_p, log_q).exp_()
+    return larger.mul_(torch.neg(difference).expm1_().div_(difference)).neg_()
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ LINEAR = frozenset(
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_fftshift
     fft_ifftshift fft_hfft complex trapezoid trapz nanmean copy_ zero_ fill fill_ index_add index_put index_put_
     index_copy index_fill
-    scatter scatter_add masked_scatter masked_select slice_scatter select_scatter diagonal_scatter slice lift_fresh_copy
+    scatter scatter_add masked_scatter masked_select max_unpool1d max_unpool2d max_unpool3d
+    slice_scatter select_scatter diagonal_scatter slice lift_fresh_copy
     trace block_diag adjoint column_stack row_stack
     cuda cpu requires_grad_ diff atleast_1d atleast_2d atleast_3d meshgrid broadcast_tensors
-    identity alias detach data
+    identity alias as_tensor detach data
     """.split()
 )
 
@@ -60,7 +61,15 @@ DISCRETE = frozenset(
     """
     gt lt ge le eq ne isnan isinf isfinite isposinf isneginf isreal isclose signbit argmax argmin argsort nonzero
     argwhere searchsorted bucketize logical_not logical_and logical_or logical_xor any all count_nonzero isin
-    long int short char byte bool
+    long int short char byte bool nms
+    """.split()
+)
+
+# These read or write at places; where those depend on activations the model selects.
+INDEXING = frozenset(
+    """
+    getitem gather take_along_dim take index_select masked_select embedding index_add index_put index_copy index_fill
+    scatter scatter_add setitem max_unpool1d max_unpool2d max_unpool3d
     """.split()
 )
 
