@@ -395,7 +395,6 @@ class Endless(IterableDataset):
         (Discs(lambda image, n: {"x": 1}), "item 0 holds no image: its keys are x"),
         (ARRAYS.transpose(0, 3, 1, 2), r"give transpose\(1, 2, 0\)"),
         (torch.from_numpy(ARRAYS), r"give permute\(2, 0, 1\)"),
-        (np.zeros((3, 8, 8, 5), np.uint8), "images of 1, 3 or 4 channels"),
         (pd.DataFrame({"speed": [1.0]}), "has no column path or file"),
         (pd.DataFrame({"speed": []}), "no rows"),
     ],

@@ -230,7 +230,7 @@ def test_what_a_user_writes_becomes_a_masker_with_a_name_that_reads_back(written
 @pytest.mark.parametrize(
     "wrong",
     [
-        *"blur blur(8) blur(8,8,8) blur(8.5,8) blur(8,x) inpaint mean(3) constant constant() telea".split(),
+        *"blur blur(8) blur(8,8,8,8) blur(8.5,8) blur(8,x) inpaint mean(3) constant constant() telea".split(),
         "",
         "blur(8,8",
     ],

@@ -165,7 +165,7 @@ def test_the_error_says_which_batch_failed():
         ([np.zeros((4, 4, 3)), np.zeros((5, 4, 3))], "one array"),
         ("cat.jpg", "must be numbers"),
         (np.zeros((4, 4, 3), dtype=bool), "bool"),
-        (np.zeros((4, 4, 3), dtype=np.uint16), "uint16"),
+        (np.zeros((4, 4, 3), dtype=np.uint32), "uint32"),
         (np.full((4, 4, 3), np.nan), "image 0 holds NaN"),
         (np.full((4, 4, 3), 1e5), "goes from 100000 to 100000.*beyond ±65535"),
     ],

@@ -258,6 +258,27 @@ def test_values_of_coarser_maps_lie_where_they_belong(opened):
     expect(page.locator(".key")).to_contain_text("for each block of 4 × 4 pixels, to keep this page small")
 
 
+def test_a_slider_goes_through_the_slices_of_a_volume_and_a_region_reaches_over_them(opened):
+    values = np.stack([heat(30, 40, seed) * (1 + 3 * (seed == 1)) for seed in range(3)])
+    pictures = np.stack([picture(30, 40, level) for level in (40, 120, 220)])
+    regions = np.zeros((3, 30, 40), dtype=int)
+    regions[:, :, 20:] = 1
+    page = opened([Shown("a", pictures, [Map("x", values)], regions, details=["pixels", "regions"])])
+    slices = page.get_by_role("slider", name="slice")
+    expect(page.locator(".right")).to_contain_text("slice 1 of 0 to 2")  # the one with the most attribution
+    for number in (1, 2, 0):
+        slices.fill(str(number))
+        expect(page.locator(".right")).to_contain_text(f"slice {number} of 0 to 2")
+        point(page, 30.5 / 40, 10.5 / 30)
+        expect(page.locator(".said")).to_contain_text("x 30, y 10: ")
+        step = 1.01 * np.abs(values).max() / 126
+        assert value(page) == pytest.approx(values[number, 10, 30], abs=step)
+    choice(page, "detail").select_option("sums over regions")
+    point(page, 30.5 / 40, 10.5 / 30)
+    whole = values[:, :, 20:].sum()
+    expect(page.locator(".said")).to_contain_text(f"its region: {whole:.3g}".replace("-", "−")[:16])
+
+
 def test_a_still_is_one_canvas_with_heatmap_marks_and_a_name(opened):
     values = np.zeros((80, 100))
     values[:40, :50], values[40:, 50:] = 1, -1

@@ -82,7 +82,9 @@ def explain(
         raise ExplainerError(f"method={method!r} is not one of {', '.join(map(repr, METHODS))}")
     options = {"output_names": output_names, **options}
     originals = given = None
-    if isinstance(model, Bundle) and not model.is_seen(images):
+    if isinstance(model, Bundle) and model.seen.is_stored:
+        images = model.pictures(images)
+    elif isinstance(model, Bundle) and not model.is_seen(images):
         originals = as_pictures(images)
         images = model.see(originals)
         if are_aimed(outputs):
@@ -129,7 +131,8 @@ def _carried(outputs: Any, originals: Sequence[Any], bundle: Bundle) -> list[Any
             "one by one"
         )
     size = sizes.pop()
-    return carried(outputs, bundle.seen.frame(*size), size, bundle.seen.size)
+    height, width = bundle.seen.size[-2:]
+    return carried(outputs, bundle.seen.frame(*size), size, (height, width))
 
 
 def _laid(found: Explanation, originals: Sequence[Any], bundle: Bundle, *, is_asked_for: bool) -> Explanation:

@@ -397,7 +397,7 @@ def _judge(
         return
     explanation = explanations[0]
     change = (explanation.predictions - explanation.base_values).abs().max().item()
-    size = sum(part.values.abs().sum((2, 3, 4)).max().item() for part in explanations)
+    size = sum(part.values.abs().flatten(2).sum(2).max().item() for part in explanations)
     gaps = explanation.completeness_gap.abs().flatten()
     worst = int(gaps.argmax())
     gap, allowed = gaps[worst].item(), max(OF_CHANGE * change, OF_VALUES * size)

@@ -107,16 +107,16 @@ def in_threads(work: Callable[[int], None], numbers: list[int]) -> None:
 
 
 def fill_by_pyramid(
-    image: Shaped[Tensor, "channels height width"],
-    visible: Bool[Tensor, "coalitions channels_or_1 height width"],
-    mean: Float[Tensor, "channels 1 1"],
-) -> Float[Tensor, "coalitions channels height width"]:
+    image: Shaped[Tensor, "channels *sides"],
+    visible: Bool[Tensor, "coalitions channels_or_1 *sides"],
+    mean: Float[Tensor, "channels *ones"],
+) -> Float[Tensor, "coalitions channels *sides"]:
     """The image with hidden pixels filled from ever coarser means of the visible ones ("pull-push").
 
     Pull: halve image and mask until one pixel is left; a coarse pixel is the mean of what is visible below it, and
-    counts in full as soon as a quarter of that is. Push: go back down, interpolating the coarser level where a pixel
-    does not count in full. `mean` is what stands where nothing is visible at all. All coalitions at once, on any
-    device. Gortler et al. 1996, section 3.4.
+    counts in full as soon as a quarter of that is (of the eight voxels of a volume, as soon as one is). Push: go back
+    down, interpolating the coarser level where a pixel does not count in full. `mean` is what stands where nothing is
+    visible at all. All coalitions at once, on any device. Gortler et al. 1996, section 3.4.
     """
     weight = visible.to(image.dtype)
     weighted = image * weight
@@ -126,33 +126,36 @@ def fill_by_pyramid(
         excess = weight.clamp_min(1)
         weighted, weight = weighted / excess, weight / excess
         levels.append((weighted, weight))
-    filled = mean.expand(len(visible), -1, 1, 1)
+    filled = mean.expand(len(visible), *mean.shape)
     for weighted, weight in reversed(levels):
         filled = torch.addcmul(weighted, _doubled(filled, weighted), 1 - weight)
     return chosen(visible, image, _doubled(filled, image))
 
 
 def _halved(fine: Tensor) -> Tensor:
-    """The sum of every 2 × 2 pixels; beyond an odd edge there are zeros."""
-    rows, columns = fine.shape[2:]
-    if rows % 2 or columns % 2:
-        fine = F.pad(fine, (0, columns % 2, 0, rows % 2))
-    rowwise = fine[:, :, ::2] + fine[:, :, 1::2]
-    return rowwise[..., ::2] + rowwise[..., 1::2]
+    """The sum of every 2 × 2 pixels, or 2 × 2 × 2 voxels; beyond an odd edge there are zeros."""
+    odd = [side % 2 for side in fine.shape[2:]]
+    if any(odd):
+        fine = F.pad(fine, [beyond for side in reversed(odd) for beyond in (0, side)])
+    for dim in range(2, fine.dim()):
+        before = (slice(None),) * dim
+        fine = fine[*before, ::2] + fine[*before, 1::2]
+    return fine
 
 
 def _doubled(coarse: Tensor, like: Tensor) -> Tensor:
     """Bilinear interpolation to twice the size, cut to that of `like`; on a processor quicker than torch's own."""
-    size = like.shape[-2:]
+    size = like.shape[2 - coarse.dim() :]
     if max(size) == 1:
         return coarse
-    rows, columns = coarse.shape[2:]
-    tall = coarse.new_empty(*coarse.shape[:2], 2 * rows, columns)
-    wide = coarse.new_empty(*coarse.shape[:2], 2 * rows, 2 * columns)
     with torch.no_grad():
-        _interleave(coarse, tall)
-        _interleave(tall.transpose(2, 3), wide.transpose(2, 3))
-    return wide[..., : size[0], : size[1]]
+        for dim in range(2, coarse.dim()):
+            fine = coarse.new_empty(*coarse.shape[:dim], 2 * coarse.shape[dim], *coarse.shape[dim + 1 :])
+            _interleave(coarse.transpose(2, dim), fine.transpose(2, dim))
+            coarse = fine
+    for dim, side in enumerate(size, start=2):
+        coarse = coarse.narrow(dim, 0, side)
+    return coarse
 
 
 def _interleave(coarse: Tensor, fine: Tensor) -> None:

@@ -21,17 +21,19 @@ from shapsight.attribution.shared.placement import moved, wide
 from shapsight.errors import ExplainerError
 from shapsight.models.references import ChosenReferences
 
-Visible = Bool[Tensor, "coalitions channels_or_1 height width"]
-Image = Shaped[Tensor, "channels height width"]
-Hide = Callable[[Visible], Shaped[Tensor, "versions channels height width"]]
+# The sides are (height, width), of volumes and clips (depth, height, width).
+Visible = Bool[Tensor, "coalitions channels_or_1 *sides"]
+Image = Shaped[Tensor, "channels *sides"]
+Hide = Callable[[Visible], Shaped[Tensor, "versions channels *sides"]]
 
 GRAMMAR = (
-    "blur(WIDTH,HEIGHT), inpaint_telea, inpaint_ns, inpaint_diffuse, mean, constant(VALUE), constant(R,G,B)"
+    "blur(WIDTH,HEIGHT), inpaint_telea, inpaint_ns, inpaint_diffuse, mean, constant(VALUE), constant(R,G,B); "
+    "of volumes blur(WIDTH,HEIGHT,DEPTH) as well"
 )
 
 
 class Masker(ABC):
-    """Hides pixels of an image. One masker serves images of any size.
+    """Hides pixels of an image, of any number of channels, or of a volume. One masker serves images of any size.
 
     Your own needs one method, which gets one image and a mask per coalition (True: visible), and returns an image per
     coalition:
@@ -58,8 +60,8 @@ class Masker(ABC):
         return type(self).__name__
 
     @abstractmethod
-    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "versions channels height width"]:
-        """The image of each coalition: `(coalitions * variants, channels, height, width)`."""
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "versions channels *sides"]:
+        """The image of each coalition: `(coalitions * variants, channels, *sides)`."""
 
     def for_image(self, image: Image) -> Hide:
         """`hide` for one image; override it to compute what depends on the image alone only once."""
@@ -70,10 +72,10 @@ class StandIn(Masker):
     """A masker that lays the visible pixels over stand-ins, which do not depend on what is visible."""
 
     @abstractmethod
-    def stand_ins(self, image: Image) -> Shaped[Tensor, "variants channels height width"]:
+    def stand_ins(self, image: Image) -> Shaped[Tensor, "variants channels *sides"]:
         """What stands for the image where all of it is hidden."""
 
-    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "versions channels height width"]:
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "versions channels *sides"]:
         """The visible pixels over each of the stand-ins."""
         return self.for_image(image)(visible)
 
@@ -100,7 +102,7 @@ class Constant(StandIn):
         """Such as "constant(0,0,0)"."""
         return f"constant({','.join(f'{value:g}' for value in self.colour)})"
 
-    def stand_ins(self, image: Image) -> Shaped[Tensor, "1 channels height width"]:
+    def stand_ins(self, image: Image) -> Shaped[Tensor, "1 channels *sides"]:
         """The colour everywhere."""
         if len(self.colour) not in (1, len(image)):
             raise ExplainerError(
@@ -116,7 +118,7 @@ class Constant(StandIn):
                     f"{limits.max}: give the colour in that unit"
                 )
         colour = torch.tensor(self.colour, dtype=torch.float64).to(image)
-        return colour.reshape(1, -1, 1, 1).expand(1, *image.shape)
+        return colour.reshape(1, -1, *[1] * (image.dim() - 1)).expand(1, *image.shape)
 
 
 class Mean(StandIn):
@@ -124,7 +126,7 @@ class Mean(StandIn):
 
     name = "mean"
 
-    def stand_ins(self, image: Image) -> Shaped[Tensor, "1 channels height width"]:
+    def stand_ins(self, image: Image) -> Shaped[Tensor, "1 channels *sides"]:
         """The mean everywhere."""
         return mean_colour(image).expand_as(image).unsqueeze(0)
 
@@ -133,38 +135,51 @@ class Blur(StandIn):
     """Hidden pixels get the mean of a box of `width` × `height` pixels around them, mirrored at the image's edge.
 
     The same pixels as OpenCV's `blur` and shap's masker. A box of even size reaches one pixel farther to the left and
-    upwards, as theirs does. The box must not be larger than the image.
+    upwards, as theirs does. The box must not be larger than the image. Of a volume the box reaches over `depth` slices,
+    by default over one.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        if min(width, height) < 1 or max(width, height) < 2:
+    def __init__(self, width: int, height: int, depth: int = 1) -> None:
+        self.width, self.height, self.depth = width, height, depth
+        if min(width, height, depth) < 1 or max(width, height, depth) < 2:
             raise ExplainerError(
-                f"blur({width},{height}) hides nothing: the box must be at least 1 pixel wide and high, and not 1 × 1"
+                f"{self.name} hides nothing: the box must be at least 1 pixel wide and high, and not 1 × 1"
             )
-        self.width, self.height = width, height
 
     @property
     def name(self) -> str:
         """Such as "blur(128,128)"."""
-        return f"blur({self.width},{self.height})"
+        depth = f",{self.depth}" if self.depth > 1 else ""
+        return f"blur({self.width},{self.height}{depth})"
 
-    def stand_ins(self, image: Image) -> Shaped[Tensor, "1 channels height width"]:
+    def stand_ins(self, image: Image) -> Shaped[Tensor, "1 channels *sides"]:
         """The blurred image."""
-        rows, columns = image.shape[1:]
-        if self.width > columns or self.height > rows:
+        *depth, rows, columns = image.shape[1:]
+        slices = depth[0] if depth else 1
+        if self.width > columns or self.height > rows or self.depth > slices:
             smaller = f"use a smaller box, such as blur({max(columns // 2, 1)},{max(rows // 2, 1)})"
+            deep = f" and has {slices} slices" if depth else ""
             raise ExplainerError(
-                f"{self.name} is larger than the image, which is {columns} pixels wide and {rows} high; "
+                f"{self.name} is larger than the image, which is {columns} pixels wide and {rows} high{deep}; "
                 + (smaller if max(rows, columns) > 3 else 'use "mean"')
             )
-        array = image.detach().cpu().permute(1, 2, 0).contiguous().numpy()
-        readable = (
-            array if array.dtype in (np.uint8, np.int16, np.float32, np.float64) else array.astype(np.float64)
-        )
-        blurred = cv2.blur(readable, (self.width, self.height)).reshape(array.shape)
+        array = image.detach().cpu().movedim(0, -1).contiguous().numpy()
+        if depth:
+            wide = array if array.dtype == np.float64 else array.astype(np.float32)
+            within = np.stack([_blurred(plane, self.width, self.height) for plane in wide])
+            blurred = _blurred(within.reshape(slices, -1), 1, self.depth).reshape(array.shape)
+        else:
+            blurred = _blurred(array, self.width, self.height)
         if array.dtype.kind in "iu" and blurred.dtype.kind == "f":
             blurred = blurred.round()
-        return torch.from_numpy(blurred).permute(2, 0, 1).to(image).unsqueeze(0)
+        return torch.from_numpy(blurred).movedim(-1, 0).to(image).unsqueeze(0)
+
+
+def _blurred(array: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The mean of a box around each pixel of `(rows, columns)` or `(rows, columns, channels)`."""
+    known = (np.uint8, np.int16, np.float32, np.float64)
+    readable = array if array.dtype in known else array.astype(np.float64)
+    return np.asarray(cv2.blur(readable, (width, height))).reshape(array.shape)
 
 
 class References(StandIn):
@@ -173,14 +188,13 @@ class References(StandIn):
     Chosen references are averaged with their weights.
     """
 
-    def __init__(
-        self, references: Shaped[Tensor, "references channels height width"] | ChosenReferences
-    ) -> None:
+    def __init__(self, references: Shaped[Tensor, "references channels *sides"] | ChosenReferences) -> None:
         if isinstance(references, ChosenReferences):
             self.weights, references = references.unequal_weights, references.references
-        if references.dim() != 4 or len(references) == 0:
+        if references.dim() not in (4, 5) or len(references) == 0:
             raise ExplainerError(
-                f"references must be (references, channels, height, width), not {tuple(references.shape)}"
+                "references must be (references, channels, height, width), of volumes (references, channels, depth, "
+                f"height, width), not {tuple(references.shape)}"
             )
         if not references.isfinite().all():
             raise ExplainerError("the masker's references hold NaN or infinite values")
@@ -192,11 +206,11 @@ class References(StandIn):
         """Such as "references(16)"."""
         return f"references({self.variants})"
 
-    def stand_ins(self, image: Image) -> Shaped[Tensor, "variants channels height width"]:
+    def stand_ins(self, image: Image) -> Shaped[Tensor, "variants channels *sides"]:
         """The references, in the image's dtype."""
         if self.references.shape[1:] != image.shape:
             raise ExplainerError(
-                f"the masker's references are {tuple(self.references.shape[1:])} (channels, height, width), and the "
+                f"the masker's references are {tuple(self.references.shape[1:])} (channels first), and the "
                 f"image is {tuple(image.shape)}"
             )
         return self.references.to(image)
@@ -209,6 +223,8 @@ class Inpaint(Masker):
     hidden in any channel is filled in all of them, and where nothing is visible all pixels get the mean colour.
     OpenCV works in 8 bits: other images are converted by way of their own range, and visible pixels stay exact.
     Near the image's edge OpenCV lets a trace of the hidden pixels through (up to 8 of 255 on a photograph).
+    A volume is filled slice by slice: a slice that is wholly hidden gets the volume's mean colour, whatever its
+    neighbours show. "inpaint_diffuse" fills it from these.
     """
 
     METHODS: ClassVar = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
@@ -223,13 +239,19 @@ class Inpaint(Masker):
         """Such as "inpaint_telea"."""
         return f"inpaint_{self.method}"
 
-    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels *sides"]:
         """The visible pixels, and the hidden ones filled from them."""
         return self.for_image(image)(visible)
 
     def for_image(self, image: Image) -> Hide:
         """The same, with the image converted once."""
-        eight_bits, mean, method = EightBits.of(image), mean_colour(image), self.METHODS[self.method]
+        if image.dim() == 3:
+            return self._for_plane(image, mean_colour(image))
+        slices = [self._for_plane(plane, mean_colour(image)[:, 0]) for plane in image.unbind(1)]
+        return lambda visible: torch.stack([hide(visible[:, :, n]) for n, hide in enumerate(slices)], 2)
+
+    def _for_plane(self, image: Image, mean: Tensor) -> Hide:
+        eight_bits, method = EightBits.of(image), self.METHODS[self.method]
 
         def hide(visible: Visible) -> Tensor:
             is_shown = visible.all(1)
@@ -254,7 +276,7 @@ class Diffuse(Masker):
 
     name = "inpaint_diffuse"
 
-    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels *sides"]:
         """The visible pixels, and the hidden ones filled from them."""
         is_wide = image.dtype in (torch.float32, torch.float64)
         wide = image if is_wide else image.float()
@@ -264,9 +286,9 @@ class Diffuse(Masker):
         return filled.round().to(image.dtype)
 
 
-def mean_colour(image: Image) -> Shaped[Tensor, "channels 1 1"]:
+def mean_colour(image: Image) -> Shaped[Tensor, "channels *ones"]:
     """The mean of each channel, in the image's dtype."""
-    return moved(wide(image).mean((1, 2), keepdim=True), image)
+    return moved(wide(image).mean(tuple(range(1, image.dim())), keepdim=True), image)
 
 
 def as_masker(masker: Any) -> Masker:
@@ -274,7 +296,7 @@ def as_masker(masker: Any) -> Masker:
 
         as_masker("blur(128,128)");  as_masker("mean");  as_masker("constant(0)")
         as_masker(0.5);  as_masker((124, 116, 104))                # a number or a colour, in the image's unit
-        as_masker(references)                          # (K, C, H, W), arrays (K, H, W, C): averaged over the references
+        as_masker(references)         # (K, C, H, W), arrays (K, H, W, C), of volumes with a depth: averaged over them
         as_masker(choose_references(model, pool, 25))  # the same, of chosen ones
 
     Raises `ExplainerError`, with the grammar, for a string that does not parse.
@@ -288,11 +310,12 @@ def as_masker(masker: Any) -> Masker:
     if isinstance(masker, Real):
         return Constant(float(masker))
     if isinstance(masker, np.ndarray):
-        channels_first = np.moveaxis(masker, -1, -3) if masker.ndim in (3, 4) else masker
+        first = {3: 0, 4: 1, 5: 1}.get(masker.ndim)
+        channels_first = masker if first is None else np.moveaxis(masker, -1, first)
         masker = torch.from_numpy(np.ascontiguousarray(channels_first))
     if isinstance(masker, Tensor):
-        if masker.dim() in (3, 4):
-            return References(masker if masker.dim() == 4 else masker.unsqueeze(0))
+        if masker.dim() in (3, 4, 5):
+            return References(masker.unsqueeze(0) if masker.dim() == 3 else masker)
         masker = masker.tolist()
     if isinstance(masker, Sequence) and masker and all(isinstance(value, Real) for value in masker):
         return Constant(masker)
@@ -309,8 +332,8 @@ def _parse(text: str) -> Masker:
         numbers = [float(part) for part in arguments.split(",")] if arguments is not None else []
     except ValueError:
         numbers, name = [], ""
-    if name == "blur" and len(numbers) == 2 and all(number.is_integer() for number in numbers):
-        return Blur(int(numbers[0]), int(numbers[1]))
+    if name == "blur" and len(numbers) in (2, 3) and all(number.is_integer() for number in numbers):
+        return Blur(*map(int, numbers))
     if name == "constant" and numbers:
         return Constant(numbers)
     plain: dict[str, Callable[[], Masker]] = {

@@ -36,7 +36,8 @@ from shapsight.models.references import ChosenReferences
 
 Estimate = TypeVar("Estimate")
 Estimator = Literal["exact", "kernel", "permutation"]
-AT_A_TIME = 256  # masks of coalitions that are held at a time
+AT_A_TIME = 256  # masks of coalitions that are held at a time,
+MASKED_PIXELS = 1 << 26  # or as many as have so many pixels, of large volumes
 
 
 class RegionShap(BlackBox):
@@ -55,7 +56,8 @@ class RegionShap(BlackBox):
         masker: what stands where a region is hidden, such as "blur(64,64)", "inpaint_telea", "mean", 0.5, a tensor of
             references or a `Masker`.
         regions: (rows, columns) or "grid(rows,columns)"; "slic(count)", superpixels; a label map of integers, (H, W)
-            or one for each image (images, H, W); or a boolean mask, whose regions are 0, the scene, and 1, the ROI.
+            or one for each image (images, H, W); or a boolean mask, whose regions are 0, the scene, and 1, the ROI. Of
+            volumes (depth, rows, columns), supervoxels, and maps (D, H, W); two numbers go through all slices.
         estimator: "exact" asks about all coalitions, up to 16 regions; "kernel" fits a budget of coalitions by
             weighted least squares, the closest for the same budget; "permutation" averages gains along random orders,
             each with its reverse.
@@ -238,7 +240,7 @@ class _Table:
     """The game of an image, played by its regions for some outputs."""
 
     game: Game
-    labels: Int[Tensor, "height width"]
+    labels: Int[Tensor, "*sides"]
     columns: Int[Tensor, "outputs"]
     report: Report = lambda _done, _total: None
     asked: int = 0
@@ -259,7 +261,8 @@ class _Table:
         values = empty.expand(len(coalitions), -1).clone()
         values[coalitions.all(1).to(values.device)] = full
         inner = (coalitions.any(1) & ~coalitions.all(1)).nonzero().flatten()
-        for numbers in torch.split(inner, AT_A_TIME) if len(inner) else ():
+        at_a_time = max(1, min(AT_A_TIME, MASKED_PIXELS // self.labels.numel()))
+        for numbers in torch.split(inner, at_a_time) if len(inner) else ():
             visible = coalitions[numbers][:, self.labels]
             values[numbers.to(values.device)] = self.game.values(visible.unsqueeze(1))[:, self.columns]
             self.asked += len(numbers)

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from shapsight.data.depth import deep_colours, said_white, to_eight_bits, unopened_tiff
 from shapsight.data.given_files import refuse_endless
 from shapsight.data.pictures import Pictures
+from shapsight.data.stored import ARRAYS, Stored, holds_bands, read_stored
 from shapsight.errors import DataError
 
 PHOTOGRAPHS = tuple(
@@ -27,6 +28,10 @@ PHOTOGRAPHS = tuple(
 ORIENTATION_TAG = 0x0112  # EXIF; 1 means "as stored"
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # how Pillow opens grey files of more than 8 bits
 HOLDS_SEVERAL = ("GIF", "TIFF")
+NO_PICTURE = (
+    "it holds bands or a volume, and no picture in red, green and blue can be made of that: a model of such images is "
+    "wrapped with their number, Bundle.wrap(model, transform, channels=11, size=(64, 64))"
+)
 
 
 @cache
@@ -37,7 +42,7 @@ def image_suffixes() -> tuple[str, ...]:
 
         pillow_heif.register_heif_opener()
     known = Image.registered_extensions()
-    return tuple(suffix for suffix in PHOTOGRAPHS if known.get(suffix) in Image.OPEN)
+    return (*(suffix for suffix in PHOTOGRAPHS if known.get(suffix) in Image.OPEN), *ARRAYS)
 
 
 def decode_image(
@@ -94,6 +99,31 @@ class Decoder:
         self.pictures = pictures
         self._opened: dict[str, Any] = {}
         self._lock = Lock()
+
+    def holds_bands(self, path: str) -> bool:
+        """Whether an image is no picture in colours, and can only be read as it is stored."""
+        if self.pictures is None:
+            return holds_bands(self.root / path)
+        with self._lock:  # as in `_given`
+            try:
+                return self.pictures.holds_bands(path)
+            except Exception:  # what a dataset of the user's own raises may be anything
+                return False
+
+    def stored(self, path: str, sides: int | None = None) -> Stored:
+        """The image as it is stored, `(*sides, bands)`; see `read_stored`. Raises `UndecodableError`."""
+        try:
+            if self.pictures is not None:
+                with self._lock:
+                    return self.pictures.stored(path, sides)
+            if (self.root / path).is_file():
+                return read_stored(self.root / path, sides)
+            return np.asarray(self.decode(path).image)
+        except UndecodableError:
+            raise
+        except (DataError, ValueError) as error:
+            reason = str(error).removeprefix(f"{self.root / path} cannot be used: ")
+            raise UndecodableError(path, reason) from error
 
     def decode(self, path: str) -> Picture:
         """The image in RGB. Raises `UndecodableError`."""
@@ -170,12 +200,16 @@ def _decode(path: Path, matte: str = "white") -> Picture:
     image_suffixes()  # registers what decodes .heic
     try:
         refuse_endless(path)
+        if path.is_file() and holds_bands(path):
+            raise UndecodableError(path, NO_PICTURE)
         with Image.open(path) as image:
             image.load()
             has_orientation = image.getexif().get(ORIENTATION_TAG, 1) != 1
             rgb, white = _to_rgb(image, matte, path)
             has_more = image.format in HOLDS_SEVERAL and getattr(image, "n_frames", 1) > 1
             return Picture(rgb, white, has_orientation, has_more)
+    except UndecodableError:
+        raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
         if isinstance(error, UnidentifiedImageError) and (colours := unopened_tiff(path)) is not None:
             return _picture_of(path, colours)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 
-from shapsight.errors import ModelError
+from shapsight.errors import DataError, ModelError
 
 Pixels = UInt8[np.ndarray, "height width 3"]
 Mask = Bool[np.ndarray, "height width"]
@@ -57,17 +58,23 @@ class Frame:
 class Framing(Protocol):
     """How an image becomes the picture that a model sees, before its pixels become other numbers.
 
-    `size` is the picture's (height, width).
+    `size` is the picture's (height, width). `is_stored`: it sees images as they are stored, not as 8-bit RGB.
     """
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, ...]: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def is_stored(self) -> bool: ...
 
     @property
     def is_own_code(self) -> bool:
         """Whether it runs a function of the user's, which may not be made for several threads."""
 
-    def see(self, pixels: Pixels) -> UInt8[Tensor, "3 seen_height seen_width"]:
+    def see(self, pixels: Any) -> Shaped[Tensor, "channels *seen"]:
         """The picture."""
 
     def mask(self, mask: Mask) -> Bool[np.ndarray, "seen_height seen_width"]:
@@ -83,6 +90,8 @@ class Stretched:
 
     side: int
     is_own_code = False
+    is_stored = False
+    channels = 3
 
     @property
     def size(self) -> tuple[int, int]:
@@ -120,6 +129,56 @@ class Cropped(Stretched):
         return Frame(left, top, left + side, top + side)
 
 
+@dataclass(frozen=True)
+class AsStored:
+    """Images as they are stored, of any number of bands, 16 bits or fractions, and volumes, as float32.
+
+        AsStored(11, (64, 64)).see(array)            # (64, 64, 11) uint16 -> (11, 64, 64) float32
+        AsStored(1, (16, 112, 112)).see(volume)      # (16, 112, 112, 1) -> (1, 16, 112, 112)
+
+    Attributes
+        channels, size: of what the model takes; size is (height, width) or (depth, height, width).
+        transform: makes an array `(*sides, bands)` as it is stored into what the model takes: such an array, or a
+            tensor with channels first.
+    """
+
+    channels: int
+    size: tuple[int, ...]
+    transform: Callable[[Any], Any] | None = None
+    is_stored = True
+
+    @property
+    def is_own_code(self) -> bool:
+        """A transform of the user's."""
+        return self.transform is not None
+
+    def see(self, pixels: Shaped[np.ndarray, "*sides bands"]) -> Float[Tensor, "channels *seen"]:
+        """What the model takes. Raises `DataError` where that has another shape."""
+        made: Any = pixels if self.transform is None else self.transform(pixels)
+        is_first = isinstance(made, Tensor)
+        array = np.asarray(made.detach().cpu() if is_first else made, np.float32)
+        array = array if is_first or array.ndim < 2 else np.moveaxis(array, -1, 0)
+        if array.shape != (self.channels, *self.size):
+            raise DataError(
+                f"{'the file holds' if self.transform is None else 'the transform makes'} {array.shape} (bands first), "
+                f"and the model takes {(self.channels, *self.size)}: give Bundle.wrap a transform that makes this of "
+                "the array (height, width, bands)"
+            )
+        if not np.isfinite(array).all():
+            raise DataError("the transform makes NaN or infinite numbers of an image")
+        return torch.from_numpy(np.array(array))
+
+    def mask(self, mask: Mask) -> Mask:
+        """The same mask: what is stored is neither resized nor cropped here."""
+        return mask
+
+    def frame(self, height: int, width: int) -> Frame:
+        """All of it."""
+        if self.transform is not None:
+            raise ModelError("a transform of stored bands does not say where what it makes lies in an image")
+        return Frame(0, 0, width, height)
+
+
 def framing_of(size: int | Framing) -> Framing:
     """A number of pixels is the side of a square that images are stretched to."""
     return Stretched(size) if isinstance(size, int) else size
@@ -133,7 +192,7 @@ def seen_places(
     They count from the image's left and upper border; in the picture pixel centres are whole numbers.
     """
     try:
-        return framing.frame(*size).seen_at(points, framing.size)
+        return framing.frame(*size).seen_at(points, (framing.size[-2], framing.size[-1]))
     except ModelError:
         return np.full_like(points, np.nan)
 

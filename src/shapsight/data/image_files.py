@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shapsight.data.decoding import PHOTOGRAPHS, image_suffixes
+from shapsight.data.stored import ARRAYS, suffix_of
 from shapsight.errors import DataError
 
 OTHERS_FOLDERS = ("__MACOSX", "@eaDir")  # where macOS and Synology keep copies and thumbnails
@@ -15,7 +16,7 @@ MOST_LINKS = 2  # on the way to an image: many folders that link to each other w
 
 def is_image(file: Path) -> bool:
     """A file that is not hidden and has the suffix of an image that can be decoded here."""
-    return not is_hidden(file.name) and file.suffix.lower() in image_suffixes()
+    return not is_hidden(file.name) and suffix_of(file) in image_suffixes()
 
 
 def is_hidden(name: str) -> bool:
@@ -30,20 +31,26 @@ def find_images(folder: Path) -> tuple[list[str], Counter[str]]:
         found                       # ["hall/a.jpg", "hall/b.tif"]
         left_out                    # Counter({".txt": 2, ".heic, which cannot be decoded here": 1})
 
-    Links to folders are followed, except where they lead back to a folder above them. Hidden files and folders are
-    neither found nor counted. Raises `DataError` where there is no such folder.
+    Arrays and volumes (.npy, .nii, .dcm) are images where there are no photographs. Links to folders are followed,
+    except where they lead back to a folder above them. Hidden files and folders are neither found nor counted. Raises
+    `DataError` where there is no such folder.
     """
     if not folder.exists():
         raise DataError(f"there is nothing at {folder}")
     if not folder.is_dir():
         raise DataError(f"{folder} is a file, not a folder")
-    found, left_out = [], Counter[str]()
+    found: list[Path] = []
+    left_out = Counter[str]()
     for file in _files(folder, (folder.resolve(),), 0, left_out):
         if is_image(file):
-            found.append(file.relative_to(folder).as_posix())
+            found.append(file)
         else:
             left_out[_kind(file)] += 1
-    return sorted(found), left_out
+    photographs = [file for file in found if suffix_of(file) not in ARRAYS]
+    if photographs:  # an array beside them is something else, such as a mask or what was computed of them
+        left_out.update(_kind(file) for file in found if suffix_of(file) in ARRAYS)
+        found = photographs
+    return sorted(file.relative_to(folder).as_posix() for file in found), left_out
 
 
 def left_out_by_kind(left_out: Counter[str], most: int = 8) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -45,6 +45,7 @@ class Inspection:
 
     width: int = 0
     height: int = 0
+    bands: int | None = None  # of what is no picture in colours, and is read as it is stored
     has_orientation: bool = False  # its EXIF data ask for a rotation or a mirror image
     white: float | None = None  # of deeper pixels that do not say it, what was taken for white
     has_more: bool = False  # the file holds further pictures
@@ -58,11 +59,13 @@ def load_images(
     *,
     progress: Progress | None = None,
     memory: int | None = None,
-) -> UInt8[Tensor, "images 3 height width"]:
+) -> Shaped[Tensor, "images channels *sides"]:
     """Decode images once, in threads, and resize each to a square (bilinear, antialiased), or as a framing does.
 
         images = load_images(manifest, manifest.table["path"], 224)      # one for each row of the table
         images = load_images("data", ["room_1/112_98_a.jpg"], 224)       # (1, 3, 224, 224), uint8, RGB
+
+    A framing of stored bands gives them as float32, `(images, channels, *size)`.
 
     `source` is a manifest or the folder that `paths` are relative to; image sizes may differ. What `read_dataset`
     decoded already, where it had room, is not decoded again. Above `memory` bytes (by default half of what is
@@ -75,11 +78,15 @@ def load_images(
     if min(framing.size) < 1:
         raise DataError(f"images cannot be resized to {size} × {size} pixels: the size must be 1 or more")
     images = _room_for(
-        (len(paths), 3, *framing.size), _free_memory() * IN_MEMORY if memory is None else memory
+        (len(paths), framing.channels, *framing.size),
+        _free_memory() * IN_MEMORY if memory is None else memory,
+        np.float32 if framing.is_stored else np.uint8,
     )
     decoder = Decoder(root, source.pictures if isinstance(source, Manifest) else None)
 
-    def load(path: str) -> UInt8[Tensor, "3 height width"]:
+    def load(path: str) -> Shaped[Tensor, "channels *sides"]:
+        if framing.is_stored:
+            return framing.see(decoder.stored(path, len(framing.size)))
         pixels = decoded.take(path) if decoded is not None else None
         return framing.see(np.asarray(decoder.decode(path).image) if pixels is None else pixels)
 
@@ -108,11 +115,17 @@ def inspect_images(
         try:
             picture = decoder.decode(path)
         except UndecodableError as error:
-            return Inspection(reason=error.reason)
+            if not decoder.holds_bands(path):
+                return Inspection(reason=error.reason)
+            try:
+                *_, height, width, bands = decoder.stored(path).shape
+            except UndecodableError as other:
+                return Inspection(reason=other.reason)
+            return Inspection(width, height, bands)
         if keep is not None:
             keep.put(path, picture.image)
         width, height = picture.image.size
-        return Inspection(width, height, picture.has_orientation, picture.white, picture.has_more)
+        return Inspection(width, height, None, picture.has_orientation, picture.white, picture.has_more)
 
     with quiet_pillow():
         return list(_in_threads(inspect, paths, progress))
@@ -197,14 +210,14 @@ def whole_batch(batch: Any) -> Any:
     return batch
 
 
-def _room_for(shape: tuple[int, ...], memory: float) -> UInt8[Tensor, "..."]:
-    count = int(np.prod(shape))
+def _room_for(shape: tuple[int, ...], memory: float, dtype: Any) -> Shaped[Tensor, "..."]:
+    count = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
     if count <= memory:
-        return torch.empty(shape, dtype=torch.uint8)
+        return torch.from_numpy(np.empty(shape, dtype))
     with tempfile.TemporaryFile(
         prefix="shapsight-images-"
     ) as file:  # the map outlives the name and the handle
-        return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))
+        return torch.from_numpy(np.memmap(file, dtype, "w+", shape=shape))
 
 
 def _free_memory() -> int:

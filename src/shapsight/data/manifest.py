@@ -70,7 +70,8 @@ class Manifest:
         root: the folder that paths are relative to.
         table: `path` (posix; `FILE#NUMBER` inside a file of many images), `environment`, `split` ("train",
             "validation", "test" or "unseen"), `width` and `height` (stored pixels), a float column for each target or
-            `label` for a classification, and `group` and `roi` where they were given. See docs/data.md.
+            `label` for a classification, `group` and `roi` where they were given, and `bands` of images that are read
+            as they are stored. See docs/data.md.
         targets: the names of the target columns. `x`: -1 left edge, +1 right; `y`: -1 top edge, +1 bottom.
         skipped: `path` and `reason` of every image that was left out.
         notes: sentences that a user should read.
@@ -159,7 +160,8 @@ class Manifest:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if self.pictures is not None and picture_bytes(self.table) <= MOST_WRITTEN:
+        has_bands = "bands" in self.table.columns  # which no picture file holds
+        if self.pictures is not None and not has_bands and picture_bytes(self.table) <= MOST_WRITTEN:
             self._write_pictures(folder / PICTURES, self.pictures)
         card = {
             "format": FORMAT,
@@ -271,7 +273,7 @@ def _read_skipped(path: Path) -> pd.DataFrame:
 
 def picture_bytes(table: pd.DataFrame) -> int:
     """How much the images of a manifest's table take when they are decoded."""
-    return int((table["width"] * table["height"]).sum()) * 3
+    return int((table["width"] * table["height"] * table.get("bands", 3)).sum())
 
 
 def no_skipped() -> pd.DataFrame:

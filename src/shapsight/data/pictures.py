@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from PIL import Image
 
 from shapsight.data.depth import to_eight_bits
+from shapsight.data.stored import Stored
 from shapsight.errors import DataError
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGB with opacity
@@ -38,6 +39,25 @@ class Pictures:
         found = self.item(self._numbers[name])
         return found if isinstance(found, tuple) else as_image(found)
 
+    def stored(self, name: str, sides: int | None = None) -> Stored:
+        """An image as it was given, `(*sides, bands)`. Raises `ValueError` for what is no array of numbers."""
+        thing = self.item(self._numbers[name])
+        thing = np.asarray(thing[0] if isinstance(thing, tuple) else thing) if not is_array(thing) else thing
+        array = np.asarray(thing.detach().cpu()) if isinstance(thing, torch.Tensor) else thing
+        if array.dtype.kind not in "uifb" or array.ndim not in (2, 3, 4):
+            raise ValueError(f"it is {array.dtype} of shape {array.shape}, not the numbers of an image")
+        if array.ndim in (2, sides):
+            return array[..., None]
+        return np.moveaxis(array, 0, -1) if isinstance(thing, torch.Tensor) else array
+
+    def holds_bands(self, name: str) -> bool:
+        """Whether an image is no picture in colours: an array with other than 1, 3 or 4 channels, or a volume."""
+        thing = self.item(self._numbers[name])
+        if not is_array(thing) or thing.ndim not in (3, 4):
+            return False
+        first, last = thing.shape[0] in CHANNELS, thing.shape[-1] in CHANNELS
+        return thing.ndim == 4 or not (first or last)
+
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {name: number for number, name in enumerate(self.names)}
@@ -46,6 +66,11 @@ class Pictures:
 def numbered(count: int, word: str = "image") -> tuple[str, ...]:
     """Names of so many images, which sort in their order: image_00000.png, image_00001.png."""
     return tuple(f"{word}_{number:05}.png" for number in range(count))
+
+
+def is_array(thing: object) -> TypeGuard[np.ndarray | torch.Tensor]:
+    """An array or a tensor."""
+    return isinstance(thing, np.ndarray | torch.Tensor)
 
 
 def is_image(thing: object) -> bool:

@@ -18,6 +18,7 @@ from shapsight.data.reading_notes import (
     half_notes,
     how_it_was_read,
     memory_note,
+    other_bands,
     reading_notes,
     refuse_the_unlearnable,
     scale_notes,
@@ -34,6 +35,7 @@ from shapsight.data.splits import draw_splits, environments_to_train_on, known_s
 from shapsight.errors import DataError, naming
 
 __all__ = ["Task", "read_dataset"]
+PICTURE_BANDS = 3  # of a picture, which is read as RGB
 KEPT_IN_MEMORY = 1 << 30  # bytes of decoded pixels that a manifest may carry until they are used
 
 
@@ -96,6 +98,9 @@ def read_dataset(
     With `for_training` off, all images are unseen or keep the splits that the source gives them, and nothing is asked
     of what could be learned from them: that is how a trained model's test data are read. So are images without
     targets (`Manifest.has_targets`).
+
+    Images of other than 1, 3 or 4 bands, arrays (.npy, .npz) and volumes (DICOM, NIfTI) are read as they are stored,
+    for models wrapped with `Bundle.wrap(..., channels=)`; the table has their `bands`. All must have as many.
 
     Images that cannot be used are listed in `Manifest.skipped` with a reason; a table's paths that lead outside its
     folder are among them without `allow_outside`. Every image is decoded once; `progress(done, total)` follows that.
@@ -167,11 +172,15 @@ def _see(
         listing.root, list(table["path"]), pictures=listing.pictures, progress=progress, keep=decoded
     )
     table = table.assign(width=[i.width for i in inspections], height=[i.height for i in inspections])
+    bands = [i.bands for i in inspections]
+    table = table.assign(bands=[n or PICTURE_BANDS for n in bands]) if any(bands) else table
     roi = roi_given(asked.roi, listing.table)
     found, reasons = _learned(task, table, listing, asked, scales)
     darker = darker_than_others([i.white for i in inspections])
+    mixed = other_bands(list(table["path"]), inspections)
     reasons = [
-        i.reason or dark or reason for i, dark, reason in zip(inspections, darker, reasons, strict=True)
+        i.reason or dark or other or reason
+        for i, dark, other, reason in zip(inspections, darker, mixed, reasons, strict=True)
     ]
     environments = set(table["environment"])
     table, skipped = _usable(table, reasons, listing)
@@ -326,5 +335,5 @@ def _classes(
 
 def _ordered(table: pd.DataFrame, targets: tuple[str, ...]) -> pd.DataFrame:
     """The columns of the manifest, in its order; what else a source said is left behind."""
-    rest = [name for name in ("label", "group", "roi") if name in table.columns]
+    rest = [name for name in ("label", "group", "roi", "bands") if name in table.columns]
     return table[[*COLUMNS, *targets, *(name for name in rest if name not in targets)]]

@@ -173,6 +173,37 @@ def memory_note(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def other_bands(paths: Sequence[str], inspections: Sequence[Inspection]) -> list[str | None]:
+    """Why an image is left out that has another number of bands than most; pictures count as RGB.
+
+    Raises `DataError` where no number is that of most.
+    """
+    counts = [None if i.reason else i.bands or 0 for i in inspections]
+    tallied = Counter(count for count in counts if count is not None)
+    if len(tallied) < 2:
+        return [None] * len(counts)
+    (usual, most), *_ = tallied.most_common()
+    if 2 * most <= tallied.total():
+        said = "; ".join(
+            f"{_bands(count)}: {_some([p for p, c in zip(paths, counts, strict=True) if c == count], 3)}"
+            for count, _ in tallied.most_common()
+        )
+        raise DataError(
+            f"images with different numbers of bands lie together, and a model takes one number: {said}. Put them into "
+            "folders of their own"
+        )
+    return [
+        None
+        if count in (None, usual)
+        else f"it holds {_bands(count)}, where most of these images hold {_bands(usual)}"
+        for count in counts
+    ]
+
+
+def _bands(count: int) -> str:
+    return f"{count} band{'s' * (count != 1)}" if count else "a picture in colours or grey"
+
+
 def darker_than_others(whites: Sequence[float | None]) -> list[str | None]:
     """Why an image is left out whose brightness is not known: deep pixels darker than those of the others."""
     known = [white for white in whites if white is not None]

@@ -9,9 +9,7 @@ from numpy import ndarray
 WIDTH = 0.03  # of the Gaussian: its standard deviation, as a share of the side
 
 
-def evened(
-    heatmap: Float[ndarray, "height width"], labels: Int[ndarray, "height width"]
-) -> Float[ndarray, "height width"]:
+def evened(heatmap: Float[ndarray, "*sides"], labels: Int[ndarray, "*sides"]) -> Float[ndarray, "*sides"]:
     """Each region's sum, spread evenly over its pixels."""
     known = np.isfinite(heatmap)
     sums = np.bincount(labels.ravel(), np.where(known, heatmap, 0).ravel())
@@ -19,7 +17,7 @@ def evened(
     return np.where(known, (sums / np.maximum(counts, 1))[labels], np.nan)
 
 
-def smoothed(heatmap: Float[ndarray, "height width"]) -> Float[ndarray, "height width"]:
+def smoothed(heatmap: Float[ndarray, "*sides"]) -> Float[ndarray, "*sides"]:
     """Each value shared out under a Gaussian of 3 % of the shorter side.
 
     The image is mirrored at its borders, so what would leave it comes back. What would go to a pixel that is not a

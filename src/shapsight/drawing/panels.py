@@ -67,7 +67,8 @@ class Heat:
 class Row:
     """One image `(height, width)` or `(height, width, 3)` in [0, 1], the points marked on it, and its heatmaps.
 
-    `outline` is a region `(height, width)` whose edge is drawn over all of them.
+    `outline` is a region `(height, width)` whose edge is drawn over all of them. `alike` are heatmaps of other rows
+    that share a scale with this one's, its own among them.
     """
 
     picture: Array
@@ -75,6 +76,7 @@ class Row:
     marks: Mapping[Mark, tuple[float, float]]
     heats: tuple[Heat, ...]
     outline: Array | None = None
+    alike: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _draw_row(
 ) -> None:
     top, width, height = place
     cells = [_summed(heat.values, cell) for heat in row.heats]
-    scale = scale_of(cells, look)
+    scale = scale_of([_summed(values, cell) for values in row.alike] or cells, look)
     left = GAP
     for column, lines in enumerate(titles):
         axes = _place(figure, left, top, width, height)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from shapsight.models.card import Card
 from shapsight.models.columns import Picked
 from shapsight.models.functions import Asked
 from shapsight.models.modes import in_eval_mode
-from shapsight.models.pictures import as_pictures
+from shapsight.models.pictures import as_pictures, as_stored
 from shapsight.models.references import ChosenReferences
 from shapsight.models.remade import remade
 from shapsight.models.rescaled import in_units
@@ -73,7 +73,7 @@ class Bundle:
 
     model: nn.Module
     card: Card
-    references: UInt8[Tensor, "references 3 height width"]
+    references: Shaped[Tensor, "references channels *sides"]
     chosen: ChosenReferences | None = None
     framing: Framing | None = None
     is_borrowed: bool = False
@@ -94,7 +94,8 @@ class Bundle:
         outputs: Sequence[str] | None = None,
         *,
         task: str | None = None,
-        size: int | tuple[int, int] | None = None,
+        size: int | tuple[int, ...] | None = None,
+        channels: int | None = None,
         output: str | int | None = None,
         scales: Mapping[str, Any] | None = None,
         references: Any = None,
@@ -108,6 +109,8 @@ class Bundle:
             Bundle.wrap(ViTForImageClassification(config), ViTImageProcessor())
             Bundle.wrap(keras_model, lambda image: np.asarray(image.resize((96, 96))), outputs=["cat", "dog"])
             Bundle.wrap(onnxruntime.InferenceSession("net.onnx"), transform, outputs=["x", "y"])
+            Bundle.wrap(network, lambda array: array / 10_000, channels=11, size=(64, 64))    # (64, 64, 11) as stored
+            Bundle.wrap(network_of_volumes, channels=1, size=(16, 112, 112))
 
         Arguments
             model: an `nn.Module`, a Keras model, an ONNX Runtime session, an estimator of scikit-learn, or a function
@@ -124,6 +127,10 @@ class Bundle:
                 that it knows, and `shapsight.targets` says what of it is explained.
             size: of the images where the transform leaves them as large as they are, (height, width); without a
                 transform the side of the square that the model takes.
+            channels: of a model of images as they are stored: any number of bands, 16 bits, fractions, and volumes.
+                Files are then read by `read_stored`, and the transform makes the array `(height, width, bands)` into
+                what the model takes, an array of the same layout or a tensor with channels first; without one it is
+                given as it is. `size` says how large that is, (height, width) or (depth, height, width).
             output: which part of a dict or tuple that the model returns is meant.
             scales: unit and range of targets, {"speed": "0:30:km/h"}; by default -1 to +1.
             references: images that stand for "feature absent"; by default a study chooses some of its data.
@@ -134,9 +141,19 @@ class Bundle:
         that are not as many as the names, and for a transform that is random, warps colours, or returns something else.
         """
         wrapped = Wrapping.of(
-            model, transform, outputs, task=task, size=size, output=output, scales=scales, arch=arch
+            model,
+            transform,
+            outputs,
+            task=task,
+            size=size,
+            output=output,
+            scales=scales,
+            arch=arch,
+            channels=channels,
         )
-        nothing = torch.empty(0, 3, *wrapped.framing.size, dtype=torch.uint8)
+        framing = wrapped.framing
+        kind = torch.float32 if framing.is_stored else torch.uint8
+        nothing = torch.empty(0, framing.channels, *framing.size, dtype=kind)
         bundle = cls(
             wrapped.module,
             wrapped.card,
@@ -161,11 +178,12 @@ class Bundle:
         return inner.name if isinstance(inner, Asked) else type(inner).__name__
 
     def __repr__(self) -> str:
-        height, width = self.seen.size
+        sides = " × ".join(map(str, self.seen.size))
+        sees = f"{sides} of {self.seen.channels} bands" if self.seen.is_stored else sides
         names = self.card.output_names
         said = ", ".join(names) if len(names) < 5 else f"{len(names)} outputs"
         what = f"{self.name}: {self.card.task} of {said}"
-        return f"Bundle({what}; sees {height} × {width}; {len(self.references)} references)"
+        return f"Bundle({what}; sees {sees}; {len(self.references)} references)"
 
     @property
     def has_gradients(self) -> bool:
@@ -188,9 +206,8 @@ class Bundle:
         """A sha256 that tells two models apart: over the weights, or over the answers of a function without any."""
         if self.model.state_dict():
             return weights_hash(self.model)
-        height, width = self.seen.size
-        probes = torch.randint(0, 256, (2, 3, height, width), generator=torch.Generator().manual_seed(0))
-        return hashlib.sha256(self.predict(probes.to(torch.uint8)).numpy().tobytes()).hexdigest()
+        probes = torch.randint(0, 256, (2, *self._shape), generator=torch.Generator().manual_seed(0))
+        return hashlib.sha256(self.predict(probes.to(self._dtype)).numpy().tobytes()).hexdigest()
 
     def with_references(self, chosen: ChosenReferences, **training: Any) -> Bundle:
         """The bundle with other references; its card says how they came about."""
@@ -208,40 +225,45 @@ class Bundle:
             )
         return dataclasses.replace(chosen, references=self.prepare(chosen.references.to(self.device)))
 
-    def pictures(self, images: Any) -> UInt8[Tensor, "images 3 height width"]:
-        """Images of any kind -> the pictures that the model sees, uint8 RGB.
+    def pictures(self, images: Any) -> Shaped[Tensor, "images channels *sides"]:
+        """Images of any kind -> the pictures that the model sees: uint8 RGB, or stored bands as float32.
 
             bundle.pictures("a.jpg");  bundle.pictures(["a.jpg", pil_image, array])
 
         `images`: a path, a PIL image, an array (height, width) or (height, width, channels), a uint8 tensor (channels,
         height, width), or several of these, of any sizes. A uint8 tensor (N, 3, height, width) of the size that the
-        model sees is taken for what it sees already. Raises `DataError` for anything else.
+        model sees is taken for what it sees already; of stored bands any such tensor of numbers. Raises `DataError` for
+        anything else.
         """
-        return images if self.is_seen(images) else self.see(as_pictures(images))
+        if not self.seen.is_stored:
+            return images if self.is_seen(images) else self.see(as_pictures(images))
+        if isinstance(images, Tensor) and tuple(images.shape[1:]) == self._shape:
+            return images.float()
+        return self.see(as_stored(images, len(self.seen.size)))
 
     def is_seen(self, images: Any) -> bool:
         """Whether these are pictures of the size that the model sees. Raises `ModelError` for such of another type."""
-        is_seen = isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[1:]) == self._shape
+        is_seen = isinstance(images, Tensor) and tuple(images.shape[1:]) == self._shape
         if is_seen:
             self.check(images)
         return is_seen
 
-    def see(self, images: Sequence[Pixels]) -> UInt8[Tensor, "images 3 height width"]:
+    def see(self, images: Sequence[Pixels]) -> Shaped[Tensor, "images channels *sides"]:
         """What the model sees of images in their own sizes."""
         seen = [self.seen.see(pixels) for pixels in images]
-        return torch.stack(seen) if seen else torch.empty(0, *self._shape, dtype=torch.uint8)
+        return torch.stack(seen) if seen else torch.empty(0, *self._shape, dtype=self._dtype)
 
     def load(
         self, manifest: Manifest, paths: Sequence[str] | None = None, *, progress: Progress | None = None
-    ) -> UInt8[Tensor, "images 3 height width"]:
+    ) -> Shaped[Tensor, "images channels *sides"]:
         """What the model sees of a dataset's images, all or those of some paths."""
         paths = list(manifest.table["path"]) if paths is None else paths
         return load_images(manifest, paths, self.seen, progress=progress)
 
     def prepare(
-        self, images: UInt8[Tensor, "images 3 height width"]
-    ) -> Float[Tensor, "images channels height width"]:
-        """Pictures -> what the model takes: float32, normalised."""
+        self, images: Shaped[Tensor, "images channels *sides"]
+    ) -> Float[Tensor, "images channels *sides"]:
+        """Pictures -> what the model takes: float32, normalised (stored bands as they are)."""
         self.check(images)
         return self.card.normalised(images)
 
@@ -276,7 +298,7 @@ class Bundle:
         """Raise `ModelError` where what would be loaded is not this bundle."""
         model, framing = remade(self.card)
         state = self.model.state_dict()
-        pixels = torch.arange(math.prod(self._shape)).view(self._shape).to(torch.uint8)
+        pixels = torch.arange(math.prod(self._shape)).view(self._shape).to(self._dtype)
         try:
             load_state(model, state, "of this bundle")
             again = dataclasses.replace(self, model=model.to(self.device), framing=framing)
@@ -292,8 +314,12 @@ class Bundle:
             )
 
     @property
-    def _shape(self) -> tuple[int, int, int]:
-        return (3, *self.seen.size)
+    def _shape(self) -> tuple[int, ...]:
+        return (self.seen.channels, *self.seen.size)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float32 if self.seen.is_stored else torch.uint8
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write model.safetensors, references.safetensors and card.json; the old ones stay until all are written.
@@ -316,15 +342,15 @@ class Bundle:
         return folder
 
     def check(self, images: object) -> None:
-        height, width = self.seen.size
+        shape, kind = f"(N, {', '.join(map(str, self._shape))})", str(self._dtype).removeprefix("torch.")
         if not isinstance(images, Tensor):
             raise ModelError(
-                f"this bundle takes a uint8 tensor (N, 3, {height}, {width}), as bundle.pictures(images) makes it, not "
+                f"this bundle takes a {kind} tensor {shape}, as bundle.pictures(images) makes it, not "
                 f"a {type(images).__name__}"
             )
-        if images.dtype != torch.uint8 or tuple(images.shape[1:]) != self._shape:
+        if images.dtype != self._dtype or tuple(images.shape[1:]) != self._shape:
             raise ModelError(
-                f"this bundle takes uint8 images of shape (N, 3, {height}, {width}), as bundle.pictures(images) "
+                f"this bundle takes {kind} images of shape {shape}, as bundle.pictures(images) "
                 f"makes them, not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
             )
 

@@ -20,6 +20,7 @@ from shapsight.data.given_files import are, is_mapping, is_number, is_text, is_w
 from shapsight.errors import ModelError
 
 FORMAT = "shapsight.bundle/1"
+AS_STORED = "as stored"
 CARD = {
     **dict.fromkeys(("arch", "task", "channel_order", "model_hash", "answers"), is_text),
     **dict.fromkeys(("output_names", "class_names"), are(is_text)),
@@ -51,7 +52,8 @@ class Card:
         output_names, output_scales: such as ("x", "y"), and the unit and range of each, in words.
         scales: (low, high, unit) of each output that does not run from -1 to +1.
         input_size: the side of the square that images are resized to, in pixels.
-        channel_order, mean, std: "RGB", and what channels in [0, 1] are normalised with.
+        channel_order, mean, std: "RGB", and what channels in [0, 1] are normalised with; "as stored" for images of any
+            bands, which are given to the model as they are.
         mixing: weights of red, green and blue in each channel that the model takes, where it does not take these three
             themselves; normalised with as many means and deviations.
         answers: of a classification, "logits" or "probabilities".
@@ -87,6 +89,8 @@ class Card:
         self, images: UInt8[Tensor, "images 3 height width"] | Float[Tensor, "images 3 height width"]
     ) -> Float[Tensor, "images channels height width"]:
         """Pictures from 0 to 255 -> what the model takes: to [0, 1], mixed, less the mean, over the deviation."""
+        if self.channel_order == AS_STORED:
+            return images.float()
         if not self.mixing:
             return normalise(images, self.mean, self.std)
         mixing = torch.tensor(self.mixing, device=images.device)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -94,6 +94,8 @@ class OwnTransform:
     takes: str
     rounding: float = 0.0
     is_own_code: bool = True
+    channels: ClassVar = 3
+    is_stored: ClassVar = False
     _ends: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @classmethod

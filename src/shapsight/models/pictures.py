@@ -14,6 +14,7 @@ from torch import Tensor
 from shapsight.data.decoding import Decoder, decode_image
 from shapsight.data.framing import Pixels
 from shapsight.data.pictures import CHANNELS, Pictures, numbered
+from shapsight.data.stored import Stored, read_stored
 from shapsight.errors import DataError
 
 
@@ -30,6 +31,31 @@ def as_pictures(images: Any) -> list[Pixels]:
     decoder = Decoder(Path(), pictures)
     return [
         decode_image(thing) if isinstance(thing, str | os.PathLike) else np.array(decoder.decode(name).image)
+        for thing, name in zip(objects, pictures.names, strict=True)
+    ]
+
+
+def as_stored(images: Any, sides: int) -> list[Stored]:
+    """Each image as it is stored, `(*sides, bands)`; `sides` is 2, of volumes 3.
+
+        as_stored(["scene.tif", np.zeros((64, 64, 11), np.uint16), torch.rand(11, 64, 64)], 2)
+
+    Arrays have their bands last, tensors first. Raises `DataError` for anything else.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image):
+        images = [images]
+    elif isinstance(images, Tensor | np.ndarray):
+        images = list(images) if images.ndim == sides + 2 else [images]
+    elif isinstance(images, dict) or not hasattr(images, "__iter__"):
+        raise DataError(
+            f"a {type(images).__name__} is no image: give a path, an array (height, width, bands), a tensor (bands, "
+            "height, width), or several in a list"
+        )
+    objects = list(images)
+    pictures = Pictures(objects.__getitem__, numbered(len(objects)))
+    decoder = Decoder(Path(), pictures)
+    return [
+        read_stored(thing, sides) if isinstance(thing, str | os.PathLike) else decoder.stored(name, sides)
         for thing, name in zip(objects, pictures.names, strict=True)
     ]
 

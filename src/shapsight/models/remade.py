@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 from torchvision import models
 
-from shapsight.data.framing import Framing, Stretched
+from shapsight.data.framing import AsStored, Framing, Stretched
 from shapsight.data.imported import imported
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import OPTIONS, build_model
@@ -48,13 +48,22 @@ def remade(card: Card) -> tuple[nn.Module, Framing]:
 
 
 def _framing(card: Card) -> Framing:
-    how = card.preprocessing
+    how, transform = card.preprocessing, cast(Any, None)
     if not how and not card.made:
         return Stretched(card.input_size)
+    if "stored" in how:
+        stored = how["stored"]
+        transform = named(how["import"]) if "import" in how else None
+        if transform is None and stored.get("has_transform"):
+            raise ModelError(
+                "a bundle can be saved when its transform can be had again, and this one is an object of your program: "
+                "pass it by name, Bundle.wrap(model, 'module:name', channels=...)"
+            )
+        return AsStored(int(stored["channels"]), tuple(map(int, stored["size"])), transform)
     if "size" in how:
         return Stretched(int(how["size"]))
     if "torchvision" in how:
-        transform: Any = models.get_weight(how["torchvision"]).transforms()
+        transform = models.get_weight(how["torchvision"]).transforms()
     elif "timm" in how:
         transform = timm_transform(how["timm"])
     elif "huggingface" in how:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shapsight.data.framing import Framing, Stretched
+from shapsight.data.framing import AsStored, Framing, Stretched
+from shapsight.data.given_files import is_whole
 from shapsight.data.scale import Scale
 from shapsight.errors import ExplainerError, ModelError
-from shapsight.models.card import Card
+from shapsight.models.card import AS_STORED, Card
 from shapsight.models.columns import Picked, are_probabilities, as_columns, part_of
 from shapsight.models.functions import Asked, Layout, as_function, is_keras
 from shapsight.models.modes import in_eval_mode
@@ -45,24 +46,31 @@ class Wrapping:
         outputs: Sequence[str] | None,
         *,
         task: str | None,
-        size: int | tuple[int, int] | None,
+        size: int | tuple[int, ...] | None,
         output: str | int | None,
         scales: Mapping[str, Any] | None,
         arch: str | None,
+        channels: int | None = None,
     ) -> Wrapping:
         """Ask the transform and the model about probe pictures."""
         if isinstance(outputs, str):
             raise ModelError(f"outputs={outputs!r} is a text: give a list of names, [{outputs!r}]")
-        known = known_of(model, transform, size)
+        of_pictures = None if channels is not None else _height_and_width(size)
+        known = (
+            known_of(model, transform, of_pictures)
+            if channels is None
+            else known_stored(transform, size, channels)
+        )
         module = module_of(model, output, known.layout)
-        framing, colours = framing_and_colours(known, size, is_function=isinstance(module, Asked))
+        framing, colours = framing_and_colours(known, of_pictures, is_function=isinstance(module, Asked))
         card = Card(
             arch=arch or known.arch,
             output_names=(),
             output_scales={},
             input_size=framing.size[0],
             **colours.of_card,
-            preprocessing=_for_card(known, framing, size),
+            channel_order="RGB" if channels is None else AS_STORED,
+            preprocessing=_for_card(known, framing, of_pictures),
             made={"by": "Bundle.wrap", "output": output, **known.made},
         )
         if task == "targets":
@@ -94,10 +102,23 @@ class Wrapping:
         return cls(module, card, framing, tuple(_notes(card, framing, module, is_named, task)))
 
 
+def _height_and_width(size: int | tuple[int, ...] | None) -> int | tuple[int, int] | None:
+    if size is None or isinstance(size, int):
+        return size
+    if len(size) != 2:
+        raise ModelError(
+            f"size={size!r}: pictures have a height and a width. A model of volumes is wrapped with channels= as well, "
+            "such as channels=1, size=(16, 112, 112)"
+        )
+    return size[0], size[1]
+
+
 def _for_card(known: Known, framing: Framing, size: int | tuple[int, int] | None) -> dict[str, Any]:
     """How the framing is had again."""
     if isinstance(framing, Stretched):
         return {"size": framing.side}
+    if isinstance(framing, AsStored):
+        return known.preprocessing
     sides = (size, size) if isinstance(size, int) else size
     return known.preprocessing | ({"images": sides} if known.preprocessing and sides else {})
 
@@ -105,7 +126,8 @@ def _for_card(known: Known, framing: Framing, size: int | tuple[int, int] | None
 def _probes(framing: Framing, card: Card, module: nn.Module) -> Tensor:
     """Some prepared pictures, where the model is."""
     first = next(chain(module.parameters(), module.buffers()), torch.empty(0))
-    pixels = torch.randint(0, 256, (PROBES, 3, *framing.size), generator=torch.Generator().manual_seed(0))
+    shape = (PROBES, framing.channels, *framing.size)
+    pixels = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0))
     return card.normalised(pixels).to(first.device)
 
 
@@ -133,6 +155,10 @@ def _notes(
     card: Card, framing: Framing, module: nn.Module, is_named: bool, task: str | None
 ) -> Iterator[str]:
     """What was inferred, a sentence each."""
+    if isinstance(framing, AsStored):
+        sides = " × ".join(map(str, framing.size))
+        how = "made by the transform" if framing.transform else "as they are stored"
+        yield f"It takes {framing.channels} bands of {sides}, {how}; values and hidden pixels are in these numbers."
     if isinstance(framing, OwnTransform):
         yield (
             f"The transform is given {framing.takes} and shows the model {framing.size[0]} × {framing.size[1]} pixels."
@@ -206,6 +232,26 @@ def known_of(model: Any, transform: Any, size: int | tuple[int, int] | None) -> 
             )
         own = OwnTransform.of(transform, side)
         found.framing, found.colours, found.layout = own, own.colours, own.layout
+    return found
+
+
+def known_stored(transform: Any, size: Any, channels: int) -> Known:
+    """What is known of a model that takes images as they are stored. Raises `ModelError` for sizes that are none."""
+    sides = (size, size) if isinstance(size, int) else tuple(size or ())
+    if not (is_whole(channels) and channels >= 1 and len(sides) in (2, 3) and all(map(is_whole, sides))):
+        raise ModelError(
+            f"channels={channels!r}, size={size!r}: say how many bands the model takes and how large its images are, "
+            "such as channels=11, size=(64, 64), of volumes channels=1, size=(16, 112, 112)"
+        )
+    found = Known()
+    if isinstance(transform, str):
+        found.preprocessing, transform = {"import": transform}, named(transform)
+    if transform is not None and not callable(transform):
+        raise ModelError(f"transform is a {type(transform).__name__}, which cannot be called with an image")
+    stored = {"channels": channels, "size": list(sides), "has_transform": transform is not None}
+    found.preprocessing["stored"] = stored
+    found.framing = AsStored(channels, sides, transform)
+    found.colours = Colours(np.eye(3), np.zeros(3), np.ones(3))  # which a card of stored images leaves unused
     return found
 
 

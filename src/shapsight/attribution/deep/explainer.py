@@ -58,8 +58,7 @@ class DeepShap:
     references under that selection. A `SelectionWarning` and `settings["selection"]` say so, and by which calls. Such a
     model, and one that loops over the images of a batch, is given one reference at a time.
 
-    Volumes `(N, C, D, H, W)` are explained as well: their depth is laid out in the height, slice under slice, in
-    `values` and in pictures, and `values.unflatten(3, (D, H))` brings it back.
+    Volumes and clips `(N, C, D, H, W)` are explained as well, and pictures show some of their slices.
 
     Arguments
         model: the network. In-place activations, reused modules, functional calls and residuals are fine.
@@ -412,7 +411,7 @@ def _judge(explanations: Sequence[Explanation], on_gap: OnGap, unsupported: set[
         return
     explanation = explanations[0]
     change = (explanation.predictions - explanation.base_values).abs().max().item()
-    size = sum(part.values.abs().sum((2, 3, 4)).max().item() for part in explanations)
+    size = sum(part.values.abs().flatten(2).sum(2).max().item() for part in explanations)
     rounding = (
         100 * torch.finfo(explanation.predictions.dtype).eps * explanation.predictions.abs().max().item()
     )

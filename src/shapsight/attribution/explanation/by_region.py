@@ -19,10 +19,14 @@ def regions_table(explanation: Explanation, image: int, output: int | str) -> pd
     labels = regions_of(one)[0].cpu().numpy()
     heatmap = one.heatmap()[0, 0].detach().double().cpu().numpy()
     heatmap = np.where(np.isfinite(heatmap), heatmap, np.nan)
-    rows, columns = np.indices(labels.shape)
+    *slices, rows, columns = np.indices(labels.shape)
     cells = pd.DataFrame(
         {"region": labels.ravel(), "value": heatmap.ravel(), "row": rows.ravel(), "column": columns.ravel()}
     )
+    deep = {}
+    if slices:
+        cells["slice"] = slices[0].ravel()
+        deep = {"front": ("slice", "min"), "back": ("slice", "max"), "z": ("slice", "mean")}
     table = cells.groupby("region").agg(
         value=("value", lambda values: values.sum(min_count=1)),
         pixels=("value", "size"),
@@ -32,6 +36,7 @@ def regions_table(explanation: Explanation, image: int, output: int | str) -> pd
         bottom=("row", "max"),
         x=("column", "mean"),
         y=("row", "mean"),
+        **deep,
     )
     sizes = table["value"].abs()
     table.insert(1, "share", sizes / (sizes.sum() or 1.0))

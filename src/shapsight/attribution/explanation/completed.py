@@ -28,7 +28,7 @@ def completed(
 
     base, predicted = known(base_values), known(predictions)
     if gap is None:
-        gap = wide(predicted) - wide(base) - wide(values).sum((2, 3, 4))
+        gap = wide(predicted) - wide(base) - wide(values).flatten(2).sum(2)
     return {
         "values": values,
         "images": images,

@@ -46,8 +46,8 @@ def chosen(explanation: Explanation, detail: Detail) -> Detail:
 
 
 def at_detail(
-    explanation: Explanation, heatmap: Float[Tensor, "images outputs height width"], detail: Detail
-) -> Float[Tensor, "images outputs height width"]:
+    explanation: Explanation, heatmap: Float[Tensor, "images outputs *sides"], detail: Detail
+) -> Float[Tensor, "images outputs *sides"]:
     """A heatmap of the explanation's images at a detail. Its sum stays; what is not a number stays where it is."""
     detail = chosen(explanation, detail)
     if detail == "pixels":
@@ -62,7 +62,7 @@ def at_detail(
     return torch.from_numpy(found).to(heatmap)
 
 
-def regions_of(explanation: Explanation) -> list[Int[Tensor, "height width"]]:
+def regions_of(explanation: Explanation) -> list[Int[Tensor, "*sides"]]:
     """Each image's regions, on the grid of the values. Raises `ExplainerError` where there is no image to cut."""
     from shapsight.attribution.trees import region_map
 
@@ -77,10 +77,14 @@ def regions_of(explanation: Explanation) -> list[Int[Tensor, "height width"]]:
 
 def _why_not_cut(explanation: Explanation) -> str:
     """Why the images cannot be cut into regions; empty where they can."""
-    images, (height, width) = explanation.images, explanation.values.shape[3:]
+    images, sides = explanation.images, explanation.values.shape[3:]
     if not images.numel():
         return "this explanation holds no images"
-    rows, columns = images.shape[2:]
+    if len(sides) == 3 and images.shape[2:] != sides:
+        return (
+            f"its images {tuple(images.shape[2:])} do not fit values of {tuple(sides)} (depth, height, width)"
+        )
+    (*_, height, width), (*_, rows, columns) = sides, images.shape[2:]
     # One pixel of rounding is left to images that were resized to another grid than the explained one.
     if abs(rows * width - columns * height) > max(rows, columns, height, width):
         return f"its images of {rows} × {columns} pixels do not fit values of {height} × {width}"

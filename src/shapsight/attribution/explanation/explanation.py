@@ -16,6 +16,7 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import (
     arithmetic,
+    bands,
     by_region,
     notebook,
     parts,
@@ -52,6 +53,7 @@ class Explanation:
         explanation = DeepShap(model, references)(images)
         explanation.values               # (images, outputs, channels, height, width)
         explanation.heatmap()            # (images, outputs, height, width): summed over channels
+        explanation.bands_table()        # what each channel contributes
         explanation.parts(roi.long()).values   # (images, outputs, 2): what the scene and the region contribute
         explanation.regions_table()      # what each region of the first image contributes to the first output
         explanation[0], explanation[2:5], explanation[0, "x"]
@@ -60,15 +62,18 @@ class Explanation:
         after - before                   # two models, the same images
         explanation.to_xarray(), explanation.to_shap()
 
+    Volumes and clips have a depth before the height in all of these: values `(images, outputs, channels, depth, height,
+    width)`, images, heatmaps, masks and labels alike; pictures show some of their slices.
+
     It cannot be changed: attributes cannot be set, and every method returns a new one. Its tensors are torch's own and
     are shared, not copied, so treat them as read-only: clone one before you write into it. All of them are on
     the device of the images that were explained, wherever the model is.
 
     Attributes
-        values: in the unit of the output; `values.sum((2, 3, 4)) = predictions - base_values - completeness_gap`.
+        values: in the unit of the output; `values.flatten(2).sum(2) = predictions - base_values - completeness_gap`.
         base_values: mean prediction over the references.
         predictions: what the model says of the images.
-        completeness_gap: `predictions - base_values - values.sum((2, 3, 4))`, 0 for an exact explanation.
+        completeness_gap: `predictions - base_values - values.flatten(2).sum(2)`, 0 for an exact explanation.
         output_index: which column of the model's output each value explains; differs by image for `TopK`.
         output_names: a name for every column of the model's output, or empty.
         images: what to draw under the heatmaps, usually in [0, 1].
@@ -89,19 +94,19 @@ class Explanation:
     Raises `ExplainerError` for tensors whose shapes do not fit each other.
     """
 
-    values: Float[Tensor, "images outputs channels height width"]
+    values: Float[Tensor, "images outputs channels *sides"]
     base_values: Float[Tensor, "images outputs"]
     predictions: Float[Tensor, "images outputs"]
     completeness_gap: Float[Tensor, "images outputs"]
     output_index: Int[Tensor, "images outputs"]
-    images: Float[Tensor, "images channels height width"]
+    images: Float[Tensor, "images channels *sides"]
     output_names: tuple[str, ...] = ()
-    std_errors: Float[Tensor, "images outputs channels height width"] | None = None
-    unresolved: Float[Tensor, "images outputs height width"] | None = None
-    part_labels: Int[Tensor, "images height width"] | None = None
+    std_errors: Float[Tensor, "images outputs channels *sides"] | None = None
+    unresolved: Float[Tensor, "images outputs *sides"] | None = None
+    part_labels: Int[Tensor, "images *sides"] | None = None
     part_std_errors: Float[Tensor, "images outputs parts"] | None = None
-    above_noise: Float[Tensor, "images outputs height width"] | None = None
-    outlines: Bool[Tensor, "columns height width"] | None = None
+    above_noise: Float[Tensor, "images outputs *sides"] | None = None
+    outlines: Bool[Tensor, "columns *sides"] | None = None
     method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     model_name: str = ""
@@ -110,8 +115,11 @@ class Explanation:
         object.__setattr__(self, "output_names", tuple(self.output_names))
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
         shape = tuple(self.values.shape)
-        if self.values.dim() != 5:
-            raise ExplainerError(f"values must be (images, outputs, channels, height, width), not {shape}")
+        if self.values.dim() not in (5, 6):
+            raise ExplainerError(
+                "values must be (images, outputs, channels, height, width), of volumes with a depth before the height; "
+                f"not {shape}"
+            )
         for name in ("base_values", "predictions", "completeness_gap", "output_index"):
             found = tuple(getattr(self, name).shape)
             if found != shape[:2]:
@@ -170,7 +178,7 @@ class Explanation:
     def _column_name(self, column: int) -> str:
         return self.output_names[column] if column < len(self.output_names) else f"output {column}"
 
-    def outline_of(self, image: int, output: int) -> Bool[Tensor, "height width"] | None:
+    def outline_of(self, image: int, output: int) -> Bool[Tensor, "*sides"] | None:
         """The pixels that an image's nth explained output is about; None where it is about none."""
         column = int(self.output_index[image, output])
         if self.outlines is None or column >= len(self.outlines) or not self.outlines[column].any():
@@ -183,7 +191,7 @@ class Explanation:
 
     def heatmap(
         self, reduce: Reduce = "sum", detail: Detail = "pixels", *, hide_noise: bool = False
-    ) -> Float[Tensor, "images outputs height width"]:
+    ) -> Float[Tensor, "images outputs *sides"]:
         """One value a pixel: the sum over channels, the sum of absolute values, or of the positive ones only.
 
             explanation.heatmap()                     # single values
@@ -194,7 +202,7 @@ class Explanation:
             side, "pixels" not at all. All keep the total of each image and output. "auto" is what plots draw: pixels
             in images of up to 32 pixels a side and of values that are sums already (PartitionSHAP, RegionSHAP), else
             regions, or smooth where there is no image to cut. What is not a number stays where it is and is left out
-            of the sums. A volume is cut and smoothed as the tall image it is stored as.
+            of the sums. A volume is cut into regions and smoothed in three dimensions.
         hide_noise: True gives `above_noise`, as plots draw it, where there is one; of the plain sum only.
         Raises `ExplainerError` for another `reduce` or `detail`, and for regions where `images` do not fit the values.
         """
@@ -220,10 +228,23 @@ class Explanation:
         The regions are those of `heatmap(detail="regions")`. Columns: `region` (its number), `value` (the sum of its
         pixels' values, in the unit of the output), `share` (of the regions' absolute values, 0 to 1), `pixels` (its
         area), `left, top, right, bottom` (its first and last columns and rows) and `x, y` (its centre), in pixels from
-        the upper left. What is not a number is left out of the sums.
+        the upper left; of a volume also `front, back` (its first and last slices) and `z`. What is not a number is left
+        out of the sums.
         Raises `ExplainerError` for an image or output that is not there, and where `images` do not fit the values.
         """
         return by_region.regions_table(self, image, output)
+
+    def bands_table(self, names: Sequence[str] | None = None) -> pd.DataFrame:
+        """What each channel contributes to each image and output.
+
+            explanation.bands_table(["blue", "green", "red", "near infrared"]).sort_values("share").tail()
+
+        Columns: `image` (its number), `output` (its name), `band` (the channel's number), `name`, `value` (the sum of
+        the band's values, in the unit of the output: those of all bands sum to the change) and `share` (of the
+        absolute values, 0 to 1). What is not a number is left out of the sums.
+        Raises `ExplainerError` where a method has one value for all bands of a pixel, and for names that do not fit.
+        """
+        return bands.bands_table(self, names)
 
     def view(
         self,
@@ -232,6 +253,7 @@ class Explanation:
         roi: Tensor | None = None,
         unit: str = "",
         beside: Mapping[str, Explanation] | None = None,
+        bands: int | Sequence[int] | None = None,
     ) -> View:
         """The explanation to look at with a mouse: values under it, sums of a dragged box, regions, smooth or pixels.
 
@@ -244,13 +266,16 @@ class Explanation:
             roi: the region of interest, boolean `(height, width)` or `(images, height, width)`; its sum and that of the
                 scene are shown.
             beside: other explanations of the same images, by name, to switch to or to lay on one half of the picture.
+            bands: the channels drawn as red, green and blue, or one, as `plot` takes them.
+
+        A slider goes through the slices of a volume.
 
         Values are stored with 8 bits: a pixel is off by at most 1/126 of the largest of its map (1/63 to 1/15 in maps
         of noise; the viewer says how much), and sums stay. So many heatmaps that they would take more than 22 MB,
         some 440 of 224 pixels, are summed over blocks of pixels.
         Raises `ExplainerError` where these do not fit each other.
         """
-        return viewed.view(self, names, roi, unit, beside)
+        return viewed.view(self, names, roi, unit, beside, bands)
 
     def parts(self, masks: Any = None) -> RegionValues:
         """What each part of the image contributes: the sums of its values, with their sign, in the output's unit.
@@ -261,7 +286,8 @@ class Explanation:
 
         masks: any partition of the image: boolean `(parts, height, width)` or `(images, parts, height, width)` with
             each pixel in one part; or whole numbers `(height, width)` or `(images, height, width)` that name each
-            pixel's part, counted from 0. A single boolean `(height, width)` is part 1, all else part 0. None: those
+            pixel's part, counted from 0. A single boolean `(height, width)` is part 1, all else part 0. Of volumes with
+            a depth before the height. None: those
             that the explainer was told of, `DeepShap(...)(images, parts=masks)`.
 
         The result's `values` are `(images, outputs, parts)` and sum to `predictions - base_values - completeness_gap`
@@ -399,8 +425,9 @@ class Explanation:
             explanation.to_xarray().shap_values.sel(output="x").mean("image")
 
         Variables: `shap_values (image, output, channel, height, width)`, `base_values`, `predictions`,
-        `completeness_gap`, `output_index` and `output_name (image, output)`, `images`, and `std_errors`, `unresolved`
-        and `above_noise` where there are any. The coordinate `output` holds names where all images have the same ones.
+        `completeness_gap`, `output_index` (volumes have a `depth` before the height) and `output_name (image, output)`,
+        `images`, and `std_errors`, `unresolved` and `above_noise` where there are any. The coordinate `output` holds
+        names where all images have the same ones.
         Raises `MissingDependency` without xarray (`pip install 'shapsight[xarray]'`).
         """
         return with_xarray.to_xarray(self)

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from shapsight.attribution.explanation import Detail, Explanation
 from shapsight.attribution.explanation import detail as details
+from shapsight.attribution.explanation.bands import in_colour
 from shapsight.attribution.explanation.parts import part_labels
+from shapsight.attribution.explanation.slices import in_slices
 from shapsight.drawing.panels import SIGNED, SIZES, Array, Heat, Kind, Look, Mark, Row, draw_rows
 from shapsight.drawing.style import in_an_installed_font, number, see_through
 from shapsight.errors import ExplainerError
@@ -41,6 +43,8 @@ def image_plot(
     cell: int | None = None,
     unit: str = "units of the output",
     limit: float | None = None,
+    slices: int | Sequence[int] | None = None,
+    bands: int | Sequence[int] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw an explanation: one row an image, first the image, then a heatmap for each output.
@@ -50,7 +54,8 @@ def image_plot(
 
     Red raises the output, blue lowers it. All heatmaps of a row share one scale, symmetric around zero, which
     ends at the `scale_percentile` of their absolute values so that one pixel does not wash out the rest.
-    A model that has a name (`Explanation.named`) is named over each heatmap.
+    A model that has a name (`Explanation.named`) is named over each heatmap. Of a volume there is a row for each of
+    some slices, on one scale.
 
     Args
         detail: how finely values are drawn: summed over "regions" that follow the image, "smooth" (under a Gaussian),
@@ -73,13 +78,18 @@ def image_plot(
             fine pattern; by default as small as the print allows, 1 for the pixels themselves.
         unit: what the colour bar says the values are in.
         limit: the end of the scale of all rows, in what the colour bar shows, instead of each row's own percentile.
+        slices: of volumes, the numbers of the slices drawn, from 0; by default the three with the most absolute
+            attribution.
+        bands: the channels of the image drawn as red, green and blue, such as (3, 2, 1), or one in grey, from 0, each
+            stretched from its 2nd to its 98th percentile; by default the first three, of other numbers than 1, 3 and 4
+            the mean of all. What was drawn stands beside the key.
         figure: an empty figure to draw on, which takes the size that the rows need.
 
     Raises `ExplainerError` where the lengths or shapes of these do not fit the explanation.
     """
     if limit is not None and not 0 < limit < float("inf"):
         raise ExplainerError(f"limit={limit} must be a number above 0, the end of the colour scale")
-    pictures = pictures_of(explanation, pixels)
+    pictures, drawn = pictures_of(explanation, pixels, bands)
     names = _output_labels(explanation, labels)
     detail = _detail(explanation, detail, cell)
     per_area = is_per_area(explanation, detail, cell)
@@ -97,10 +107,10 @@ def image_plot(
         )
         for image in range(len(explanation))
     ]
-    look = Look(scale_percentile, width, cell, unit, limit, kind_of(cmap, per_area))
-    return draw_rows(
-        rows, _noted(look, detail, per_area, hide_noise and explanation.above_noise is not None), figure
-    )
+    kind = kind_of(cmap, per_area, has_depth=_has_depth(explanation))
+    look = Look(scale_percentile, width, cell, unit, limit, kind)
+    hides = hide_noise and explanation.above_noise is not None
+    return draw_rows(in_slices(rows, slices), _noted(look, detail, per_area, hides, drawn), figure)
 
 
 @in_an_installed_font
@@ -121,6 +131,8 @@ def compare_plot(
     width: float | None = None,
     cell: int | None = None,
     unit: str = "units of the output",
+    slices: int | Sequence[int] | None = None,
+    bands: int | Sequence[int] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw the same images explained for two models, heatmaps side by side and on one scale for each image.
@@ -139,7 +151,7 @@ def compare_plot(
         raise ExplainerError(
             f"the two explanations differ in (images, outputs, height, width): {tuple(one)} and {tuple(two)}"
         )
-    pictures = pictures_of(first, pixels)
+    pictures, drawn = pictures_of(first, pixels, bands)
     detail = _detail(first, detail, cell)
     per_area = is_per_area(first, detail, cell)
     values = [heats_of(explanation, detail, per_area, hide_noise) for explanation in (first, second)]
@@ -157,9 +169,11 @@ def compare_plot(
         ]
         pairs = tuple(heat for pair in zip(*both, strict=True) for heat in pair)
         rows.append(Row(pictures[image], str(captions[image]), marks[image], pairs, regions[image]))
-    look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area))
+    look = Look(
+        scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area, has_depth=_has_depth(first))
+    )
     hides = hide_noise and any(e.above_noise is not None for e in (first, second))
-    return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
+    return draw_rows(in_slices(rows, slices), _noted(look, detail, per_area, hides, drawn), figure)
 
 
 @in_an_installed_font
@@ -176,6 +190,8 @@ def atlas(
     width: float | None = None,
     cell: int | None = None,
     unit: str = "units of the output",
+    slices: int | Sequence[int] | None = None,
+    bands: int | Sequence[int] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw where attribution lies on average: mean |SHAP value| over many images, on their mean image.
@@ -190,7 +206,7 @@ def atlas(
     """
     if output is not None:
         explanation = explanation.select(outputs=output)
-    pictures = pictures_of(explanation, pixels)
+    pictures, drawn = pictures_of(explanation, pixels, bands)
     picked = _detail(explanation, detail, cell)
     detail = "smooth" if (detail, picked) == ("auto", "regions") else picked
     per_area = is_per_area(explanation, detail, cell)
@@ -218,9 +234,10 @@ def atlas(
                 ),
             )
         )
-    look = Look(scale_percentile, width, cell, unit, kind=kind_of(cmap, per_area, SIZES))
+    kind = kind_of(cmap, per_area, SIZES, has_depth=_has_depth(explanation))
+    look = Look(scale_percentile, width, cell, unit, kind=kind)
     hides = hide_noise and per_area and explanation.above_noise is not None
-    return draw_rows(rows, _noted(look, detail, per_area, hides), figure)
+    return draw_rows(in_slices(rows, slices), _noted(look, detail, per_area, hides, drawn), figure)
 
 
 def _mean_sizes(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
@@ -238,9 +255,9 @@ def _mean_sizes(explanation: Explanation, detail: Detail, per_area: bool, hide_n
 
 
 def heats_of(explanation: Explanation, detail: Detail, per_area: bool, hide_noise: bool) -> Array:
-    """What is drawn, `(images, outputs, height, width)`: values per 1 % of the area, or of single pixels."""
+    """What is drawn, `(images, outputs, *sides)`: values per 1 % of the area or volume, or of single pixels."""
     heatmap = explanation.heatmap(detail=detail, hide_noise=hide_noise).detach().cpu().double().numpy()
-    return heatmap * (heatmap.shape[2] * heatmap.shape[3] / 100) if per_area else heatmap
+    return heatmap * (np.prod(heatmap.shape[2:]) / 100) if per_area else heatmap
 
 
 def is_per_area(explanation: Explanation, detail: Detail, cell: int | None = None) -> bool:
@@ -249,9 +266,11 @@ def is_per_area(explanation: Explanation, detail: Detail, cell: int | None = Non
     return is_sum and cell is None
 
 
-def kind_of(cmap: str | Colormap | None, per_area: bool, kind: Kind = SIGNED) -> Kind:
+def kind_of(
+    cmap: str | Colormap | None, per_area: bool, kind: Kind = SIGNED, *, has_depth: bool = False
+) -> Kind:
     """The kind of values that `heats_of` gives, in the colours asked for."""
-    name = f"{kind.name} per 1 % of area" if per_area else kind.name
+    name = f"{kind.name} per 1 % of {'volume' if has_depth else 'area'}" if per_area else kind.name
     return replace(kind, name=name, colours=see_through(cmap, kind.colours))
 
 
@@ -265,10 +284,15 @@ def _detail(explanation: Explanation, detail: Detail, cell: int | None) -> Detai
     return "pixels" if cell is not None else details.chosen(explanation, detail)
 
 
-def _noted(look: Look, detail: Detail, per_area: bool, hides_noise: bool) -> Look:
-    """A look that says what was summed or hidden. What is spread evenly is drawn as it is, without cells."""
+def _has_depth(explanation: Explanation) -> bool:
+    return explanation.values.dim() == 6
+
+
+def _noted(look: Look, detail: Detail, per_area: bool, hides_noise: bool, drawn: str) -> Look:
+    """A look that says what was summed, hidden or drawn. What is spread evenly is drawn as it is, without cells."""
     notes = [NOTES[detail]] if detail in NOTES else []
     notes += [NOISE_NOTE] if hides_noise else []
+    notes += [drawn] if drawn else []
     return replace(look, cell=1 if per_area else look.cell, notes=tuple(notes))
 
 
@@ -298,9 +322,7 @@ def _regions(explanation: Explanation, roi: Tensor | Array | None) -> list[Array
     """The region of interest of each image, whose edge is drawn."""
     if roi is None:
         return [None] * len(explanation)
-    labels, _ = part_labels(
-        _as_labels(roi), len(explanation), (explanation.values.shape[3], explanation.values.shape[4])
-    )
+    labels, _ = part_labels(_as_labels(roi), len(explanation), tuple(explanation.values.shape[3:]))
     return [mask.cpu().numpy() > 0 for mask in labels]
 
 
@@ -356,28 +378,35 @@ def _array(given: Tensor | Array) -> Array:
     return np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=float)
 
 
-def pictures_of(explanation: Explanation, pixels: Tensor | Array | None) -> Array:
-    """Images to draw as `(images, height, width)` or `(images, height, width, 3)` in [0, 1]."""
-    count, height, width = len(explanation), *explanation.values.shape[3:]
+def pictures_of(
+    explanation: Explanation, pixels: Tensor | Array | None, bands: int | Sequence[int] | None = None
+) -> tuple[Array, str]:
+    """Images to draw, `(images, *sides)` or `(images, *sides, 3)` in [0, 1]; and which bands these are, if not all."""
+    count, sides = len(explanation), tuple(explanation.values.shape[3:])
     if not count or not explanation.values.shape[1]:
         raise ExplainerError(f"there is nothing to draw: {explanation!r}")
-    array = np.nan_to_num(_array(explanation.images if pixels is None else pixels))
-    if array.ndim == 4 and not (array.shape[3] in (1, 3) and array.shape[1] not in (1, 3)):
-        array = np.moveaxis(array, 1, -1)
-    if array.ndim == 4:
-        array = array[..., :3] if array.shape[-1] in (3, 4) else array.mean(-1)
-    fits = array.ndim >= 3 and array.size > 0 and len(array) == count
-    # One pixel of rounding is left to images that were resized to another grid than the explained one.
-    if not fits or abs(array.shape[1] * width - array.shape[2] * height) > max(
-        *array.shape[1:3], height, width
-    ):
+    array, drawn = np.nan_to_num(_array(explanation.images if pixels is None else pixels)), ""
+    if array.ndim == len(sides) + 2:
+        last = pixels is not None and array.shape[-1] in (1, 3) and array.shape[1] not in (1, 3)
+        array, drawn = in_colour(np.moveaxis(array, -1, 1) if last else array, bands)
+    shown = array.shape[1 : 1 + len(sides)]
+    if array.ndim <= len(sides) or not array.size or len(array) != count or not _is_alike(shown, sides):
         shape = tuple((explanation.images if pixels is None else np.asarray(pixels)).shape)
         raise ExplainerError(
-            f"images of shape {shape} do not fit {count} heatmaps of {height} × {width} pixels"
+            f"images of shape {shape} do not fit {count} heatmaps of {' × '.join(map(str, sides))} pixels"
         )
     low, high = float(array.min()), float(array.max())
     if low >= 0 and high <= 1.001:
-        return array.clip(0, 1)
+        return array.clip(0, 1), drawn
     if low >= 0 and high <= 255:
-        return array / 255
-    return (array - low) / (high - low) if high > low else np.full_like(array, 0.5)
+        return array / 255, drawn
+    return (array - low) / (high - low) if high > low else np.full_like(array, 0.5), drawn
+
+
+def _is_alike(shown: tuple[int, ...], sides: tuple[int, ...]) -> bool:
+    """Whether one is the other, enlarged; a volume has as many slices.
+
+    One pixel of rounding is left to images that were resized to another grid than the explained one.
+    """
+    (*depth, height, width), (*slices, rows, columns) = sides, shown
+    return depth == slices and abs(rows * width - columns * height) <= max(rows, columns, height, width)

@@ -33,7 +33,7 @@ def on_image(explanation: Explanation, frame: Frame, image: UInt8[Tensor, "3 hei
         return None if values is None else placed.on_image(values.double(), height, width).to(values.dtype)
 
     values = placed.on_image(explanation.values.double(), height, width)
-    lost = (explanation.values.double().sum((2, 3, 4)) - values.sum((2, 3, 4))).to(
+    lost = (explanation.values.double().flatten(2).sum(2) - values.flatten(2).sum(2)).to(
         explanation.completeness_gap
     )
     return dataclasses.replace(

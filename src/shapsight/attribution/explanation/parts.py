@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 FORMS = (
     "boolean (parts, height, width) or (images, parts, height, width), each pixel in one part; or whole numbers "
-    "(height, width) or (images, height, width) that name each pixel's part, counted from 0"
+    "(height, width) or (images, height, width) that name each pixel's part, counted from 0 (of volumes with a depth "
+    "before the height)"
 )
 
 
 def sums(explanation: Explanation, masks: Any) -> RegionValues:
     """See `Explanation.parts`."""
-    size = (int(explanation.values.shape[3]), int(explanation.values.shape[4]))
+    size = tuple(explanation.values.shape[3:])
     if masks is None:
         if explanation.part_labels is None:
             raise ExplainerError(
@@ -35,7 +36,9 @@ def sums(explanation: Explanation, masks: Any) -> RegionValues:
         labels, count = part_labels(masks, len(explanation), size)
     heat = wide(explanation.heatmap())
     _refuse_nan(heat)
-    found = sums_of_parts(heat, labels.to(heat.device).unsqueeze(1), count)
+    # Slices of a volume are laid under one another, which leaves sums as they are.
+    flat = labels.to(heat.device).flatten(1, -2).unsqueeze(1)
+    found = sums_of_parts(heat.flatten(2, -2), flat, count)
     labels = labels.to(explanation.values.device)
     return RegionValues(
         values=moved(found, explanation.values),
@@ -58,9 +61,7 @@ def sums_of_parts(
     return heat.new_zeros(*flat.shape[:-1], count).scatter_add_(-1, where, flat)
 
 
-def part_labels(
-    masks: Any, images: int, size: tuple[int, int]
-) -> tuple[Int[Tensor, "images height width"], int]:
+def part_labels(masks: Any, images: int, size: tuple[int, ...]) -> tuple[Int[Tensor, "images *sides"], int]:
     """Each pixel's part in each image, and how many parts there are.
 
         part_labels(roi, 16, (224, 224))         # boolean (height, width): part 0 the scene, part 1 the region
@@ -73,25 +74,26 @@ def part_labels(
         raise ExplainerError(f"masks must be {FORMS}; got {type(masks).__name__}") from error
     if given.is_floating_point() or given.is_complex():
         raise ExplainerError(f"masks must be {FORMS}; got {given.dtype}: say masks > 0.5, or masks.long()")
-    if given.dim() not in (2, 3, 4) or tuple(given.shape[-2:]) != size:
+    more = given.dim() - len(size)
+    if more not in (0, 1, 2) or tuple(given.shape[more:]) != size:
         raise ExplainerError(
-            f"masks of shape {tuple(given.shape)} do not fit values of {size[0]} × {size[1]} pixels: they must be "
-            f"{FORMS}"
+            f"masks of shape {tuple(given.shape)} do not fit values of {' × '.join(map(str, size))} pixels: they must "
+            f"be {FORMS}"
         )
-    if given.dtype == torch.bool and given.dim() > 2:
-        return _of_partition(given if given.dim() == 4 else given.unsqueeze(0), images)
-    if given.dim() == 4:
+    if given.dtype == torch.bool and more:
+        return _of_partition(given if more == 2 else given.unsqueeze(0), images)
+    if more == 2:
         raise ExplainerError(
             f"whole numbers of shape {tuple(given.shape)} are no label map: masks must be {FORMS}"
         )
-    labels = (given if given.dim() == 3 else given.unsqueeze(0)).long()
+    labels = (given if more else given.unsqueeze(0)).long()
     if labels.numel() == 0 or int(labels.min()) < 0:
         raise ExplainerError("a label map counts its parts from 0, so no pixel may have a number below 0")
     count = 2 if given.dtype == torch.bool else int(labels.max()) + 1
     return _for_each(labels, images), count
 
 
-def _of_partition(masks: Tensor, images: int) -> tuple[Int[Tensor, "images height width"], int]:
+def _of_partition(masks: Tensor, images: int) -> tuple[Int[Tensor, "images *sides"], int]:
     """Labels of boolean masks, which must hold each pixel once."""
     held = masks.sum(1)
     for number, (holes, twice) in enumerate(
@@ -106,13 +108,13 @@ def _of_partition(masks: Tensor, images: int) -> tuple[Int[Tensor, "images heigh
     return _for_each(masks.int().argmax(1), images), int(masks.shape[1])
 
 
-def _for_each(labels: Tensor, images: int) -> Int[Tensor, "images height width"]:
+def _for_each(labels: Tensor, images: int) -> Int[Tensor, "images *sides"]:
     if len(labels) not in (1, images):
         raise ExplainerError(f"masks of {len(labels)} images came with an explanation of {images}")
-    return labels.expand(images, -1, -1)
+    return labels.expand(images, *labels.shape[1:])
 
 
-def _refuse_nan(heat: Float[Tensor, "images outputs height width"]) -> None:
+def _refuse_nan(heat: Float[Tensor, "images outputs *sides"]) -> None:
     bad = ~heat.isfinite()
     if bad.any():
         image, output = bad.flatten(2).any(2).nonzero()[0].tolist()

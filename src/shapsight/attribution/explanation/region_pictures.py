@@ -9,6 +9,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy import ndarray
 
+from shapsight.attribution.explanation.bands import in_colour
 from shapsight.attribution.explanation.region_values import Interactions, RegionValues
 from shapsight.drawing import style
 
@@ -33,7 +34,7 @@ def region_bars(found: RegionValues, *, unit: str = "units of the output") -> Fi
     errors = None if found.std_errors is None else found.std_errors.detach().cpu().double().numpy()
     for image, row in enumerate(grid):
         own = int(found.labels[image].max()) + 1
-        _draw_regions(row[0], _pixels(found, image), found.labels[image].cpu().numpy())
+        _draw_regions(row[0], found, image, np.abs(values[image]).sum(0))
         for output, axes in enumerate(row[1:]):
             spread = None if errors is None else errors[image, output, :own]
             _draw_bars(axes, values[image, output, :own], spread)
@@ -60,7 +61,7 @@ def interaction_grid(
     values = found.values.detach().cpu().double().numpy()
     for image, row in enumerate(grid):
         own = int(found.labels[image].max()) + 1
-        _draw_regions(row[0], _pixels(found, image), found.labels[image].cpu().numpy())
+        _draw_regions(row[0], found, image, np.abs(values[image]).sum((0, 1)))
         limit = np.abs(values[image, :, :own, :own]).max() or 1.0
         for output, axes in enumerate(row[1:]):
             drawn = axes.imshow(values[image, output, :own, :own], cmap=colours, vmin=-limit, vmax=limit)
@@ -75,16 +76,27 @@ def interaction_grid(
 
 
 def _pixels(found: RegionValues | Interactions, image: int) -> ndarray:
-    """The picture as `(height, width)` or `(height, width, 3)` from 0 to 1."""
-    pixels = found.images[image].detach().cpu().float().permute(1, 2, 0).numpy()
+    """The picture as `(*sides)` or `(*sides, 3)` from 0 to 1."""
+    pixels = in_colour(found.images[image : image + 1].detach().cpu().float().numpy())[0][0]
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 1:  # normalised, or from 0 to 255
-        pixels = pixels / 255 if low >= 0 and high > 2 else (pixels - low) / max(high - low, 1e-12)
-    return np.asarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
+        pixels = pixels / 255 if low >= 0 and 2 < high <= 255 else (pixels - low) / max(high - low, 1e-12)
+    return np.asarray(pixels)
 
 
-def _draw_regions(axes: Axes, pixels: ndarray, labels: ndarray) -> None:
-    """A picture with the borders of its regions, and each region's number in the middle of it."""
+def _draw_regions(axes: Axes, found: RegionValues | Interactions, image: int, sizes: ndarray) -> None:
+    """A picture with the borders of its regions, and each region's number in the middle of it.
+
+    Of a volume, the slice whose regions are worth most by `sizes`.
+    """
+    pixels, labels = _pixels(found, image), found.labels[image].cpu().numpy()
+    if labels.ndim == 3:
+        volumes = np.bincount(labels.ravel(), minlength=len(sizes))
+        worth = (sizes / np.maximum(volumes, 1))[labels].sum((1, 2))
+        best = np.flatnonzero(worth > (1 - 1e-9) * worth.max())
+        number = int(best[len(best) // 2])
+        pixels, labels = pixels[number], labels[number]
+        axes.set_title(f"slice {number} of 0 to {len(worth) - 1}", fontsize=style.LABEL)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     for region in range(int(labels.max()) + 1):
         inside = labels == region

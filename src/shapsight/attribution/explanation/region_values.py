@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -77,19 +76,23 @@ class RegionValues(_Saved):
 
     values: Float[Tensor, "images outputs regions"]
     std_errors: Float[Tensor, "images outputs regions"] | None
-    labels: Int[Tensor, "images height width"]
-    images: Float[Tensor, "images channels height width"]
+    labels: Int[Tensor, "images *sides"]
+    images: Float[Tensor, "images channels *sides"]
     base_values: Float[Tensor, "images outputs"]
     predictions: Float[Tensor, "images outputs"]
     output_index: Int[Tensor, "images outputs"]
     evaluations: int
     output_names: tuple[str, ...] = ()
 
-    def spread(self, of_regions: Tensor) -> Float[Tensor, "images outputs 1 height width"]:
+    def spread(self, of_regions: Tensor) -> Float[Tensor, "images outputs 1 *sides"]:
         """Numbers of regions, each spread evenly over its region's pixels."""
         images, outputs, regions = of_regions.shape
         flat = self.labels.flatten(1)
-        sizes = torch.nn.functional.one_hot(flat, regions).sum(1).clamp_min(1)
+        sizes = (
+            of_regions.new_zeros(images, regions)
+            .scatter_add_(1, flat, of_regions.new_ones(flat.shape))
+            .clamp_min(1)
+        )
         shares = of_regions / sizes.unsqueeze(1)
         pixels = shares.gather(2, flat.unsqueeze(1).expand(-1, outputs, -1))
         return pixels.reshape(images, outputs, 1, *self.labels.shape[1:])
@@ -115,8 +118,8 @@ class Interactions(_Saved):
     """
 
     values: Float[Tensor, "images outputs regions regions"]
-    labels: Int[Tensor, "images height width"]
-    images: Float[Tensor, "images channels height width"]
+    labels: Int[Tensor, "images *sides"]
+    images: Float[Tensor, "images channels *sides"]
     output_index: Int[Tensor, "images outputs"]
     output_names: tuple[str, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from shapsight.attribution.explanation import detail, notebook
+from shapsight.attribution.explanation.bands import eight_bits
 from shapsight.drawing.viewer import Map, Shown, View, content
 from shapsight.errors import ExplainerError
 
@@ -25,6 +26,7 @@ def view(
     roi: Tensor | None,
     unit: str,
     beside: Mapping[str, Explanation] | None,
+    bands: int | Sequence[int] | None = None,
 ) -> View:
     """See `Explanation.view`."""
     every = {explanation.model_name: explanation, **(beside or {})}
@@ -36,7 +38,7 @@ def view(
     if names is not None and len(names) != len(explanation):
         raise ExplainerError(f"{len(names)} names were given for {len(explanation)} images")
     names = names or [f"image {number}" for number in range(len(explanation))]
-    shown = shown_images(every, names, roi, unit)
+    shown = shown_images(every, names, roi, unit, bands=bands)
     return View(content(shown, title=repr(explanation)), notebook.html(explanation))
 
 
@@ -47,16 +49,23 @@ def shown_images(
     unit: str = "",
     *,
     has_regions: bool = True,
+    bands: int | Sequence[int] | None = None,
 ) -> list[Shown]:
     """Images with the heatmaps of one or several models; finding regions takes a tenth of a second each at 224 pixels.
 
     shown_images({"one room": before, "all rooms": after}, ["a.jpg", "b.jpg"])
     """
-    return [_shown(every, number, name, roi, unit, has_regions) for number, name in enumerate(names)]
+    return [_shown(every, number, name, roi, unit, has_regions, bands) for number, name in enumerate(names)]
 
 
 def _shown(
-    every: Mapping[str, Explanation], number: int, name: str, roi: Tensor | None, unit: str, has_regions: bool
+    every: Mapping[str, Explanation],
+    number: int,
+    name: str,
+    roi: Tensor | None,
+    unit: str,
+    has_regions: bool,
+    bands: int | Sequence[int] | None,
 ) -> Shown:
     first = next(iter(every.values()))[number]
     maps = [
@@ -71,15 +80,19 @@ def _shown(
     if has_regions and first.method not in detail.SUMS and max(first.values.shape[3:]) > detail.SMALL:
         with suppress(ExplainerError):  # where there is no image to cut
             regions = detail.regions_of(first)[0].cpu().numpy()
-    details = [each for each in (best, *others) if each != "regions" or regions is not None]
-    return Shown(name, picture_of(first), maps, regions, details, outline=_mask(roi, number))
+    lacking = {"regions"} if regions is None else set()
+    if first.values.dim() == 6:  # the viewer smooths images only
+        lacking.add("smooth")
+    details = [each for each in (best, *others) if each not in lacking] or ["pixels"]
+    picture, drawn = picture_of(first, bands)
+    return Shown(name, picture, maps, regions, details, caption=drawn, outline=_mask(roi, number, first))
 
 
 def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None, unit: str) -> list[Map]:
     one = explanation[number]
     heat = one.heatmap()[0].detach().cpu().double().numpy()
     parts: list[dict[str, float]] = [{} for _ in heat]
-    mask = _mask(roi, number)
+    mask = _mask(roi, number, one)
     if mask is not None:
         sums = one.parts(torch.from_numpy(np.stack([~mask, mask]))).values[0].cpu().double().numpy()
         parts = [{"scene": float(scene), "region": float(region)} for scene, region in sums]
@@ -99,18 +112,15 @@ def _maps(explanation: Explanation, number: int, model: str, roi: Tensor | None,
     ]
 
 
-def _mask(roi: Tensor | None, number: int) -> Bool[np.ndarray, "height width"] | None:
+def _mask(roi: Tensor | None, number: int, one: Explanation) -> Bool[np.ndarray, "*sides"] | None:
     """An image's region of interest."""
     if roi is None:
         return None
-    return np.asarray((roi if roi.dim() == 2 else roi[number]).bool().cpu())
+    return np.asarray((roi if roi.dim() == one.values.dim() - 3 else roi[number]).bool().cpu())
 
 
-def picture_of(explanation: Explanation) -> UInt8[np.ndarray, "height width 3"]:
-    """What is drawn under the heatmaps, from 0 to 255; images of another range are stretched to it, NaN is black."""
-    image: Any = explanation.images[0].detach().cpu().double().nan_to_num(0, 1, 0)
-    image = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
-    low, high = float(image.min()), float(image.max())
-    if low < -1e-3 or high > 1 + 1e-3:
-        image = (image - low) / max(high - low, 1e-12)
-    return np.ascontiguousarray((image.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8))
+def picture_of(
+    explanation: Explanation, bands: int | Sequence[int] | None = None
+) -> tuple[UInt8[np.ndarray, "*sides 3"], str]:
+    """What is drawn under the heatmaps, from 0 to 255, and which bands these are, if not all."""
+    return eight_bits(explanation.images[0], bands)

@@ -31,7 +31,7 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
         raise MissingDependency("to_shap needs the shap package: pip install shap") from error
 
     def outputs_last(tensor: Tensor) -> Array:
-        array: Array = tensor.detach().cpu().permute(0, 3, 4, 2, 1).numpy()
+        array: Array = tensor.detach().cpu().movedim((1, 2), (-1, -2)).numpy()
         return array
 
     errors = explanation.std_errors
@@ -46,7 +46,7 @@ def to_shap(explanation: Explanation) -> shap.Explanation:
     )
     if not is_shared:
         # Set afterwards: the constructor takes a table of names for as many images as channels for another dimension.
-        made.output_names = Obj(np.array(names, dtype=np.str_), [0, 4])
+        made.output_names = Obj(np.array(names, dtype=np.str_), [0, explanation.values.dim() - 1])
     return made
 
 

@@ -196,7 +196,7 @@ class PartitionShap(BlackBox):
         values = gathered([one.shares.values for one in results])
         predictions = gathered([one.full for one in results]).gather(1, chosen)
         base_values = gathered([one.empty for one in results]).gather(1, chosen)
-        gap = moved(wide(predictions) - wide(base_values) - wide(values).sum((2, 3, 4)), predictions)
+        gap = moved(wide(predictions) - wide(base_values) - wide(values).flatten(2).sum(2), predictions)
         _warn_of(gap, predictions, base_values)
         errors = gathered([one.shares.squared_errors for one in results]).sqrt()
         above_noise = gathered([one.shares.above_noise.sum(1) for one in results])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,21 +31,22 @@ class Shares:
         above_noise: the values where they stand out from the noise of sampling, and what they are on average elsewhere.
     """
 
-    values: Float[Tensor, "outputs channels_or_1 height width"]
-    unresolved: Float[Tensor, "outputs channels_or_1 height width"]
-    squared_errors: Float[Tensor, "outputs channels_or_1 height width"]
-    above_noise: Float[Tensor, "outputs channels_or_1 height width"]
+    values: Float[Tensor, "outputs channels_or_1 *sides"]
+    unresolved: Float[Tensor, "outputs channels_or_1 *sides"]
+    squared_errors: Float[Tensor, "outputs channels_or_1 *sides"]
+    above_noise: Float[Tensor, "outputs channels_or_1 *sides"]
 
     @classmethod
     def of(cls, root: Node, shape: Size, outputs: int) -> Shares:
         """Empty ones. A tree whose nodes hold whole pixels has one value a pixel, others one a number."""
-        channels, height, width = shape
-        if root.size not in (height * width, channels * height * width):
+        channels, *sides = shape
+        pixels = math.prod(sides)
+        if root.size not in (pixels, channels * pixels):
             raise ExplainerError(
-                f"the tree's root holds {root.size} pixels or numbers, and the image {height * width} pixels"
+                f"the tree's root holds {root.size} pixels or numbers, and the image {pixels} pixels"
             )
-        players = 1 if root.size == height * width else channels
-        values = torch.zeros(outputs, players, height, width, dtype=torch.float64)
+        players = 1 if root.size == pixels else channels
+        values = torch.zeros(outputs, players, *sides, dtype=torch.float64)
         return cls(values, *(torch.zeros_like(values) for _ in range(3)))
 
     def spread(self, node: Node, share: Scores, squared_error: Scores | float = 0.0) -> None:
@@ -70,11 +72,11 @@ class Shares:
             self.unresolved[output][node.index] += amount
 
 
-def painted(contexts: list[Context], shape: Size) -> Bool[Tensor, "coalitions channels_or_1 height width"]:
+def painted(contexts: list[Context], shape: Size) -> Bool[Tensor, "coalitions channels_or_1 *sides"]:
     """The masks of some coalitions, with one channel where no node in them tells channels apart."""
-    channels, height, width = shape
+    channels, *sides = shape
     whole = all(_holds_whole_pixels(node, channels) for context in contexts for node in context)
-    masks = torch.zeros(len(contexts), 1 if whole else channels, height, width, dtype=torch.bool)
+    masks = torch.zeros(len(contexts), 1 if whole else channels, *sides, dtype=torch.bool)
     for mask, context in zip(masks, contexts, strict=True):
         for node in context:
             mask[node.index] = True

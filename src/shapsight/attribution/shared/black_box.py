@@ -15,6 +15,7 @@ from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.shared.of_bundle import names_of, seen_by
 from shapsight.attribution.shared.predictor import Predictor, as_images
 from shapsight.attribution.targets.aimed import Aims, aimed_model, check, in_place
+from shapsight.data.stored import refuse_too_large
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 
@@ -66,7 +67,15 @@ class BlackBox:
         """What the targets are about, of images of this size."""
         return None if self.aims is None else self.aims.outlines(images)
 
-    def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
+    def _game(self, image: Shaped[Tensor, "channels *sides"]) -> Game:
+        at_a_time = min(self.batch_size, max(1, 4 * torch.get_num_threads()))  # as `Game` masks them
+        refuse_too_large(
+            image.numel() * max(image.element_size(), 4) * (2 + 2 * at_a_time)
+            + self.batch_size * image[0].numel(),
+            f"an image of {' × '.join(map(str, image.shape))} numbers, {at_a_time} times masked,",
+            "give a smaller batch_size, or a smaller image",
+            ExplainerError,
+        )
         return Game(self.predictor, self.masker, image, batch_size=self.batch_size)
 
     def _asked_with(self, image: Shaped[Tensor, "channels height width"]) -> dict[str, Any]:
@@ -87,8 +96,8 @@ class BlackBox:
 def random_cells(
     image: Shaped[Tensor, "channels height width"], count: int, generator: torch.Generator
 ) -> Tensor:
-    """Coalitions `(count, 1, height, width)` of which each has about half of the cells of a grid."""
-    cells = (torch.rand(count, 1, 7, 7, generator=generator) > 0.5).float()
+    """Coalitions `(count, 1, *sides)` of which each has about half of the cells of a grid."""
+    cells = (torch.rand(count, 1, *[7] * (image.dim() - 1), generator=generator) > 0.5).float()
     return torch.nn.functional.interpolate(cells, size=image.shape[1:]).bool().to(image.device)
 
 

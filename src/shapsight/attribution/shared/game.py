@@ -124,7 +124,7 @@ class Game:
         channels = len(self.image)
         if (
             visible.dtype != torch.bool
-            or visible.dim() != 4
+            or visible.dim() != self.image.dim() + 1
             or visible.shape[1] not in (1, channels)
             or visible.shape[2:] != self.image.shape[1:]
             or not len(visible)

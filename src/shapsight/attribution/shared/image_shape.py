@@ -1,4 +1,4 @@
-"""Explanations hold images; what is explained may have any rank."""
+"""Explanations hold images and volumes; what is explained may have any rank."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from shapsight.errors import ExplainerError
 
 
 def image_shaped(values: Tensor) -> Tensor:
-    """`(images, outputs, ...)` as `(images, outputs, channels, height, width)`, whatever the input's rank."""
+    """`(images, outputs, ...)` as `(images, outputs, channels, [depth,] height, width)`, whatever the input's rank.
+
+    Volumes `(channels, depth, height, width)` stay volumes; more sides than three are laid out in the depth.
+    """
     shape = values.shape[2:]
-    if len(shape) >= 3:
-        return values.reshape(*values.shape[:2], shape[0], -1, shape[-1])
+    if len(shape) in (3, 4):
+        return values
+    if len(shape) > 4:
+        return values.flatten(3, -3)
     channels = shape[0] if len(shape) == 2 else 1
     return values.reshape(*values.shape[:2], channels, 1, -1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from shapsight.errors import ExplainerError
@@ -48,7 +48,8 @@ def names_of(model: Any, output_names: Sequence[str] | None) -> tuple[str, ...]:
 
 def seen_by(
     bundle: Bundle, images: Any, show: Tensor | None
-) -> tuple[UInt8[Tensor, "images 3 height width"], Float[Tensor, "images 3 height width"]]:
+) -> tuple[Shaped[Tensor, "images channels *sides"], Float[Tensor, "images channels *sides"]]:
     """The pictures that the model sees, and what is drawn."""
     pictures = bundle.pictures(images)
-    return pictures, pictures.float() / 255 if show is None else show
+    drawn = pictures if pictures.is_floating_point() else pictures.float() / 255
+    return pictures, drawn if show is None else show

@@ -23,7 +23,7 @@ from shapsight.models.functions import answers, is_keras, read_array
 LARGEST = 65535  # what 16 bits hold
 DARK = 0.01
 DTYPES = (
-    *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
+    *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.uint16),
     *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
 )
 
@@ -139,6 +139,8 @@ class Predictor:
         with self.held(), self._modes(weight.device):
             if self._columns == 0:  # the first answer
                 refuse_other_integers(lambda parts: self._columns_of(parts[0]), (images,), (given,))
+            if given.dim() != 4:  # channels last is for images
+                self._layout = torch.contiguous_format
             try:
                 return self._columns_of(given.clone(memory_format=self._layout))
             except RuntimeError as error:  # a .view() that only contiguous memory allows
@@ -175,7 +177,7 @@ class Predictor:
             yield
 
     def _run_function(self, images: Tensor, of: str) -> Tensor:
-        given = images.detach().cpu().permute(0, 2, 3, 1)
+        given = images.detach().cpu().movedim(1, -1)
         array = given.numpy().copy(order="C")
         rows = answers(self.predict, array, self.output)
         if not np.array_equal(array, given.numpy(), equal_nan=given.is_floating_point()):
@@ -207,32 +209,34 @@ def _refuse_non_finite(rows: Tensor, of: str) -> None:
         )
 
 
-def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images channels height width"]:
-    """A user's images as `(images, channels, height, width)`, in their own dtype and range.
+def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images channels *sides"]:
+    """A user's images as `(images, channels, *sides)`, in their own dtype and range.
 
         as_images(torch.rand(2, 3, 224, 224), predictor)         # a tensor is (N, C, H, W) or (C, H, W)
         as_images(np.asarray(photograph), predictor)             # whatever numpy reads is (N, H, W, C) or (H, W, C)
+        as_images(torch.rand(2, 1, 16, 112, 112), predictor)   # volumes, clips: (N, C, D, H, W), arrays (N, D, H, W, C)
 
-    The dtype stays, 8-bit integers too, so that a plain function gets what it is used to (bfloat16, which numpy does
-    not know, becomes float32); a module gets its own precision when it is run. Raises `ExplainerError` for other
-    shapes and dtypes, for NaN, and for numbers beyond ±65535. Warns with `UnusualImageWarning` about
-    an image that is all but black.
+    The dtype stays, 8-bit integers too, so that a plain function gets what it is used to (bfloat16 and uint16, which
+    numpy or torch hardly know, become float32); a module gets its own precision when it is run. Raises `ExplainerError`
+    for other shapes and dtypes, for NaN, and for numbers beyond ±65535. Warns with `UnusualImageWarning` about an image
+    that is all but black.
     """
     if isinstance(images, Tensor):
         tensor = images.detach().as_subclass(Tensor)
         tensor = tensor.unsqueeze(0) if tensor.dim() == 3 else tensor
     else:
         tensor = _from_array(images)
-    if tensor.dim() != 4 or tensor.numel() == 0:
+    if tensor.dim() not in (4, 5) or tensor.numel() == 0:
         raise ExplainerError(
-            "images must be a tensor (images, channels, height, width) or an array (images, height, width, channels); "
+            "images must be a tensor (images, channels, height, width) or an array (images, height, width, channels), "
+            "volumes a tensor (images, channels, depth, height, width) or an array with channels last; "
             f"got shape {tuple(getattr(images, 'shape', tensor.shape))}"
         )
     if tensor.dtype not in DTYPES:
         raise ExplainerError(
             f"images are {tensor.dtype}; give them as 8-bit integers or as floats, such as float32"
         )
-    if tensor.dtype == torch.bfloat16:  # which neither numpy nor OpenCV knows
+    if tensor.dtype in (torch.bfloat16, torch.uint16):  # which numpy and OpenCV, or torch itself, hardly know
         tensor = tensor.float()
     for number, image in enumerate(tensor):
         _check_range(image, number)
@@ -241,7 +245,7 @@ def as_images(images: Any, predictor: Predictor) -> Shaped[Tensor, "images chann
 
 def _from_array(images: Any) -> Tensor:
     array = read_array(images, "images cannot be read as one array (images, height, width, channels)")
-    if array.dtype.kind not in "fiub" or array.ndim not in (3, 4):
+    if array.dtype.kind not in "fiub" or array.ndim not in (3, 4, 5):
         raise ExplainerError(
             "images must be numbers, (images, height, width, channels) or (height, width, channels), also where there "
             f"is one channel; got {array.dtype} of shape {array.shape}"
@@ -249,7 +253,8 @@ def _from_array(images: Any) -> Tensor:
     array = array[None] if array.ndim == 3 else array
     channels = (1, 3, 4)
     if (
-        array.shape[1] in channels
+        array.ndim == 4
+        and array.shape[1] in channels
         and array.shape[3] not in channels
         and array.shape[1] < min(array.shape[2:])
     ):
@@ -258,7 +263,7 @@ def _from_array(images: Any) -> Tensor:
             "(images, height, width, channels): transpose it, or give a torch tensor, which has channels first"
         )
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(np.ascontiguousarray(native.transpose(0, 3, 1, 2)))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(native, -1, 1)))
 
 
 def _check_range(image: Tensor, number: int) -> None:

@@ -73,15 +73,14 @@ class Aims:
             raw if self.output is None else part_of(raw, self.output), images, tuple(size), self.labels
         )
 
-    def outlines(self, images: Tensor) -> Bool[Tensor, "targets height width"] | None:
-        """The pixels that each target is about, those of volumes slice under slice; None where none is about any."""
+    def outlines(self, images: Tensor) -> Bool[Tensor, "targets *sides"] | None:
+        """The pixels that each target is about; None where none is about any."""
         size = images.shape[2:]
         found = [aim.outline(size) for aim in self.aims]
         if all(each is None for each in found):
             return None
         nothing = torch.zeros(tuple(size), dtype=torch.bool)
-        shaped = [(nothing if each is None else each).reshape(-1, size[-1]) for each in found]
-        return torch.stack(shaped).to(images.device)
+        return torch.stack([nothing if each is None else each for each in found]).to(images.device)
 
 
 class Aimed(nn.Module):

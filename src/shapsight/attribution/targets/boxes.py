@@ -17,7 +17,7 @@ from torchvision.ops import box_iou
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.targets.aim import Aim, Answer, Ask, itself, module_of
 from shapsight.attribution.targets.anchors import anchor_of, has_head, head_logits
-from shapsight.attribution.targets.dense import said
+from shapsight.attribution.targets.dense import flat, said
 from shapsight.attribution.targets.detections import (
     found_in,
     labels_of,
@@ -180,7 +180,7 @@ class Box(Aim):
         return logits[:, self.query, number]
 
     def check(self, size: Sequence[int]) -> None:
-        height, width = size[-2:]
+        height, width = flat(size, "Box")
         left, top, right, bottom = self.xyxy
         if right <= 0 or bottom <= 0 or left >= width or top >= height:
             raise ExplainerError(

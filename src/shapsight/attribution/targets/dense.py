@@ -132,13 +132,11 @@ class Pixel(Aim):
     def read(self, answer: Answer) -> Float[Tensor, "images"]:
         scores = _label(dense(answer), self.label, answer)
         (height, width), (rows, columns) = answer.size[-2:], scores.shape[-2:]
-        if scores.dim() != 3:
-            raise ExplainerError("Pixel is of an image; of a volume explain Mask(label, region)")
         row, column = int((self.y + 0.5) * rows / height), int((self.x + 0.5) * columns / width)
         return scores[:, row, column]
 
     def check(self, size: Sequence[int]) -> None:
-        height, width = size[-2:]
+        height, width = flat(size, "Pixel")
         if not (0 <= self.y < height and 0 <= self.x < width):
             raise ExplainerError(
                 f"Pixel(y={self.y}, x={self.x}) lies outside of the image, which has {height} rows and {width} columns"
@@ -158,6 +156,15 @@ class Pixel(Aim):
                 f"the model does not see the pixel at row {self.y}, column {self.x} of the image"
             )
         return dataclasses.replace(self, y=place[0], x=place[1])
+
+
+def flat(size: Sequence[int], owner: str) -> tuple[int, int]:
+    """Height and width of images. Raises `ExplainerError` for volumes."""
+    if len(size) != 2:
+        raise ExplainerError(
+            f"{owner} is of an image; of a volume explain Mask(label, region) or Region(region)"
+        )
+    return size[0], size[1]
 
 
 def said(label: int | str) -> str:

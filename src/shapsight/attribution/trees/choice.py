@@ -56,6 +56,6 @@ class _Covering:
         if not covered.all():
             raise ExplainerError(
                 "the tree's root does not hold every pixel of an image of "
-                f"{tuple(image.shape)} (channels, height, width)"
+                f"{tuple(image.shape)} (channels first)"
             )
         return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +21,7 @@ class Merges:
     Attributes
         pairs: the two regions of each merge; the last merge is the whole image.
         sizes, starts: each region is pixels `order[start : start + size]`.
-        order: pixel numbers (row · width + column).
+        order: pixel numbers (row · width + column; of a volume with those of the slices before).
         costs: what each merge cost: how unlike its pixels are, and how large and ragged the region is.
     """
 
@@ -44,12 +45,12 @@ class _Regions:
     perimeters: Float[ndarray, "regions"]
 
     @classmethod
-    def of_pixels(cls, colours: Float[ndarray, "pixels channels"]) -> _Regions:
-        """Every pixel is a region of its own."""
+    def of_pixels(cls, colours: Float[ndarray, "pixels channels"], borders: float) -> _Regions:
+        """Every pixel is a region of its own, with so many borders: 4, of a voxel 6."""
         pixels, channels = colours.shape
         regions = 2 * pixels - 1
         room = np.concatenate([colours, np.zeros((pixels - 1, channels))])
-        return cls(room, np.zeros(regions), np.ones(regions, np.int64), np.full(regions, 4.0))
+        return cls(room, np.zeros(regions), np.ones(regions, np.int64), np.full(regions, borders))
 
     def deviation_of_both(
         self, one: Int[ndarray, "pairs"], two: Int[ndarray, "pairs"]
@@ -81,19 +82,19 @@ class _Borders:
     length: Float[ndarray, "borders"]
 
 
-def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
+def merge_pixels(image: Float[ndarray, "channels *sides"]) -> Merges:
     """Merge neighbours, the lowest cost first and all mutually nearest pairs at a time.
 
     The cost of a merge is the squared deviation of the whole new region, times the root of its perimeter: large,
     varied and ragged regions form late, so that the tree is not one chain of specks.
     """
-    _, height, width = image.shape
-    regions = _Regions.of_pixels(_colours(image))
-    borders = _pixel_borders(height, width)
+    sides = image.shape[1:]
+    regions = _Regions.of_pixels(_colours(image), 2.0 * len(sides))
+    borders = _pixel_borders(sides)
     chance = np.random.default_rng(0)  # only breaks ties, the same way every time
     rounds: list[Int[ndarray, "merges 2"]] = []
     costs: list[Float[ndarray, "merges"]] = []
-    count = height * width
+    pixels = count = math.prod(sides)
     while len(borders.first):
         cost = _costs(borders, regions) * (1 + 1e-9 * chance.random(len(borders.first)))
         nearest = _nearest_to_each_other(borders, cost, count)
@@ -103,23 +104,25 @@ def merge_pixels(image: Float[ndarray, "channels height width"]) -> Merges:
         borders = _after_merging(borders, pairs, merged, count)
         rounds.append(pairs)
         costs.append(cost[nearest])
-    return _laid_out(rounds, costs, regions.sizes, height * width)
+    return _laid_out(rounds, costs, regions.sizes, pixels)
 
 
-def _colours(image: Float[ndarray, "channels height width"]) -> Float[ndarray, "pixels channels"]:
+def _colours(image: Float[ndarray, "channels *sides"]) -> Float[ndarray, "pixels channels"]:
     """The image's range spread over 0 to 1; of three channels CIELAB, whose distances are those that people see."""
-    channels, height, width = image.shape
+    channels = len(image)
     span = float(image.max() - image.min()) or 1.0
-    pixels = ((image - image.min()) / span).transpose(1, 2, 0)
+    pixels = ((image - image.min()) / span).reshape(channels, -1, image.shape[-1])
+    pixels = pixels.transpose(1, 2, 0)
     if channels == 3:
         pixels = cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2LAB).astype(np.float64) / 100
-    return np.asarray(pixels.reshape(height * width, channels))
+    return np.asarray(pixels.reshape(-1, channels))
 
 
-def _pixel_borders(height: int, width: int) -> _Borders:
-    numbers = np.arange(height * width).reshape(height, width)
-    first = np.concatenate([numbers[:, :-1].ravel(), numbers[:-1].ravel()])
-    second = np.concatenate([numbers[:, 1:].ravel(), numbers[1:].ravel()])
+def _pixel_borders(sides: tuple[int, ...]) -> _Borders:
+    numbers = np.arange(math.prod(sides)).reshape(sides)
+    along = reversed(range(len(sides)))
+    ends = [(np.delete(numbers, -1, side).ravel(), np.delete(numbers, 0, side).ravel()) for side in along]
+    first, second = (np.concatenate(end) for end in zip(*ends, strict=True))
     return _Borders(first, second, np.ones(len(first)))
 
 

@@ -16,7 +16,8 @@ class Node(Protocol):
     A tree is its root. Any object with these three serves `PartitionShap(..., tree=...)`:
 
     Attributes
-        index: what picks the node's pixels out of a tensor `(channels, height, width)`: `tensor[node.index]`.
+        index: what picks the node's pixels out of a tensor `(channels, height, width)`: `tensor[node.index]`; of a
+            volume out of `(channels, depth, height, width)`.
         size: how many numbers `index` picks.
     """
 

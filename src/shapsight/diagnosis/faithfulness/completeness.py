@@ -21,8 +21,8 @@ def completeness(explanation: Explanation) -> pd.DataFrame:
     """
     # Summed here again: what an explanation says of its own gap may be older than its values.
     change = (explanation.predictions.cpu().double() - explanation.base_values.cpu().double()).numpy()
-    gap = change - explanation.values.cpu().double().sum((2, 3, 4)).numpy()
-    size = explanation.values.cpu().double().abs().sum((2, 3, 4)).numpy()
+    gap = change - explanation.values.cpu().double().flatten(2).sum(2).numpy()
+    size = explanation.values.cpu().double().abs().flatten(2).sum(2).numpy()
     images, outputs = gap.shape
     with np.errstate(divide="ignore", invalid="ignore"):
         of_change, of_attribution = (

@@ -54,7 +54,7 @@ class Map:
     """One heatmap: the SHAP values of an output, summed over channels.
 
     Attributes
-        values: in the output's unit; NaN where there is none.
+        values: in the output's unit; NaN where there is none. Of a volume `(depth, height, width)`.
         prediction, base_value: of the output; unit: in a word or two.
         method, model: what made it and of which model, where several are shown.
         parts: what parts of the image contribute, by name.
@@ -62,14 +62,14 @@ class Map:
     """
 
     output: str
-    values: Float[np.ndarray, "height width"]
+    values: Float[np.ndarray, "*sides"]
     prediction: float = math.nan
     base_value: float = math.nan
     unit: str = ""
     method: str = ""
     model: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
-    about: Bool[np.ndarray, "height width"] | None = None
+    about: Bool[np.ndarray, "*sides"] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Shown:
         Shown("a.jpg", picture, [Map("x", values)], marks=[Mark("target", 112, 140)], group="room_2")
 
     Attributes
-        picture: as it is drawn, RGB; maps: none, or some of one size.
+        picture: as it is drawn, RGB, of a volume `(depth, height, width, 3)`; maps: none, or some of one size.
         regions: a number for each pixel of the maps, 0 to 255, or None.
         details: what can be chosen, the first one is shown first.
         caption: a line of text; group: what it belongs to, such as its environment.
@@ -107,15 +107,15 @@ class Shown:
     """
 
     name: str
-    picture: UInt8[np.ndarray, "height width 3"]
+    picture: UInt8[np.ndarray, "*sides 3"]
     maps: Sequence[Map] = ()
-    regions: Int[np.ndarray, "height width"] | None = None
+    regions: Int[np.ndarray, "*sides"] | None = None
     details: Sequence[str] = ("regions", "smooth", "pixels")
     marks: Sequence[Mark] = ()
     caption: str = ""
     group: str = ""
     key: str = ""
-    outline: Bool[np.ndarray, "height width"] | None = None
+    outline: Bool[np.ndarray, "*sides"] | None = None
     beside: str = ""
 
 
@@ -192,16 +192,21 @@ def encoded(shown: Shown, block: int = 1) -> dict[str, Any]:
 
 
 def _image(shown: Shown, block: int, fineness: Fineness) -> dict[str, Any]:
-    regions = None if shown.regions is None else shown.regions[::block, ::block]
+    regions = None if shown.regions is None else shown.regions[..., ::block, ::block]
+    *_, height, width, _ = shown.picture.shape
+    pictures = [_photograph(part, fineness) for part in shown.picture.reshape(-1, height, width, 3)]
+    first = _first_slice(shown)
     return {
         "name": shown.name,
         "key": shown.key or shown.name,
         "group": shown.group,
         "caption": shown.caption,
         "beside": shown.beside,
-        "picture": _photograph(shown.picture, fineness),
-        "width": shown.picture.shape[1],
-        "height": shown.picture.shape[0],
+        "picture": pictures[first],
+        "slices": pictures if shown.picture.ndim == 4 else None,
+        "slice": first,
+        "width": width,
+        "height": height,
         "outline": None if shown.outline is None else _outline(shown.outline),
         "marks": [dataclasses.asdict(mark) for mark in shown.marks if math.isfinite(mark.x + mark.y)],
         "regions": None if regions is None else _packed(regions.astype(np.uint8)),
@@ -209,6 +214,12 @@ def _image(shown: Shown, block: int, fineness: Fineness) -> dict[str, Any]:
         "block": block,
         "maps": [_map(each, block, fineness.levels) for each in shown.maps],
     }
+
+
+def _first_slice(shown: Shown) -> int:
+    """The slice of a volume with the most absolute attribution, which is shown first."""
+    sizes = [np.nan_to_num(np.abs(each.values)).sum((1, 2)) for each in shown.maps if each.values.ndim == 3]
+    return int(sum(sizes).argmax()) if sizes else 0
 
 
 def _map(each: Map, block: int, levels: int) -> dict[str, Any]:
@@ -222,10 +233,10 @@ def _map(each: Map, block: int, levels: int) -> dict[str, Any]:
         "prediction": _number(each.prediction),
         "base": _number(each.base_value),
         "step": step,
-        "width": values.shape[1],
-        "height": values.shape[0],
-        "columns": each.values.shape[1] / block,  # that the picture spans: the last may be narrower
-        "rows": each.values.shape[0] / block,
+        "width": values.shape[-1],
+        "height": values.shape[-2],
+        "columns": each.values.shape[-1] / block,  # that the picture spans: the last may be narrower
+        "rows": each.values.shape[-2] / block,
         "levels": _packed(stored),
         "about": None if each.about is None else _outline(each.about),
         "parts": [{"name": name, "value": _number(value)} for name, value in each.parts.items()],
@@ -233,8 +244,8 @@ def _map(each: Map, block: int, levels: int) -> dict[str, Any]:
 
 
 def quantised(
-    values: Float[np.ndarray, "height width"], levels: int = FINENESS[0].levels
-) -> tuple[float, UInt8[np.ndarray, "height width"]]:
+    values: Float[np.ndarray, "*sides"], levels: int = FINENESS[0].levels
+) -> tuple[float, UInt8[np.ndarray, "*sides"]]:
     """The size of a step, the largest value over `levels`, and the values in steps around 128; 255 is no number.
 
     What rounding leaves is carried on along the row, forth and back, so that sums stay.
@@ -242,34 +253,37 @@ def quantised(
     known = np.isfinite(values)
     largest = float(np.abs(values[known]).max()) if known.any() else 0.0
     step = largest / levels if largest > 0 else 1.0
-    turned = np.where(known, values, 0) / step
+    turned = (np.where(known, values, 0) / step).reshape(-1, values.shape[-1])
     turned[1::2] = turned[1::2, ::-1]
     flat = turned.ravel()
     total = np.rint(np.cumsum(flat))
-    steps = np.diff(total, prepend=0).reshape(values.shape)
+    steps = np.diff(total, prepend=0).reshape(turned.shape)
     steps[1::2] = steps[1::2, ::-1]
-    stored = np.clip(steps + MIDDLE, 1, NOT_A_NUMBER - 1)
+    stored = np.clip(steps + MIDDLE, 1, NOT_A_NUMBER - 1).reshape(values.shape)
     return step, np.where(known, stored, NOT_A_NUMBER).astype(np.uint8)
 
 
-def summed(values: Float[np.ndarray, "height width"], block: int) -> Float[np.ndarray, "rows columns"]:
+def summed(
+    values: Float[np.ndarray, "*slices height width"], block: int
+) -> Float[np.ndarray, "*slices rows columns"]:
     """Sums over square blocks; those at the border may be smaller."""
     if block == 1:
         return values
-    rows, columns = (-side % block for side in values.shape)
-    padded = np.pad(values, ((0, rows), (0, columns)))
-    height, width = (side // block for side in padded.shape)
-    return np.asarray(padded.reshape(height, block, width, block).sum((1, 3)))
+    *slices, rows, columns = values.shape
+    padded = np.pad(values, [(0, 0)] * len(slices) + [(0, -rows % block), (0, -columns % block)])
+    height, width = (side // block for side in padded.shape[-2:])
+    return np.asarray(padded.reshape(*slices, height, block, width, block).sum((-3, -1)))
 
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _outline(mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
+def _outline(mask: Bool[np.ndarray, "*sides"]) -> dict[str, Any]:
     """A mask, of which the viewer draws the edge, with at most 448 pixels a side."""
-    part = mask[:: -(-max(mask.shape) // 448), :: -(-max(mask.shape) // 448)]
-    return {"width": part.shape[1], "height": part.shape[0], "levels": _packed(part.astype(np.uint8))}
+    step = -(-max(mask.shape[-2:]) // 448)
+    part = mask[..., ::step, ::step]
+    return {"width": part.shape[-1], "height": part.shape[-2], "levels": _packed(part.astype(np.uint8))}
 
 
 def _photograph(pixels: UInt8[np.ndarray, "height width 3"], fineness: Fineness) -> str:
@@ -280,7 +294,7 @@ def _photograph(pixels: UInt8[np.ndarray, "height width 3"], fineness: Fineness)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _packed(levels: UInt8[np.ndarray, "height width"]) -> str:
+def _packed(levels: UInt8[np.ndarray, "*sides"]) -> str:
     """Bytes as zlib and base64, not as an image: browsers that guard privacy change the pixels that a page reads."""
     found = []
     for strategy in (

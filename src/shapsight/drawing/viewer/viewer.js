@@ -24,19 +24,21 @@ export const { mount, still } = (() => {
     const told = ["output", "method", "model"].filter((field, n) => !n || new Set(every.map((map) => map[field]).filter(Boolean)).size > 1);
     const namesOf = (one) => one.maps.map((map) => told.map((field) => map[field]).filter(Boolean).join(" · "))
       .map((name, n, all) => all.indexOf(name) < n ? `${name} (${n + 1})` : name);
-    const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null };
+    const state = { image: 0, output: "", detail, opacity: 1, threshold: 0, other: "", cut: 0.5, box: null, slice: images[0].slice ?? 0 };
     let cursor = null, corner = null, dragged = null, byKey = false, turn = 0;
 
     const [nav, left, right, stage, box, key, marks, parts] = ["nav", "left", "right", "stage", "box", "key", "marks", "parts"]
       .map((name) => made("div", { class: name }));
     const canvas = made("canvas"), counted = made("span", { class: "soft" }), caption = made("p", { class: "caption" });
     const said = made("p", { class: "said", "aria-live": "polite" });
-    const pictures = choice("image", (n) => { state.image = n; state.box = cursor = corner = null; fill(); });
+    const enter = (n) => { state.image = n; state.slice = images[n].slice ?? 0; state.box = cursor = corner = null; };
+    const pictures = choice("image", (n) => { enter(n); fill(); });
     const outputs = choice("output", (n) => { state.output = namesOf(current())[n]; fill(); });
     const others = choice("compare with", (n) => { state.other = others.values[n]; fill(); });
     const details = choice("detail", (n) => { state.detail = current().details[n]; fill(); });
     const opacity = slider("opacity", state.opacity, (v) => { state.opacity = v; draw(); });
     const threshold = slider("hide weak values", state.threshold, (v) => { state.threshold = v; draw(); });
+    const slices = slider("slice", 0, (v) => { state.slice = v; draw(); });  // of a volume
     const cut = slider("left of here: this; right: what it is compared with", state.cut, (v) => { state.cut = v; draw(); });
     const back = button("‹", "previous image", () => pictures.step(-1)), on = button("›", "next image", () => pictures.step(1));
     cut.classList.add("cut");
@@ -44,7 +46,7 @@ export const { mount, still } = (() => {
     nav.hidden = images.length < 2;
     Object.assign(stage, { tabIndex: 0, role: "img" }).append(canvas, box);
     left.append(stage, cut, key, marks);
-    right.append(caption, said, outputs.element, others.element, details.element, opacity, threshold, parts);
+    right.append(caption, slices, said, outputs.element, others.element, details.element, opacity, threshold, parts);
     root.append(nav, left, right);
     pictures.fill(images.map((one) => [one.name, one.group].filter(Boolean).join(" · ")), 0);
 
@@ -72,6 +74,8 @@ export const { mount, still } = (() => {
       details.element.hidden = one.details.length < 2 || !names.length;
       opacity.hidden = threshold.hidden = key.hidden = said.hidden = !names.length;
       cut.hidden = state.other === "";
+      slices.hidden = !one.slices;
+      Object.assign(slices.lastChild, { step: 1, max: (one.slices?.length ?? 1) - 1, value: state.slice });
       counted.textContent = pictures.place();
       caption.textContent = [nav.hidden && one.name, !one.caption.startsWith(one.group) && one.group, one.caption].filter(Boolean).join(" · ");
       caption.hidden = !caption.textContent;
@@ -81,12 +85,12 @@ export const { mount, still } = (() => {
     const draw = () => drawn().catch((error) => { said.hidden = false; said.textContent = `This image cannot be shown here: ${error.message}.`; });
     async function drawn() {
       const mine = ++turn, one = current(), map = shownMap(), second = other();
-      const here = await seen(open(state.image), one, chosen(), state.detail);
-      const beside = second && await seen(open(second.image), images[second.image], second.map, state.detail);
+      const here = await seen(open(state.image), one, chosen(), state.detail, state.slice);
+      const beside = second && await seen(open(second.image), images[second.image], second.map, state.detail, state.slice);
       if (mine !== turn) return;
       const pen = sized(canvas, one, LARGE);
       stage.style.maxWidth = `${36 * Math.min(1, one.width / one.height)}rem`;  // tall images fit on a screen
-      const limit = Math.max(largest(here.found), beside ? largest(beside.found) : 0);
+      const limit = Math.max(here.limit, beside ? beside.limit : 0);
       const edge = beside ? Math.round(canvas.width * state.cut) : canvas.width, size = Math.max(canvas.width, canvas.height) / 64;
       paint(pen, here, { ...state, limit }, 0, edge, size);
       if (beside) {
@@ -101,6 +105,7 @@ export const { mount, still } = (() => {
       Object.assign(root.dataset, { ready: "true", image: one.key });
       place();
       await tell();
+      slices.firstChild.textContent = `slice ${state.slice} of 0 to ${(one.slices?.length ?? 1) - 1}`;
     }
 
     function showKey(map, limit) {
@@ -133,16 +138,17 @@ export const { mount, still } = (() => {
       const second = other(), isAlike = second && images[second.image].maps[second.map]?.width === map.width;
       const beside = isAlike ? await open(second.image).own(second.map) : null;
       if (mine !== turn) return;
+      const start = current().slices ? state.slice * map.width * map.height : 0;
       const all = sumOf(own, () => true), name = state.other === "beside" ? "the other image" : state.other;
       const both = (value) => `${amount(value(own), map)}${beside ? ` (${name}: ${amount(value(beside), map)})` : ""}`;
       const summed = (isIn) => `${both((found) => sumOf(found, isIn))}${share(sumOf(own, isIn), all)}`;
       if (state.box) {
-        const { x0, x1, y0, y1 } = state.box, column = (i) => i % map.width, row = (i) => Math.floor(i / map.width);
+        const { x0, x1, y0, y1 } = state.box, column = (i) => i % map.width, row = (i) => Math.floor((i - start) / map.width);
         const isIn = (i) => column(i) >= x0 && column(i) <= x1 && row(i) >= y0 && row(i) <= y1;
-        said.textContent = `In the box (${x1 - x0 + 1} × ${y1 - y0 + 1}): ${summed(isIn)}.`;
+        said.textContent = `In the box (${x1 - x0 + 1} × ${y1 - y0 + 1}${current().slices ? ", this slice" : ""}): ${summed(isIn)}.`;
         root.dataset.value = String(sumOf(own, isIn));
       } else if (cursor) {
-        const at = cursor.y * map.width + cursor.x, by = current().block;
+        const at = start + cursor.y * map.width + cursor.x, by = current().block;
         const region = regions ? `; its region: ${summed((i) => regions[i] === regions[at])}` : "";
         said.textContent = `x ${cursor.x * by}, y ${cursor.y * by}: ${both((found) => found[at])}${region}.`;
         root.dataset.value = String(own[at]);
@@ -198,7 +204,7 @@ export const { mount, still } = (() => {
 
     function show(image, map) {
       const number = typeof image === "number" ? image : keyed(image);
-      if (images[number]) { state.image = number; state.box = cursor = corner = null; }
+      if (images[number]) enter(number);
       if (map !== undefined) state.output = typeof map === "number" ? namesOf(current())[map] : map;
       fill();
     }
@@ -214,8 +220,8 @@ export const { mount, still } = (() => {
     const pen = sized(canvas, image, wide * Math.max(1, image.height / image.width));
     root.classList.add("shapsight-still");
     root.replaceChildren(canvas);
-    const ready = await seen(opened(image), image, number, detail);
-    paint(pen, ready, { limit: largest(ready.found), opacity: 1, threshold: 0 }, 0, canvas.width, 6 * dense);
+    const ready = await seen(opened(image), image, number, detail, image.slice ?? 0);
+    paint(pen, ready, { limit: ready.limit, opacity: 1, threshold: 0 }, 0, canvas.width, 6 * dense);
     ready.picture.close();
   }
 
@@ -227,9 +233,12 @@ export const { mount, still } = (() => {
     return canvas.getContext("2d");
   }
 
-  async function seen(kept, image, number, detail) {  // all that is needed to draw an image at once
-    const [picture, outline, about, found] = await Promise.all([kept.picture(), kept.outline(), kept.about(number), number < 0 ? null : kept.at(number, detailOf(image, detail))]);
-    return { image, picture, outline, about, found, map: image.maps[number], isSmooth: detailOf(image, detail) === "smooth" };
+  async function seen(kept, image, number, detail, slice) {  // all that is needed to draw an image, or a slice of it, at once
+    const at = image.slices ? slice : 0, map = image.maps[number], as = detailOf(image, detail);
+    const [picture, outline, about, found, limit] = await Promise.all([kept.picture(at), kept.outline(), kept.about(number), map ? kept.at(number, as) : null, map ? kept.limit(number, as) : 0]);
+    const part = (data, { width, height }) => data.subarray(at * width * height, (at + 1) * width * height);
+    const edge = (of) => of && { ...of, data: part(of.data, of) };
+    return { image, picture, outline: edge(outline), about: edge(about), found: found && part(found, map), limit, map, isSmooth: as === "smooth" };
   }
 
   function paint(pen, { image, picture, outline, about, found, map, isSmooth }, look, from, to, size) {
@@ -322,7 +331,7 @@ export const { mount, still } = (() => {
   function opened(image) {  // what is in an image, decoded when it is asked for, once
     const made = new Map(), once = (name, make) => made.get(name) ?? made.set(name, make()).get(name);
     const kept = {
-      picture: () => once("picture", () => bitmap(image.picture)),
+      picture: (slice) => once(`picture ${slice}`, () => bitmap(image.slices?.[slice] ?? image.picture)),
       outline: () => once("outline", () => region(image.outline)),
       about: (n) => once(`about ${n}`, () => region(image.maps[n]?.about)),
       regions: () => once("regions", async () => image.regions && unpacked(image.regions)),
@@ -330,6 +339,10 @@ export const { mount, still } = (() => {
       at: (n, detail) => once(`${detail} ${n}`, async () => {
         const own = await kept.own(n), regions = detail === "regions" && await kept.regions();
         return regions ? evened(own, regions) : detail === "smooth" ? smoothed(own, image.maps[n].width, image.maps[n].height) : own;
+      }),
+      limit: (n, detail) => once(`limit ${detail} ${n}`, async () => {  // of the slice that reaches farthest: a lesion is a small part of a volume
+        const all = await kept.at(n, detail), size = image.maps[n].width * image.maps[n].height;
+        return Math.max(...Array.from({ length: all.length / size }, (_, at) => largest(all.subarray(at * size, (at + 1) * size))));
       }),
     };
     return kept;

@@ -24,7 +24,7 @@ from shapsight.studies.shared.found import Place
 from shapsight.studies.shared.outcome import save_table
 from shapsight.studies.shared.run_folder import CARD, RunFolder, read_card, refuse_other
 from shapsight.studies.shared.settings import DiagnoseSettings
-from shapsight.studies.shared.subject import on_device, subject_of
+from shapsight.studies.shared.subject import on_device, refuse_stored, subject_of
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -59,6 +59,7 @@ def diagnose(
     parts = wanted_parts(settings.only)
     chosen_device(settings.device)  # a wrong one is said before any work is done
     subject = subject_of(model, data, settings.reading, narrator, seed=settings.seed)
+    refuse_stored(subject.bundle, COMMAND)
     place = Place.of(out, subject.folder, "diagnosis")
     folder = place.path
     is_one = (folder / CARD).is_file() and read_card(folder).get("job") == COMMAND

@@ -19,6 +19,7 @@ from shapsight.attribution.targets.aimed import are_aimed, called, carried
 from shapsight.attribution.targets.spoken import spoken
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import decode_image
+from shapsight.data.stored import read_stored
 from shapsight.drawing.style import HEAT, see_through
 from shapsight.errors import DataError, ExplainerError, naming
 from shapsight.models.bundle import Bundle
@@ -73,7 +74,7 @@ def explain_files(
     explained, paths = model_of(model, paths, settings, narrator)
     files = _files(paths, narrator)
     outputs: Any = list(map(spoken, settings.target)) or _outputs(settings.outputs, explained.names)
-    pictures, skipped = _decoded(files)
+    pictures, skipped = _decoded(files, explained.bundle)
     if not pictures:
         raise DataError(
             f"no image can be read ({len(files)} given); the first: {next(iter(skipped.values()))}"
@@ -133,10 +134,11 @@ def _explain(
 
 def _placed(outputs: Any, pixels: Any, bundle: Bundle) -> Any:
     """Targets in pixels of an image, in those of what the model sees of it."""
-    if not are_aimed(outputs):
+    if not are_aimed(outputs) or bundle.seen.is_stored:
         return outputs
     size = pixels.shape[:2]
-    return carried(outputs, bundle.seen.frame(*size), size, bundle.seen.size)
+    height, width = bundle.seen.size[-2:]
+    return carried(outputs, bundle.seen.frame(*size), size, (height, width))
 
 
 def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:
@@ -162,12 +164,13 @@ def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:
     return files
 
 
-def _decoded(files: Sequence[Path]) -> tuple[dict[Path, Any], dict[Path, str]]:
+def _decoded(files: Sequence[Path], bundle: Bundle) -> tuple[dict[Path, Any], dict[Path, str]]:
     """The pictures, and why some cannot be read."""
     pictures, skipped = {}, {}
     for path in files:
         try:
-            pictures[path] = decode_image(path)
+            stored = bundle.seen.is_stored
+            pictures[path] = read_stored(path, len(bundle.seen.size)) if stored else decode_image(path)
         except DataError as error:
             skipped[path] = str(error)
     return pictures, skipped
@@ -204,7 +207,7 @@ def _references(
             f"--method {settings.method} compares with references: name a folder of images that stand for 'feature "
             "absent' with --references FOLDER, or use --method partition, which needs none"
         )
-    pictures, skipped = _decoded(_files([settings.references], narrator))
+    pictures, skipped = _decoded(_files([settings.references], narrator), model.bundle)
     if not pictures:
         raise DataError(f"none of the images in {settings.references} can be read")
     for path, reason in skipped.items():

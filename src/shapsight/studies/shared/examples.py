@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped
 from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.explanation.bands import eight_bits
 from shapsight.attribution.explanation.viewed import shown_images
 from shapsight.data.framing import seen_places
 from shapsight.data.manifest import Manifest
@@ -87,12 +88,12 @@ def images_of(outcomes: Mapping[str, Outcome]) -> list[Shown]:
 
 
 def plain_image(
-    pixels: UInt8[Tensor, "3 size size"], row: Mapping[Any, Any], manifest: Manifest, bundle: Bundle
+    pixels: Shaped[Tensor, "channels *sides"], row: Mapping[Any, Any], manifest: Manifest, bundle: Bundle
 ) -> Shown:
     """An image without an explanation."""
     return Shown(
         str(row["path"]),
-        channels_last(pixels.cpu()),
+        eight_bits(pixels)[0] if bundle.seen.is_stored else channels_last(pixels.cpu()),
         marks=marks_of(row, manifest, bundle),
         caption=caption_of(row, manifest),
         group=str(row["environment"]),

@@ -82,6 +82,15 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
     return subject
 
 
+def refuse_stored(bundle: Bundle, study: str) -> None:
+    """Raise `ModelError` for a model of bands or volumes: scenes are changed in pictures of red, green and blue."""
+    if bundle.seen.is_stored:
+        raise ModelError(
+            f"{study} changes scenes of pictures in red, green and blue, and {bundle.name} takes images as they are "
+            "stored: shapsight.evaluate(bundle, data) and shapsight.explain(bundle, images) take such models"
+        )
+
+
 def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
     """The name of a model, the model, where it lies, and its run; see `subject_of`."""
     if isinstance(model, Bundle):

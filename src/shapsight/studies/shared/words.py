@@ -54,7 +54,7 @@ def gap_sentence(explanation: Explanation) -> str:
     """How exactly the attributions sum to what they explain."""
     gap = explanation.completeness_gap.abs()
     change = (explanation.predictions - explanation.base_values).abs()
-    size = explanation.values.abs().sum((2, 3, 4))
+    size = explanation.values.abs().flatten(2).sum(2)
     used = explanation.settings.get("references")
     against = "" if used is None else f" against {count(int(used), 'reference')}{_chosen_from(explanation)}"
     return (

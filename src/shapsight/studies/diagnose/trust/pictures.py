@@ -68,7 +68,7 @@ def _side_by_side(explanations: Mapping[str, Explanation], title: str, images: i
     viewed = [
         Shown(
             f"{title}: image {n + 1}",
-            picture_of(first[n]),
+            picture_of(first[n])[0],
             [Map(first.name_of(n, 0), heatmaps[name][n], method=name) for name in chosen],
             details=("smooth", "pixels"),
             caption=f"{captions[n]}: {', '.join(chosen)}",
