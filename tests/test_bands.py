@@ -259,6 +259,21 @@ def test_volumes_in_files_are_explained_by_path(tmp_path):
     assert ss.read_dataset(tmp_path, targets=[]).table["path"].tolist() == ["a.nii.gz", "b.npy"]
 
 
+def test_a_dataset_of_volumes_is_read_by_its_names_and_evaluated(tmp_path):
+    for number in range(6):
+        volume = np.random.default_rng(number).random((4, 12, 10)).astype(np.float32)
+        nibabel.save(
+            nibabel.Nifti1Image(volume.transpose(2, 1, 0), np.eye(4)),
+            tmp_path / f"scan_{number}_{volume.mean():.6f}.nii.gz",
+        )
+    model = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(1, 1))
+    with torch.no_grad():
+        model[2].weight.fill_(1), model[2].bias.zero_()
+    data = ss.read_dataset(tmp_path, pattern="scan_{n}_{mean}", targets=["mean"], for_training=False)
+    bundle = Bundle.wrap(model, outputs=["mean"], channels=1, size=(4, 12, 10))
+    assert (ss.evaluate(bundle, data).table["mae"] < 1e-5).all()
+
+
 def test_files_of_other_bands_than_most_are_left_out_by_name(folder):
     write_tiff(folder / "north" / "scene_20_0.5.tif", scene()[..., :5])
     data = read(folder)
