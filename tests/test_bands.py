@@ -1,6 +1,7 @@
 """Images as they are stored: readers of bands, 16 bits and volumes, a dataset and a bundle of them, and the table."""
 
 import pickle
+import sys
 
 import cv2
 import nibabel
@@ -8,6 +9,7 @@ import numpy as np
 import psutil
 import pydicom
 import pytest
+import rasterio
 import tifffile
 import torch
 from pydicom.dataset import FileMetaDataset
@@ -79,6 +81,24 @@ def test_bands_are_the_shorter_of_the_first_and_the_last_axis_where_a_file_does_
         assert np.array_equal(read_stored(tmp_path / name), scene()[..., :5])
     np.save(tmp_path / "volume.npy", first)
     assert read_stored(tmp_path / "volume.npy", 3).shape == (5, *SIZE, 1)
+
+
+@pytest.mark.filterwarnings("ignore")  # of rasterio's own libraries
+def test_a_compressed_geotiff_is_read_by_rasterio_which_is_named_where_it_lacks(tmp_path, monkeypatch):
+    bands = np.moveaxis(scene(), -1, 0)
+    shape = {"height": SIZE[0], "width": SIZE[1], "count": BANDS, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", compress="lzw", **shape) as file:
+        file.write(bands)
+    assert np.array_equal(read_stored(tmp_path / "a.tif"), scene())
+
+    def no_codec(_series):
+        raise ValueError("LZW requires the imagecodecs package")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", no_codec)
+    assert np.array_equal(read_stored(tmp_path / "a.tif"), scene())
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(DataError, match=r"imagecodecs.*shapsight\[geo\]"):
+        read_stored(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -169,7 +189,7 @@ def test_a_file_too_large_for_the_memory_is_refused_with_its_bytes(tmp_path, mon
 @pytest.mark.parametrize(("name", "module"), [("a.dcm", "pydicom"), ("a.nii", "nibabel")])
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch, name, module):
     (tmp_path / name).write_bytes(b"any")
-    monkeypatch.setitem(__import__("sys").modules, module, None)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingDependency, match=r"shapsight\[medical\]"):
         read_stored(tmp_path / name)
 
@@ -257,6 +277,21 @@ def test_volumes_in_files_are_explained_by_path(tmp_path):
     found = ss.explain(bundle, [tmp_path / "a.nii.gz", tmp_path / "b.npy"])
     assert found.values.shape == (2, 2, 1, 4, 12, 10) and torch.equal(found.values[0], found.values[1])
     assert ss.read_dataset(tmp_path, targets=[]).table["path"].tolist() == ["a.nii.gz", "b.npy"]
+
+
+def test_a_dataset_of_volumes_is_read_by_its_names_and_evaluated(tmp_path):
+    for number in range(6):
+        volume = np.random.default_rng(number).random((4, 12, 10)).astype(np.float32)
+        nibabel.save(
+            nibabel.Nifti1Image(volume.transpose(2, 1, 0), np.eye(4)),
+            tmp_path / f"scan_{number}_{volume.mean():.6f}.nii.gz",
+        )
+    model = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(1, 1))
+    with torch.no_grad():
+        model[2].weight.fill_(1), model[2].bias.zero_()
+    data = ss.read_dataset(tmp_path, pattern="scan_{n}_{mean}", targets=["mean"], for_training=False)
+    bundle = Bundle.wrap(model, outputs=["mean"], channels=1, size=(4, 12, 10))
+    assert (ss.evaluate(bundle, data).table["mae"] < 1e-5).all()
 
 
 def test_files_of_other_bands_than_most_are_left_out_by_name(folder):

@@ -172,7 +172,9 @@ def _deep(case: Case, model: nn.Module, image: Tensor, references: Tensor) -> Ro
 
 def _gradient(case: Case, model: nn.Module, image: Tensor, references: Tensor) -> Row:
     explainer = GradientShap(model, references[:1], samples=SAMPLES, positions="gauss", batch_size=8)
-    found, seconds = _timed(lambda: explainer(image, 0, on_gap="ignore"))
+    with torch.no_grad():  # of the outputs that one hardly moves, the gap is a share of nothing
+        column = int((model(image) - model(references[:1])).abs().argmax())
+    found, seconds = _timed(lambda: explainer(image, column, on_gap="ignore"))
     eight = image.expand(8, *image.shape[1:])
     bare = _timed(lambda: _plain(model, eight))[1] * SAMPLES / 8
     return _row(case, "GradientSHAP", _gap(found), f"completeness, {SAMPLES} Gauss points", seconds, bare)

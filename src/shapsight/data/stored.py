@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,11 @@ def read_stored(path: str | os.PathLike[str], sides: int | None = None) -> Store
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError(f"{path} cannot be used: it holds NaN or infinite values; fill them in first")
     return array
+
+
+def bare(path: str) -> PurePosixPath:
+    """A path without its suffix, of which `.nii.gz` is one."""
+    return PurePosixPath(path.removesuffix(".gz")).with_suffix("")
 
 
 def suffix_of(path: Path) -> str:

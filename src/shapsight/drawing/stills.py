@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,7 +51,21 @@ def _row(image: Shown, maps: Sequence[Map]) -> Row:
         for each in maps
     ]
     marks: dict[Mark, tuple[float, float]] = {kind: points[kind] for kind in MARKS if kind in points}
-    return Row(image.picture / 255, image.caption or image.name, marks, tuple(heats), image.outline)
+    row = Row(image.picture / 255, image.caption or image.name, marks, tuple(heats), image.outline)
+    return row if image.picture.ndim == 3 else _slice_of(row)
+
+
+def _slice_of(row: Row) -> Row:
+    """Of a volume, the slice with the most absolute attribution, or the middle one."""
+    sizes = [np.nan_to_num(np.abs(heat.values)).sum((1, 2)) for heat in row.heats]
+    at = int(sum(sizes).argmax()) if sizes else len(row.picture) // 2
+    return replace(
+        row,
+        picture=row.picture[at],
+        caption=f"{row.caption}, slice {at}",
+        heats=tuple(replace(heat, values=heat.values[at]) for heat in row.heats),
+        outline=None if row.outline is None else row.outline[at],
+    )
 
 
 def _at_detail(each: Map, image: Shown) -> Array:

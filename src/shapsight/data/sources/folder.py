@@ -23,6 +23,7 @@ from shapsight.data.sources.names import (
     likely_pattern,
 )
 from shapsight.data.splits import split_names
+from shapsight.data.stored import bare
 from shapsight.errors import DataError
 
 EXPECTED = (
@@ -59,7 +60,7 @@ def are_classes(root: Path, rules: Rules = NONE_GIVEN) -> bool:
     splits = find_splits(found, rules)
     level = _first_level(found, splits)
     folders = {name for path in found if (name := _folder(path, level)) is not None}
-    stems = [PurePosixPath(path).stem for path in found]
+    stems = [bare(path).name for path in found]
     matching = sum(X_Y.fullmatch(stem) is not None for stem in stems)
     if len(folders) > 1 and 0 < matching < len(stems) / 2:
         raise DataError(
@@ -74,7 +75,7 @@ def are_classes(root: Path, rules: Rules = NONE_GIVEN) -> bool:
 def list_names(root: Path, pattern: str | None, rules: Rules = NONE_GIVEN) -> Listing:
     """Images whose names hold their targets; those whose names do not are left out with a reason."""
     found, left_alone = _found(root)
-    stems = [PurePosixPath(path).stem for path in found]
+    stems = [bare(path).name for path in found]
     if pattern is None and not any(map(X_Y.fullmatch, stems)):
         _refuse_targets_unread(root, stems)
     compiled = X_Y if pattern is None else compile_pattern(pattern)
@@ -82,9 +83,9 @@ def list_names(root: Path, pattern: str | None, rules: Rules = NONE_GIVEN) -> Li
     splits = SplitFolders() if "split" in fields else find_splits(found, rules)
     rows, skipped, keys = [], [], []
     for path in found:
-        whole = str(PurePosixPath(path).with_suffix(""))
+        whole = str(bare(path))
         is_whole = bool(pattern and "/" in pattern)
-        match = compiled.fullmatch(whole if is_whole else PurePosixPath(path).stem)
+        match = compiled.fullmatch(whole if is_whole else bare(path).name)
         reason = _unreadable_name(path) or _unsplit(path, splits) or _reason(pattern)
         if _unreadable_name(path) or _unsplit(path, splits) or match is None:
             skipped.append({"path": _printable(path), "reason": reason})
