@@ -55,6 +55,7 @@ class RegionShap(BlackBox):
             references or a `Masker`.
         regions: (rows, columns) or "grid(rows,columns)"; "slic(count)", superpixels; a label map of integers, (H, W)
             or one for each image (images, H, W); or a boolean mask, whose regions are 0, the scene, and 1, the ROI.
+            With the masker "tokens", "patches" are a region each, and other regions end where patches do.
         estimator: "exact" asks about all coalitions, up to 16 regions; "kernel" fits a budget of coalitions by
             weighted least squares, the closest for the same budget; "permutation" averages gains along random orders,
             each with its reverse.
@@ -198,10 +199,18 @@ class RegionShap(BlackBox):
         if isinstance(self.masker, References):
             for game in games[1:]:
                 game.starts_like(games[0])
-        labels = [label_map(self.regions, image, number, len(images)) for number, image in enumerate(images)]
+        labels = [self._labels(game, number, len(images)) for number, game in enumerate(games)]
         predictions = torch.stack([game.full() for game in games])
         chosen = choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
         return [_Table(*one) for one in zip(games, labels, chosen, strict=True)]
+
+    def _labels(self, game: Game, number: int, images: int) -> Int[Tensor, "height width"]:
+        """Each pixel's region; of a transformer whose patches are taken away, along their borders."""
+        if game.removal is None:
+            return label_map(self.regions, game.image, number, images)
+        if isinstance(self.regions, str) and self.regions == "patches":
+            return game.removal.embedding.labels
+        return game.removal.snapped(label_map(self.regions, game.image, number, images))
 
     def _evaluations(self, players: int) -> int:
         """How many coalitions an image takes."""

@@ -46,6 +46,10 @@ def label_map(
 
 
 def _parsed(text: str, image: Tensor) -> Tensor:
+    if text == "patches":
+        raise ExplainerError(
+            'regions="patches" are those of a vision transformer: they go with masker="tokens"'
+        )
     match = CALL.fullmatch(text)
     if match is None or (match[1] == "grid") != (match[3] is not None):
         raise ExplainerError(f"regions={text!r} is neither of {GRAMMAR}")

@@ -21,12 +21,14 @@ from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
 from shapsight.attribution.shared.black_box import BlackBox, drawable
 from shapsight.attribution.shared.completeness import CompletenessWarning
+from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.numbers import is_real, is_whole
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
 from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.attribution.trees import Node, Tree, as_tree
+from shapsight.attribution.trees.patches import on_patches
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 
@@ -115,6 +117,7 @@ class PartitionShap(BlackBox):
             seed=seed,
         )
         self.tree = as_tree(tree)
+        self._is_named = isinstance(tree, str)
         self.max_evals = max_evals
         self.contexts: Contexts = contexts
         self.tolerance = tolerance
@@ -157,8 +160,8 @@ class PartitionShap(BlackBox):
         report: Callable[[int], None],
     ) -> _One:
         image = images[number]
-        root = self.tree(image.cpu())
         game = self._game(image)
+        root = self._root(game)
         full, empty = game.full(), game.empty()
         own = outputs
         if isinstance(outputs, Tensor) and outputs.dim() > 0:
@@ -174,6 +177,14 @@ class PartitionShap(BlackBox):
         else:
             largest = descend(asking, root, shares, self.contexts, chance)
         return _One(shares, full, empty, chosen, asking.done, largest)
+
+    def _root(self, game: Game) -> Node:
+        """The tree's root; of a transformer whose patches are taken away, over these."""
+        image = game.image.cpu()
+        if game.removal is None or not self._is_named:
+            return self.tree(image)
+        patches = game.removal.embedding
+        return on_patches(self.tree, image, patches.labels, patches.grid)
 
     def _counting(self, report: Report, images: int, before: int) -> Callable[[int], None]:
         """Reports the evaluations of an image; those of the images before it are done."""

@@ -61,6 +61,8 @@ class BlackBox:
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
+        if (removal := self.masker.removal(self.predictor, image)) is not None:
+            settings["tokens"] = removal.said
         if self.predictor.precision is not None:
             settings["precision"] = self.predictor.precision
             probes = random_cells(image, PROBES, torch.Generator().manual_seed(self.seed))
