@@ -298,7 +298,7 @@ class Tokens(Masker):
 
     @property
     def name(self) -> str:
-        """ "tokens", or "tokens(zero)"."""
+        """Either "tokens" or, of embeddings set to 0, "tokens(zero)"."""
         return "tokens" if self.how == "drop" else "tokens(zero)"
 
     def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -19,6 +20,7 @@ from shapsight.models.card import Card
 from shapsight.models.columns import Picked, are_probabilities, as_columns, part_of
 from shapsight.models.functions import Asked, Layout, as_function, is_keras
 from shapsight.models.modes import in_eval_mode
+from shapsight.models.onnx_file import OnnxFile, as_module
 from shapsight.models.own_transform import Colours, OwnTransform, is_image_processor
 from shapsight.models.remade import named, timm_transform
 
@@ -52,9 +54,8 @@ class Wrapping:
         """Ask the transform and the model about probe pictures."""
         if isinstance(outputs, str):
             raise ModelError(f"outputs={outputs!r} is a text: give a list of names, [{outputs!r}]")
-        known = known_of(model, transform, size)
-        module = module_of(model, output, known.layout)
-        framing, colours = framing_and_colours(known, size, is_function=isinstance(module, Asked))
+        known = known_of(model, transform, size, output)
+        module, framing, colours, notes = fed(model, known, size, output)
         card = Card(
             arch=arch or known.arch,
             output_names=(),
@@ -86,7 +87,22 @@ class Wrapping:
             class_names=names if is_classes else (),
             answers="probabilities" if is_classes and are_probabilities(rows) else "logits",
         )
-        return cls(module, card, framing, tuple(_notes(card, framing, module, is_named, task)))
+        return cls(module, card, framing, (*notes, *_notes(card, framing, module, is_named, task)))
+
+
+def fed(
+    model: Any, known: Known, size: int | tuple[int, int] | None, output: str | int | None
+) -> tuple[nn.Module, Framing, Colours, tuple[str, ...]]:
+    """The model as a module, how images are fed to it, and what there is to say about the module."""
+    if known.file is None:
+        module = module_of(model, output, known.layout)
+        return module, *framing_and_colours(known, size, is_function=isinstance(module, Asked)), ()
+    own = known.file.size
+    if size is None and own is not None and own[0] == own[1]:
+        size = own[0]
+    framing, colours = framing_and_colours(known, size, is_function=known.file.takes_bytes)
+    module, note = as_module(known.file, framing.size)
+    return module, framing, colours, (note,)
 
 
 def _for_card(known: Known, framing: Framing, size: int | tuple[int, int] | None) -> dict[str, Any]:
@@ -158,11 +174,18 @@ class Known:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     layout: Layout = "channels first"
     made: dict[str, Any] = field(default_factory=dict)
+    file: OnnxFile | None = None
 
 
-def known_of(model: Any, transform: Any, size: int | tuple[int, int] | None) -> Known:
+def known_of(
+    model: Any, transform: Any, size: int | tuple[int, int] | None, output: str | int | None
+) -> Known:
     """What the model and the transform say of themselves. Raises `ModelError` for a transform that cannot be used."""
     found = Known()
+    if isinstance(model, str | os.PathLike):
+        found.file = OnnxFile.read(model, output)
+        found.arch = f"onnx:{found.file.name}"
+        found.made = {"onnx": found.file.sha256}
     if isinstance(transform, str):
         found.preprocessing, transform = {"import": transform}, named(transform)
     config = getattr(model, "pretrained_cfg", None)

@@ -94,6 +94,8 @@ def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
             'your own with shapsight.Bundle.wrap(model, transform, outputs=["x", "y"])'
         )
     path = Path(model)
+    if path.suffix == ".onnx":
+        return path.name, Bundle.wrap(path), None, None
     if not path.exists() and is_import_path(model):
         return str(model), _own_bundle(str(model)), None, None
     if (path / CARD).is_file() and (path / READ).is_file():

@@ -1,0 +1,108 @@
+"""ONNX in the words that onnx2torch knows: newer operators, and constants where it looks for them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from torch import nn
+
+# Whose axes are an attribute in the versions that onnx2torch knows, and an input since 18.
+REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare".split()
+
+
+def to_torch(model: Any) -> nn.Module:
+    """An ONNX model as a network of PyTorch. Raises whatever onnx2torch raises where it cannot make one."""
+    from onnx import inliner
+    from onnx2torch import convert
+
+    _learn()
+    copy = (
+        inliner.inline_local_functions(model)
+        if model.functions
+        else type(model).FromString(model.SerializeToString())
+    )
+    _fold_constants(copy.graph)
+    network: nn.Module = convert(copy)
+    for layer in network.modules():
+        if isinstance(layer, nn.LayerNorm):  # it reads them off the input's shape, which a file may leave open
+            layer.normalized_shape = tuple(layer.weight.shape)
+    return network.eval()
+
+
+def _fold_constants(graph: Any) -> None:
+    """Constants, and other names of the same weights, become weights: layers look for theirs only there."""
+    from onnx import numpy_helper
+
+    weights = {weight.name: weight for weight in graph.initializer}
+    kept = []
+    for node in graph.node:
+        value = None
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            value = node.attribute[0].t
+        elif node.op_type == "Identity" and node.input[0] in weights:
+            value = weights[node.input[0]]
+        if value is None:
+            kept.append(node)
+            continue
+        named = type(value).FromString(value.SerializeToString())
+        named.name = node.output[0]
+        weights[named.name] = named
+    for node in kept:
+        zeroes = [attribute for attribute in node.attribute if attribute.name == "allowzero"]
+        shape = weights.get(node.input[1]) if zeroes else None
+        if shape is not None and numpy_helper.to_array(shape).all():  # it has no say where nothing is 0
+            node.attribute.remove(zeroes[0])
+    for name in ("node", "initializer"):
+        graph.ClearField(name)
+    graph.node.extend(kept)
+    graph.initializer.extend(weights.values())
+
+
+@functools.cache
+def _learn() -> None:
+    """Teach onnx2torch newer operators.
+
+    A version of an operator that it does not know is taken for the last one before that it does: most differ by the
+    types that they take. Where one differs by more, the network answers otherwise than onnxruntime, and is not used.
+    """
+    from onnx import defs
+    from onnx2torch.node_converters.registry import add_converter, get_converter
+
+    add_converter("Gelu", 20)(_gelu)
+    for reduction in REDUCTIONS:
+        add_converter(f"Reduce{reduction}", 18)(_reduction)
+    history: dict[str, list[int]] = {}
+    for schema in defs.get_all_schemas_with_history():
+        if schema.domain == "":
+            history.setdefault(schema.name, []).append(schema.since_version)
+    for name, versions in history.items():
+        known = None
+        for version in sorted(versions):
+            try:
+                known = get_converter(name, version)
+            except NotImplementedError:
+                if known is not None:
+                    add_converter(name, version)(known)
+
+
+def _gelu(node: Any, graph: Any) -> Any:
+    from onnx2torch.utils.common import OperationConverterResult, onnx_mapping_from_node
+
+    layer = nn.GELU(node.attributes.get("approximate", "none"))
+    return OperationConverterResult(torch_module=layer, onnx_mapping=onnx_mapping_from_node(node=node))
+
+
+def _reduction(node: Any, graph: Any) -> Any:
+    from onnx2torch.node_converters.reduce import OnnxReduceStaticAxes
+    from onnx2torch.utils.common import OnnxMapping, OperationConverterResult, get_const_value
+
+    has_axes = len(node.input_values) > 1 and node.input_values[1]
+    axes = get_const_value(node.input_values[1], graph).tolist() if has_axes else None
+    keeps = node.attributes.get("keepdims", 1)
+    layer = OnnxReduceStaticAxes(operation_type=node.operation_type, axes=axes, keepdims=keeps)
+    if not axes and node.attributes.get("noop_with_empty_axes", 0):
+        layer = nn.Identity()
+    return OperationConverterResult(
+        torch_module=layer, onnx_mapping=OnnxMapping(inputs=node.input_values[:1], outputs=node.output_values)
+    )
