@@ -161,32 +161,32 @@ def _network(file: OnnxFile, asked: Asked, size: tuple[int, int]) -> tuple[nn.Mo
     model = onnx.load_from_string(file.content)
     for one in [one for one in model.graph.output if one.name != file.output]:
         model.graph.output.remove(one)
-    try:
-        network = OnnxNetwork(to_torch(model), file)
-    except NotImplementedError as error:
-        return None, f"onnx2torch does not know all of it ({_unknown(model, error)})"
-    except Exception as error:  # whatever it meets in a graph of others
-        return None, f"onnx2torch cannot read it ({type(error).__name__}: {_first_line(error)})"
-    generator = torch.Generator().manual_seed(0)
-    probes = torch.rand(PROBES, file.channels, *size, generator=generator)
+    probes = torch.rand(PROBES, file.channels, *size, generator=torch.Generator().manual_seed(0))
     expected = asked(probes)
+    reason = ""
+    for frees_batch in (False, True) if file.batch == 1 else (False,):
+        try:
+            network = OnnxNetwork(to_torch(model, frees_batch=frees_batch), file)
+        except NotImplementedError as error:
+            return None, f"onnx2torch does not know all of it ({_unknown(model, error)})"
+        except Exception as error:  # whatever it meets in a graph of others
+            return None, f"onnx2torch cannot read it ({type(error).__name__}: {_first_line(error)})"
+        reason = _difference(network, probes, expected)
+        if not reason:
+            return network, ""
+    fixed = f"; it was exported for {file.batch} at a time: export it with a dynamic batch" if file.batch else ""
+    return None, f"the network that onnx2torch makes of it {reason}{fixed}"
+
+
+def _difference(network: nn.Module, probes: Tensor, expected: Tensor) -> str:
+    """How a network answers otherwise than expected; nothing where it does not."""
     try:
         with torch.no_grad(), in_eval_mode(network):
             found = network(probes)
     except Exception as error:
-        fixed = (
-            ""
-            if file.batch is None
-            else f"; it was exported for {file.batch} at a time, so export it with a dynamic batch"
-        )
-        return (
-            None,
-            f"the network that onnx2torch makes of it fails on several images ({_first_line(error)}){fixed}",
-        )
+        return f"fails on several images ({_first_line(error)})"
     off = float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
-    if not off <= AGREES:
-        return None, f"the network that onnx2torch makes of it answers otherwise (by {off:.2g} of the answer)"
-    return network, ""
+    return "" if off <= AGREES else f"answers otherwise (by {off:.2g} of the answer)"
 
 
 def _unknown(model: Any, error: Exception) -> str:

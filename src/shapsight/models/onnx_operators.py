@@ -5,29 +5,72 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 # Whose axes are an attribute in the versions that onnx2torch knows, and an input since 18.
 REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare".split()
 
 
-def to_torch(model: Any) -> nn.Module:
-    """An ONNX model as a network of PyTorch. Raises whatever onnx2torch raises where it cannot make one."""
+def to_torch(model: Any, *, frees_batch: bool = False) -> nn.Module:
+    """An ONNX model as a network of PyTorch. Raises whatever onnx2torch raises where it cannot make one.
+
+    `frees_batch`: of one that was exported for one image at a time, make a network that takes several. That is a guess
+    at which of its shapes grow with them: try whether it answers the same.
+    """
     from onnx import inliner
     from onnx2torch import convert
 
     _learn()
-    copy = (
-        inliner.inline_local_functions(model)
-        if model.functions
-        else type(model).FromString(model.SerializeToString())
-    )
+    content = model.SerializeToString()
+    copy = inliner.inline_local_functions(model) if model.functions else type(model).FromString(content)
     _fold_constants(copy.graph)
+    if frees_batch:
+        _free_batch(copy)
     network: nn.Module = convert(copy)
-    for layer in network.modules():
+    for name, layer in list(network.named_modules()):
         if isinstance(layer, nn.LayerNorm):  # it reads them off the input's shape, which a file may leave open
             layer.normalized_shape = tuple(layer.weight.shape)
+        if frees_batch and type(layer).__name__ == "OnnxConcat":
+            network.set_submodule(name, _Joined(layer))
     return network.eval()
+
+
+class _Joined(nn.Module):
+    """Tensors joined, of which those that do not depend on the images, such as a class token, go with each of them."""
+
+    def __init__(self, concat: nn.Module) -> None:
+        super().__init__()
+        self.concat = concat
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The tensors joined, the first dimension of all being the longest one's."""
+        longest = max(len(tensor) for tensor in tensors)
+        alike = (t if len(t) == longest or len(t) != 1 else t.expand(longest, *t.shape[1:]) for t in tensors)
+        joined: Tensor = self.concat(*alike)
+        return joined
+
+
+def _free_batch(model: Any) -> None:
+    """Let the first dimension of what is reshaped grow with the images."""
+    from onnx import numpy_helper, shape_inference
+
+    graph = model.graph
+    weights = {weight.name for weight in graph.initializer}
+    inferred = shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*inferred.value_info, *inferred.output)
+    }
+    for node in graph.node:
+        shape = shapes.get(node.output[0], [])
+        if node.op_type == "Reshape" and node.input[0] not in weights and shape and all(shape):
+            free = numpy_helper.from_array(np.array([-1, *shape[1:]], np.int64), f"{node.output[0]} freed")
+            graph.initializer.append(free)
+            node.input[1] = free.name
+    graph.ClearField("value_info")
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "images"
 
 
 def _fold_constants(graph: Any) -> None:
