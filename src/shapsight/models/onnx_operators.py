@@ -46,7 +46,8 @@ class _Joined(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         """The tensors joined, the first dimension of all being the longest one's."""
         longest = max(len(tensor) for tensor in tensors)
-        alike = (t if len(t) == longest or len(t) != 1 else t.expand(longest, *t.shape[1:]) for t in tensors)
+        # All of them, also where that changes nothing: DeepSHAP compares the calls of one image with those of several.
+        alike = (t if t.dim() == 1 else t.expand(longest, *t.shape[1:]) for t in tensors)
         joined: Tensor = self.concat(*alike)
         return joined
 
@@ -57,7 +58,7 @@ def _free_batch(model: Any) -> None:
 
     graph = model.graph
     weights = {weight.name for weight in graph.initializer}
-    inferred = shape_inference.infer_shapes(model).graph
+    inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {
         value.name: [side.dim_value for side in value.type.tensor_type.shape.dim]
         for value in (*inferred.value_info, *inferred.output)

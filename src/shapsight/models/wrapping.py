@@ -102,7 +102,11 @@ def fed(
         size = own[0]
     framing, colours = framing_and_colours(known, size, is_function=known.file.takes_bytes)
     module, note = as_module(known.file, framing.size)
-    return module, framing, colours, (note,)
+    if known.framing is not None:
+        return module, framing, colours, (note,)
+    most = 255 if known.file.takes_bytes else 1
+    fed_with = f"Images are stretched to {size} × {size} pixels and given as numbers from 0 to {most}."
+    return module, framing, colours, (note, fed_with)
 
 
 def _for_card(known: Known, framing: Framing, size: int | tuple[int, int] | None) -> dict[str, Any]:
