@@ -174,7 +174,9 @@ def _network(file: OnnxFile, asked: Asked, size: tuple[int, int]) -> tuple[nn.Mo
         reason = _difference(network, probes, expected)
         if not reason:
             return network, ""
-    fixed = f"; it was exported for {file.batch} at a time: export it with a dynamic batch" if file.batch else ""
+    fixed = (
+        f"; it was exported for {file.batch} at a time: export it with a dynamic batch" if file.batch else ""
+    )
     return None, f"the network that onnx2torch makes of it {reason}{fixed}"
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+FAR = (
+    2**31 - 1
+)  # farther than any tensor reaches: ONNX writes "to the end" with larger numbers than PyTorch takes
 # Whose axes are an attribute in the versions that onnx2torch knows, and an input since 18.
 REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare".split()
 
@@ -29,11 +32,40 @@ def to_torch(model: Any, *, frees_batch: bool = False) -> nn.Module:
         _free_batch(copy)
     network: nn.Module = convert(copy)
     for name, layer in list(network.named_modules()):
-        if isinstance(layer, nn.LayerNorm):  # it reads them off the input's shape, which a file may leave open
+        if isinstance(
+            layer, nn.LayerNorm
+        ):  # it reads them off the input's shape, which a file may leave open
             layer.normalized_shape = tuple(layer.weight.shape)
+        if type(layer).__name__ == "OnnxSlice":
+            network.set_submodule(name, _Sliced())
         if frees_batch and type(layer).__name__ == "OnnxConcat":
             network.set_submodule(name, _Joined(layer))
     return network.eval()
+
+
+class _Sliced(nn.Module):
+    """What onnx2torch indexes with a list, which PyTorch will read otherwise one day."""
+
+    def forward(
+        self,
+        tensor: Tensor,
+        starts: Tensor,
+        ends: Tensor,
+        axes: Tensor | None = None,
+        steps: Tensor | None = None,
+    ) -> Tensor:
+        """The tensor from starts to ends along the axes; with a step below 0, backwards."""
+        index, backwards = [slice(None)] * tensor.dim(), []
+        numbers = range(len(starts)) if axes is None else axes.tolist()
+        strides = [1] * len(starts) if steps is None else steps.tolist()
+        firsts, lasts = (side.clamp(-FAR, FAR).tolist() for side in (starts, ends))
+        for axis, start, end, step in zip(numbers, firsts, lasts, strides, strict=True):
+            if step > 0:
+                index[axis] = slice(start, end, step)
+                continue
+            backwards.append(axis)
+            index[axis] = slice(-start - 1, -end - 1, -step)
+        return tensor.flip(backwards)[tuple(index)] if backwards else tensor[tuple(index)]
 
 
 class _Joined(nn.Module):
