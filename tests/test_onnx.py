@@ -204,10 +204,10 @@ def test_a_saved_bundle_holds_the_file(tmp_path, kind):
         ss.load_bundle(again.save(tmp_path / "twice")).predict(picture), again.predict(picture)
     )
     graph([node, last, helper.make_node("Neg", ["z"], ["u"])], folder / "model.onnx", [axes])
-    with pytest.raises(ModelError, match="not the file that card.json was written for"):
+    with pytest.raises(ModelError, match=r"not the file that card\.json was written for"):
         ss.load_bundle(folder)
     (folder / "model.onnx").unlink()
-    with pytest.raises(ModelError, match="model.onnx is not there"):
+    with pytest.raises(ModelError, match=r"model\.onnx is not there"):
         ss.load_bundle(folder)
 
 
@@ -248,7 +248,7 @@ def test_files_that_cannot_be_used_are_refused_with_the_reason(tmp_path):
     with pytest.raises(ModelError, match=r"cut\.onnx is damaged"):
         ss.Bundle.wrap(cut, size=SIZE)
     own = graph([helper.make_node("Magic", ["x"], ["y"], domain="of.mine")], tmp_path / "own.onnx")
-    with pytest.raises(ModelError, match="onnxruntime cannot run this model: .*Magic"):
+    with pytest.raises(ModelError, match=r"onnxruntime cannot run this model: .*Magic"):
         ss.Bundle.wrap(own, size=SIZE)
     flat = graph([helper.make_node("Relu", ["x"], ["y"])], tmp_path / "flat.onnx", shape=("n", 3))
     with pytest.raises(ModelError, match="a batch of images has four dimensions"):

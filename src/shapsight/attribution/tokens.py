@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
@@ -178,11 +179,10 @@ class Removal:
     def groups(self, kept: Bool[Tensor, "coalitions patches"], most: int) -> list[Int[Tensor, "group"]]:
         """Coalitions that can be run together, `most` at a time: where tokens are dropped, those that keep as many."""
         if self.blocks is None:
-            return list(torch.arange(len(kept), device=kept.device).split(most))
+            return list(torch.split(torch.arange(len(kept), device=kept.device), most))
         counts = kept.sum(1)
-        return [
-            part for count in counts.unique() for part in (counts == count).nonzero().flatten().split(most)
-        ]
+        alike = [(counts == count).nonzero().flatten() for count in sorted(set(counts.tolist()))]
+        return [part for group in alike for part in torch.split(group, most)]
 
     @contextmanager
     def without(self, kept: Bool[Tensor, "images patches"]) -> Iterator[None]:
@@ -195,13 +195,13 @@ class Removal:
         patch, regions = self.embedding.labels.flatten(), int(labels.max()) + 1
         counts = torch.bincount(patch * regions + labels.flatten(), minlength=self.embedding.count * regions)
         own = counts.reshape(-1, regions).argmax(1)
-        numbers, renumbered = own.unique(return_inverse=True)
+        numbers, renumbered = np.unique(own.numpy(), return_inverse=True)
         if len(numbers) < 2:
             raise ExplainerError(
                 "all patches of the transformer fall to one region, and a value of its own needs two: ask for regions "
                 'larger than a patch, or regions="patches"'
             )
-        return renumbered[self.embedding.labels]
+        return torch.from_numpy(renumbered)[self.embedding.labels]
 
 
 def _embedding(predictor: Predictor, image: Tensor, calls: list[Call]) -> Embedding:
@@ -325,7 +325,8 @@ def _refusal(predictor: Predictor, reason: str) -> ExplainerError:
 
 def _name_of(predictor: Predictor, module: nn.Module) -> str:
     assert isinstance(predictor.predict, nn.Module)
-    return next(name for name, own in predictor.predict.named_modules() if own is module)
+    names: dict[nn.Module, str] = {own: name for name, own in predictor.predict.named_modules()}
+    return names[module]
 
 
 @contextmanager
