@@ -16,6 +16,7 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.integrand import Integrand, as_python
 from shapsight.attribution.paths import Paths, PathSums
 from shapsight.attribution.positions import Samples, gauss, spread
+from shapsight.attribution.several_inputs import SeveralInputs
 from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.image_shape import image_shaped, image_size
@@ -206,7 +207,7 @@ class GradientShap:
             result = self._explain(integrand, explained, outputs, report)
         explanations = self._explanations(result, given, show)
         _judge(explanations, torch.stack([s.gap_errors for s in result.sums]), on_gap, self.samples)
-        return explanations[0] if isinstance(images, Tensor) else explanations
+        return explanations[0] if isinstance(images, Tensor) else SeveralInputs(explanations)
 
     def _explain(self, integrand: Integrand, images: Parts, outputs: Outputs, report: Report) -> _Result:
         """Everything about all images, one image after another."""

@@ -14,6 +14,7 @@ from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.explanation.parts import part_labels
+from shapsight.attribution.several_inputs import SeveralInputs
 from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.image_shape import image_shaped, image_size
@@ -181,7 +182,7 @@ class DeepShap:
             ]
         explanations = self._explanations(groups, given, show, tolerance, labels)
         _judge(explanations, on_gap, plan.unsupported)
-        return explanations[0] if isinstance(images, Tensor) else explanations
+        return explanations[0] if isinstance(images, Tensor) else SeveralInputs(explanations)
 
     def _parts(self, parts: Any, images: Parts) -> tuple[Int[Tensor, "images height width"] | None, int]:
         """The parts whose standard errors are wanted, and how many there are."""

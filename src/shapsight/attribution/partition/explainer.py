@@ -7,7 +7,7 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -19,6 +19,7 @@ from shapsight.attribution.partition.coins import Coins
 from shapsight.attribution.partition.every_context import descend
 from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
+from shapsight.attribution.several_inputs import Inputs, SeveralInputs, are_several, tree_of_parts
 from shapsight.attribution.shared.black_box import BlackBox, drawable
 from shapsight.attribution.shared.completeness import CompletenessWarning
 from shapsight.attribution.shared.game import Game
@@ -123,6 +124,17 @@ class PartitionShap(BlackBox):
         self.tolerance = tolerance
         self._tree_name = tree if isinstance(tree, str) else getattr(tree, "__name__", type(tree).__name__)
 
+    @overload
+    def __call__(
+        self,
+        images: tuple[Any, ...],
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> SeveralInputs: ...
+
+    @overload
     def __call__(
         self,
         images: Any,
@@ -130,8 +142,21 @@ class PartitionShap(BlackBox):
         *,
         progress: bool | Report = False,
         show: Float[Tensor, "images channels height width"] | None = None,
-    ) -> Explanation:
+    ) -> Explanation: ...
+
+    def __call__(
+        self,
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> Explanation | SeveralInputs:
         """Explain images: a tensor `(N, C, H, W)` or an array `(N, H, W, C)`, or one image without the N.
+
+        Of a model with several inputs a tuple of them, such as `(images, numbers)`, with numbers `(N, L)`: one
+        explanation for each, which sum to `prediction - base value` together. Inputs are halved first, then each
+        picture by its own tree; numbers end up one by one.
 
         Arguments
             outputs: all (up to 32), an index, a name, a list of those, one index per image, or `TopK(k)`. Several
@@ -140,7 +165,17 @@ class PartitionShap(BlackBox):
                 `max_evals`, the second is 0 until the end.
             show: what to draw under the heatmaps, where `images` are normalised.
         """
+        if are_several(images):
+            inputs = Inputs.of(images)
+            of_rows = self._of_rows(inputs)
+            of_rows.tree = tree_of_parts(self.tree, inputs)
+            return inputs.split(of_rows._explained(inputs.row(images), outputs, progress, None))
         batch, show = self._given(images, show)
+        return self._explained(batch, outputs, progress, show)
+
+    def _explained(
+        self, batch: Tensor, outputs: Outputs, progress: bool | Report, show: Tensor | None
+    ) -> Explanation:
         with keeping_freed_memory(), reporting(progress) as report, self.predictor.held():
             results: list[_One] = []
             for number in range(len(batch)):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.maskers import as_masker
+from shapsight.attribution.several_inputs import Inputs, MaskerOfParts, are_several, as_maskers
 from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.shared.of_bundle import names_of, seen_by
@@ -40,15 +41,31 @@ class BlackBox:
         self.output_names = names_of(predict, output_names)
         asked = predict.on_pictures if isinstance(predict, Bundle) else predict
         self.predictor = Predictor(asked, precision=precision, output=output)
-        self.masker = as_masker(masker)
+        self.masker = as_maskers(masker)
         self.batch_size = batch_size
         self.seed = seed
 
     def _given(self, images: Any, show: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The images that the model is asked about, and what is drawn."""
+        if are_several(images):
+            raise ExplainerError(
+                "values by region are of one input: of several, call the explainer itself, whose inputs_table() has "
+                "parts of pictures and numbers side by side"
+            )
         if self.bundle is not None:
             images, show = seen_by(self.bundle, images, show)
         return as_images(images, self.predictor), show
+
+    def _of_rows(self, inputs: Inputs) -> Self:
+        """The same explainer of a model with several inputs, which lie in a row."""
+        own = copy.copy(self)
+        own.predictor = Predictor(
+            inputs.taken(self.predictor.predict),
+            precision=self.predictor.precision,
+            output=self.predictor.output,
+        )
+        own.masker = MaskerOfParts(self.masker, inputs)
+        return own
 
     def _game(self, image: Shaped[Tensor, "channels height width"]) -> Game:
         return Game(self.predictor, self.masker, image, batch_size=self.batch_size)
