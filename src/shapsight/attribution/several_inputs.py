@@ -85,7 +85,7 @@ class Inputs:
 
     def parts(self, row: Shaped[Tensor, "*some numbers"]) -> tuple[Tensor, ...]:
         """The inputs of a row, channels first, in the row's own type."""
-        pieces = torch.split(row, self.sizes, -1)
+        pieces = torch.split(row, list(self.sizes), -1)
         return tuple(
             piece.reshape(*row.shape[:-1], *shape) for piece, shape in zip(pieces, self.shapes, strict=True)
         )
@@ -119,7 +119,7 @@ class Inputs:
             ) -> Tensor | None:
                 if tensor is None:
                     return None
-                piece = torch.split(tensor.flatten(2), self.sizes, -1)[number]
+                piece = torch.split(tensor.flatten(2), list(self.sizes), -1)[number]
                 return piece.reshape(*tensor.shape[:2], *size)
 
             def of_pixels(tensor: Tensor | None) -> Tensor | None:
