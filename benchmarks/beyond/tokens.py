@@ -102,7 +102,9 @@ def _onnx(name: str, make: Callable[[], nn.Module]) -> Row:
     change = float(says[0, 0] - says[1:, 0].mean())
     gap = abs(float(found.values.double().sum()) - change) / abs(change)
     gradients()
-    return Row("ONNX", name, "DeepSHAP", gap, "onnxruntime", seconds, _timed(gradients)[1], "default exporter")
+    return Row(
+        "ONNX", name, "DeepSHAP", gap, "onnxruntime", seconds, _timed(gradients)[1], "default exporter"
+    )
 
 
 def _calibrated(model: nn.Module) -> nn.Module:
@@ -201,7 +203,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="")
     for row in rows(parser.parse_args().only):
         print(

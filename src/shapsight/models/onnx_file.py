@@ -204,17 +204,22 @@ def _unknown(model: Any, error: Exception) -> str:
 def _content(path: Path) -> bytes:
     """The file with the weights that lie beside it. No code is run, and no file outside its folder is read."""
     onnx, _ = _libraries()
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError, EncodeError
 
     if not path.is_file():
         what = "a folder, not a file" if path.is_dir() else "not there"
-        raise ModelError(f"the model {path} is {what}")
+        raise ModelError(f"the ONNX file {path} is {what}: a model is named by that path, or given itself")
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
         content: bytes = model.SerializeToString()
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ModelError(f"{path} is damaged or no ONNX file: {_first_line(error)}") from error
+    except EncodeError as error:
+        raise ModelError(
+            f"{path} is larger than 2 GB with its weights, which is more than an ONNX file holds in one piece: pass "
+            "onnxruntime.InferenceSession(path) instead, which is asked as a function"
+        ) from error
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} cannot be read: {_first_line(error)}. Weights that are kept beside it must lie in its folder"
