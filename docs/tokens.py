@@ -2,7 +2,7 @@
 
     python docs/tokens.py
 
-Trains a vision transformer of 64 patches for about a minute to tell which colour a planted patch has; then explains it
+Trains a vision transformer of 64 patches, for some seconds, to tell which colour a planted patch has; then explains it
 by taking tokens away and by inpainting, and says how often the planted patch has the largest value.
 """
 
@@ -20,8 +20,8 @@ from shapsight.attribution.maskers import Masker
 
 COLOURS = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.8, 0.2], [0.15, 0.2, 0.9], [0.95, 0.85, 0.1]])
 NAMES = ["red", "green", "blue", "yellow"]
-SIDE, PATCH = 64, 8
-STEPS, TESTED = 500, 40
+SIDE, PATCH = 32, 4
+STEPS, TESTED = 400, 20
 
 
 def pictures(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,14 +38,15 @@ def pictures(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Te
 
 
 def trained() -> nn.Module:
+    """A small vision transformer that tells the colour."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     model = timm.models.VisionTransformer(
-        img_size=SIDE, patch_size=PATCH, embed_dim=64, depth=3, num_heads=4, num_classes=4
+        img_size=SIDE, patch_size=PATCH, embed_dim=32, depth=2, num_heads=2, num_classes=4
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(STEPS):
-        images, colour, _ = pictures(64, generator)
+        images, colour, _ = pictures(32, generator)
         optimiser.zero_grad()
         nn.functional.cross_entropy(model(images), colour).backward()
         optimiser.step()
@@ -53,12 +54,14 @@ def trained() -> nn.Module:
 
 
 def found(model: nn.Module, masker: str | Masker, images: Tensor, colour: Tensor) -> ss.Explanation:
-    explainer = ss.RegionShap(model, masker, "grid(8,8)", "kernel", max_evals=600, output_names=NAMES)
+    """What each of 64 patches contributes to the colour that is there."""
+    explainer = ss.RegionShap(model, masker, "grid(8,8)", "kernel", max_evals=400, output_names=NAMES)
     explanation: ss.Explanation = explainer(images, colour)
     return explanation
 
 
 def main() -> None:
+    """Train, measure, draw."""
     model = trained()
     images, colour, place = pictures(TESTED, torch.Generator().manual_seed(7))
     with torch.no_grad():
