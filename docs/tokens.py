@@ -60,6 +60,12 @@ def found(model: nn.Module, masker: str | Masker, images: Tensor, colour: Tensor
     return explanation
 
 
+def explanation_of_nothing(explanation: ss.Explanation) -> dict[str, float]:
+    """Each colour's base value, averaged over the pictures that show it."""
+    bases, which = explanation.base_values[:, 0], explanation.output_index[:, 0]
+    return {name: round(float(bases[which == n].mean()), 1) for n, name in enumerate(NAMES)}
+
+
 def main() -> None:
     """Train, measure, draw."""
     model = trained()
@@ -72,13 +78,16 @@ def main() -> None:
         shown[masker] = found(model, masker, images, colour)
         cells = shown[masker].heatmap()[:, 0].unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH).sum((3, 4))
         values = cells.flatten(1)
-        hits = (values.argmax(1) == place).float().mean()
+        is_hit = values.argmax(1) == place
+        hits = is_hit.float().mean()
         share = (values.gather(1, place[:, None]) / values.abs().sum(1, keepdim=True)).mean()
         change = (shown[masker].predictions - shown[masker].base_values)[:, 0]
         of_change = (values.gather(1, place[:, None])[:, 0] / change).median()
         print(
             f"{masker}: the planted patch has the largest value in {hits:.0%} of {TESTED} pictures, {share:.0%} of the "
-            f"absolute values, {of_change:.0%} of prediction - base value (median)"
+            f"absolute values, {of_change:.0%} of prediction - base value (median); missed: "
+            f"{[NAMES[which] for which in colour[~is_hit].tolist()]}; with nothing visible the answer is "
+            f"{explanation_of_nothing(shown[masker])}"
         )
     joined = [shown[masker][:3] for masker in ("tokens", "inpaint_diffuse")]
     figure, axes = plt.subplots(3, 3, figsize=(6.6, 6.8), layout="constrained")

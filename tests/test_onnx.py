@@ -8,13 +8,17 @@ import warnings
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import timm
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
 import shapsight as ss
+from shapsight.cli import app
 from shapsight.errors import MissingDependency, ModelError
 from shapsight.models import onnx_file
 from shapsight.models.functions import Asked
@@ -284,3 +288,17 @@ def test_studies_and_the_command_line_take_the_file_by_its_path(tmp_path):
     assert bundle.seen.size == (SIZE, SIZE)
     assert "given as numbers from 0 to 1" in bundle.notes[1]
     assert onnx_file.file_of(bundle.model).layout == "channels first"
+
+
+def test_shapsight_explain_takes_the_file_and_says_how_it_is_fed(tmp_path):
+    node, axes = mean()
+    path = graph([node], tmp_path / "m.onnx", [axes])
+    Image.fromarray((IMAGES[0].permute(1, 2, 0) * 255).to(torch.uint8).numpy()).save(tmp_path / "a.png")
+    given = ["explain", path, tmp_path / "a.png", "--outputs", "1", "--masker", "mean", "--max-evals", "10"]
+    result = CliRunner().invoke(app, [str(one) for one in [*given, "--out", tmp_path / "run"]])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "m.onnx runs as a network of PyTorch" in said
+    assert "given as numbers from 0 to 1" in said
+    table = pd.read_csv(tmp_path / "run" / "explanations.csv")
+    assert table["prediction"][0] == pytest.approx(float(IMAGES[0, 1].mean()), abs=3e-3)
