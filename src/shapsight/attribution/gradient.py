@@ -16,6 +16,7 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.integrand import Integrand, as_python
 from shapsight.attribution.paths import Paths, PathSums
 from shapsight.attribution.positions import Samples, gauss, spread
+from shapsight.attribution.several_inputs import SeveralInputs
 from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.image_shape import image_shaped, image_size
@@ -216,7 +217,7 @@ class GradientShap:
             result = self._explain(integrand, explained, outputs, report)
         explanations = self._explanations(result, given, show)
         _judge(explanations, torch.stack([s.gap_errors for s in result.sums]), on_gap, self.samples)
-        return explanations[0] if isinstance(images, Tensor) else explanations
+        return explanations[0] if isinstance(images, Tensor) else SeveralInputs(explanations)
 
     def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
         """The explainer of a model that answers with the targets among the outputs, and its columns."""

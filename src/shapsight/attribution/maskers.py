@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from shapsight.attribution.inpainting import EightBits, chosen, fill_by_pyramid, fill_with_opencv
 from shapsight.attribution.shared.placement import moved, wide
+from shapsight.attribution.shared.predictor import Predictor
+from shapsight.attribution.tokens import How, Removal
 from shapsight.errors import ExplainerError
 from shapsight.models.references import ChosenReferences
 
@@ -27,8 +30,8 @@ Image = Shaped[Tensor, "channels *sides"]
 Hide = Callable[[Visible], Shaped[Tensor, "versions channels *sides"]]
 
 GRAMMAR = (
-    "blur(WIDTH,HEIGHT), inpaint_telea, inpaint_ns, inpaint_diffuse, mean, constant(VALUE), constant(R,G,B); "
-    "of volumes blur(WIDTH,HEIGHT,DEPTH) as well"
+    "blur(WIDTH,HEIGHT), inpaint_telea, inpaint_ns, inpaint_diffuse, mean, constant(VALUE), constant(R,G,B), tokens, "
+    "tokens(zero); of volumes blur(WIDTH,HEIGHT,DEPTH) as well"
 )
 
 
@@ -66,6 +69,10 @@ class Masker(ABC):
     def for_image(self, image: Image) -> Hide:
         """`hide` for one image; override it to compute what depends on the image alone only once."""
         return functools.partial(self.hide, image)
+
+    def removal(self, predictor: Predictor, image: Image) -> Removal | None:
+        """How patches are taken away inside the model; None for what paints over pixels, as nearly all do."""
+        return None
 
 
 class StandIn(Masker):
@@ -286,6 +293,47 @@ class Diffuse(Masker):
         return filled.round().to(image.dtype)
 
 
+class Tokens(Masker):
+    """Hidden patches of a vision transformer are taken away inside it, instead of being painted over.
+
+        RegionShap(vit, maskers.Tokens(), "patches", "kernel", max_evals=2000)(images)
+        PartitionShap(vit, "tokens")(images)                    # Owen values over a tree of patches
+        RegionShap(swin, "tokens(zero)", "grid(4,4)")(images)
+
+    The patch embedding and the blocks are found by running the model on the image; `settings["tokens"]` says which.
+    "drop" leaves out the tokens of hidden patches before the first block; positions, the class token and registers
+    stay. That is attention without those keys, in less time. A mean that a head takes over no patches is 0.
+    "zero" sets the embeddings of hidden patches to 0 and keeps their tokens with their positions: for transformers
+    whose blocks need the whole grid, such as Swin; and the definition of shapiq's games of vision transformers.
+    A patch is visible if half of its pixels are; regions are moved to the patches' borders.
+
+    Raises `ExplainerError` for a model that has no such tokens, with what was looked for.
+    Sources: Covert et al. 2023 (tokens left out); shapiq's `ViTModel` (embeddings of 0).
+    """
+
+    def __init__(self, how: How = "drop") -> None:
+        if how not in ("drop", "zero"):
+            raise ExplainerError(f"how={how!r} is neither 'drop' nor 'zero'")
+        self.how: How = how
+        self._found: WeakKeyDictionary[Predictor, dict[torch.Size, Removal]] = WeakKeyDictionary()
+
+    @property
+    def name(self) -> str:
+        """Either "tokens" or, of embeddings set to 0, "tokens(zero)"."""
+        return "tokens" if self.how == "drop" else "tokens(zero)"
+
+    def hide(self, image: Image, visible: Visible) -> Shaped[Tensor, "coalitions channels height width"]:
+        """The image itself: its pixels are not painted over."""
+        return image.expand(len(visible), *image.shape)
+
+    def removal(self, predictor: Predictor, image: Image) -> Removal:
+        """Found once for a model and a size of images."""
+        found = self._found.setdefault(predictor, {})
+        if image.shape not in found:
+            found[image.shape] = Removal.of(predictor, image, self.how)
+        return found[image.shape]
+
+
 def mean_colour(image: Image) -> Shaped[Tensor, "channels *ones"]:
     """The mean of each channel, in the image's dtype."""
     return moved(wide(image).mean(tuple(range(1, image.dim())), keepdim=True), image)
@@ -328,6 +376,8 @@ def as_masker(masker: Any) -> Masker:
 def _parse(text: str) -> Masker:
     match = re.fullmatch(r"([a-z_]+)(?:\(([^()]*)\))?", text.replace(" ", ""))
     name, arguments = match.groups() if match else ("", None)
+    if name == "tokens" and arguments in (None, "zero"):
+        return Tokens("zero" if arguments else "drop")
     try:
         numbers = [float(part) for part in arguments.split(",")] if arguments is not None else []
     except ValueError:

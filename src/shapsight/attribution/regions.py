@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -14,6 +14,7 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.explanation.region_values import Interactions, RegionValues
 from shapsight.attribution.maskers import Masker, References
 from shapsight.attribution.segments import label_map
+from shapsight.attribution.several_inputs import Inputs, SeveralInputs, are_several, regions_of_parts
 from shapsight.attribution.shapley import (
     Shares,
     exact,
@@ -58,6 +59,8 @@ class RegionShap(BlackBox):
         regions: (rows, columns) or "grid(rows,columns)"; "slic(count)", superpixels; a label map of integers, (H, W)
             or one for each image (images, H, W); or a boolean mask, whose regions are 0, the scene, and 1, the ROI. Of
             volumes (depth, rows, columns), supervoxels, and maps (D, H, W); two numbers go through all slices.
+            Of several pictures, a list of one for each. With the masker "tokens", "patches" are a region each, and
+            other regions end where patches do.
         estimator: "exact" asks about all coalitions, up to 16 regions; "kernel" fits a budget of coalitions by
             weighted least squares, the closest for the same budget; "permutation" averages gains along random orders,
             each with its reverse.
@@ -101,8 +104,29 @@ class RegionShap(BlackBox):
             seed=seed,
         )
         self.regions = regions
+        self.inputs: Inputs | None = None
         self.estimator = estimator
         self.max_evals = max_evals
+
+    @overload
+    def __call__(
+        self,
+        images: tuple[Any, ...],
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> SeveralInputs: ...
+
+    @overload
+    def __call__(
+        self,
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> Explanation: ...
 
     def __call__(
         self,
@@ -111,8 +135,11 @@ class RegionShap(BlackBox):
         *,
         progress: bool | Report = False,
         show: Float[Tensor, "images channels height width"] | None = None,
-    ) -> Explanation:
+    ) -> Explanation | SeveralInputs:
         """Explain images; every pixel gets its region's value over the region's number of pixels.
+
+        Of a model with several inputs a tuple of them, such as `(images, numbers)`, with numbers `(N, L)`: one
+        explanation for each, which sum to `prediction - base value` together. Each number is a region of its own.
 
         Arguments
             images: `(images, channels, height, width)`; or what numpy reads, `(images, height, width, channels)`.
@@ -124,7 +151,17 @@ class RegionShap(BlackBox):
             aimed, columns = self._aimed(outputs)
             explained: Explanation = aimed(images, columns, progress=progress, show=show)
             return explained
+        if are_several(images):
+            inputs = Inputs.of(images)
+            of_rows = self._of_rows(inputs)
+            of_rows.inputs = inputs
+            return inputs.split(of_rows._explained(inputs.row(images), outputs, progress, None))
         given, show = self._given(images, show)
+        return self._explained(given, outputs, progress, show)
+
+    def _explained(
+        self, given: Tensor, outputs: Outputs, progress: bool | Report, show: Tensor | None
+    ) -> Explanation:
         found = self._by_region(given, outputs, progress)
         errors = None if found.std_errors is None else found.spread(found.std_errors)
         return Explanation(
@@ -214,10 +251,20 @@ class RegionShap(BlackBox):
         if isinstance(self.masker, References):
             for game in games[1:]:
                 game.starts_like(games[0])
-        labels = [label_map(self.regions, image, number, len(images)) for number, image in enumerate(images)]
+        labels = [self._labels(game, number, len(images)) for number, game in enumerate(games)]
         predictions = torch.stack([game.full() for game in games])
         chosen = choose_outputs(outputs, predictions, self.output_names).to(predictions.device)
         return [_Table(*one) for one in zip(games, labels, chosen, strict=True)]
+
+    def _labels(self, game: Game, number: int, images: int) -> Int[Tensor, "height width"]:
+        """Each pixel's region; of a transformer whose patches are taken away, along their borders."""
+        if self.inputs is not None:
+            return regions_of_parts(self.regions, self.inputs, game.image.cpu(), number, images)
+        if game.removal is None:
+            return label_map(self.regions, game.image, number, images)
+        if isinstance(self.regions, str) and self.regions == "patches":
+            return game.removal.embedding.labels
+        return game.removal.snapped(label_map(self.regions, game.image, number, images))
 
     def _evaluations(self, players: int) -> int:
         """How many coalitions an image takes."""

@@ -50,6 +50,10 @@ def label_map(
 
 
 def _parsed(text: str, image: Tensor) -> Tensor:
+    if text == "patches":
+        raise ExplainerError(
+            'regions="patches" are those of a vision transformer: they go with masker="tokens"'
+        )
     match = CALL.fullmatch(text)
     numbers = tuple(map(int, match[2].split(","))) if match else ()
     if match is None or (match[1] == "grid") != (len(numbers) > 1):

@@ -28,6 +28,7 @@ from shapsight.models.card import Card
 from shapsight.models.columns import Picked
 from shapsight.models.functions import Asked
 from shapsight.models.modes import in_eval_mode
+from shapsight.models.onnx_file import OnnxFile, file_of
 from shapsight.models.pictures import as_pictures, as_stored
 from shapsight.models.references import ChosenReferences
 from shapsight.models.remade import remade
@@ -36,6 +37,7 @@ from shapsight.models.weights import load_state
 from shapsight.models.wrapping import Wrapping
 
 FILES = ("model.safetensors", "references.safetensors", "card.json")
+ONNX = "model.onnx"  # in the bundle of an ONNX file, too
 
 
 class EightBitModel(nn.Module):
@@ -108,14 +110,16 @@ class Bundle:
             Bundle.wrap(timm.create_model("convnext_atto", pretrained=True))
             Bundle.wrap(ViTForImageClassification(config), ViTImageProcessor())
             Bundle.wrap(keras_model, lambda image: np.asarray(image.resize((96, 96))), outputs=["cat", "dog"])
+            Bundle.wrap("net.onnx", transform, outputs=["x", "y"])
             Bundle.wrap(onnxruntime.InferenceSession("net.onnx"), transform, outputs=["x", "y"])
             Bundle.wrap(network, lambda array: array / 10_000, channels=11, size=(64, 64))    # (64, 64, 11) as stored
             Bundle.wrap(network_of_volumes, channels=1, size=(16, 112, 112))
 
         Arguments
-            model: an `nn.Module`, a Keras model, an ONNX Runtime session, an estimator of scikit-learn, or a function
-                from a batch of images, as the transform makes them, to scores. Those that are no `nn.Module` have no
-                gradients, so they are explained by PartitionSHAP.
+            model: an `nn.Module`, the path of an ONNX file, a Keras model, an ONNX Runtime session, an estimator of
+                scikit-learn, or a function from a batch of images, as the transform makes them, to scores. An ONNX
+                file becomes an `nn.Module` where that answers as onnxruntime does; `notes` say so, or why not. What is
+                no `nn.Module` has no gradients, so it is explained by PartitionSHAP.
             transform: what makes an image into what the model takes, without augmentation: torchvision's (v1, v2, or
                 weights), albumentations', a Hugging Face image processor, a function of a PIL image (or of a uint8
                 tensor, or an array), or "module:name" of one. It may resize, crop, pad, mirror, and mix and normalise
@@ -296,7 +300,7 @@ class Bundle:
 
     def _check_that_it_comes_back(self) -> None:
         """Raise `ModelError` where what would be loaded is not this bundle."""
-        model, framing = remade(self.card)
+        model, framing = remade(self.card, file_of(self.model))
         state = self.model.state_dict()
         pixels = torch.arange(math.prod(self._shape)).view(self._shape).to(self._dtype)
         try:
@@ -324,6 +328,8 @@ class Bundle:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write model.safetensors, references.safetensors and card.json; the old ones stay until all are written.
 
+        A model of an ONNX file comes with the file, as model.onnx.
+
         Raises `ModelError` for a user's own model of which it is not known how to make it again.
         """
         folder = Path(folder)
@@ -337,6 +343,9 @@ class Bundle:
         _save(known.tensors(), parts["references.safetensors"])
         card = dataclasses.replace(self.card, model_hash=weights_hash(self.model))
         parts["card.json"].write_text(card.to_json(), encoding="utf-8")
+        if (file := file_of(self.model)) is not None:
+            parts[ONNX] = folder / f".{ONNX}.part"
+            parts[ONNX].write_bytes(file.content)
         for name, part in parts.items():
             part.replace(folder / name)
         return folder
@@ -379,7 +388,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
     except (KeyError, ValueError, ZeroDivisionError) as error:
         raise ModelError(f"{folder / 'references.safetensors'} is damaged: {error} is missing") from error
     with naming(folder / "card.json"):
-        model, framing = remade(card)
+        model, framing = remade(card, _onnx_of(card, folder))
     if not card.made:  # the user's own answers in units already
         model = in_units(model, _scales_of(card, folder / "card.json"))
     model.eval()
@@ -391,6 +400,16 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
         )
     with naming(folder / "references.safetensors"):
         return Bundle(model, card, chosen.references, chosen, framing)
+
+
+def _onnx_of(card: Card, folder: Path) -> OnnxFile | None:
+    """The ONNX file in a bundle whose card says that there is one."""
+    if "onnx" not in card.made:
+        return None
+    file = OnnxFile.read(folder / ONNX, card.made.get("output"))
+    if file.sha256 != card.made["onnx"]:
+        raise ModelError(f"{folder / ONNX} is not the file that card.json was written for")
+    return file
 
 
 def _read_card(path: Path) -> Card:

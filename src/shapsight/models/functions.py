@@ -90,12 +90,15 @@ def _of_session(session: Any) -> Callable[..., Any]:
     rows = inputs[0].shape[0]
     if isinstance(rows, int):  # exported for a batch of so many
         return lambda images: np.concatenate(
-            [session.run(None, {inputs[0].name: part.astype(numbers)})[0] for part in _batches(images, rows)]
+            [
+                session.run(None, {inputs[0].name: part.astype(numbers)})[0]
+                for part in in_batches_of(rows, images)
+            ]
         )[: len(images)]
     return lambda images: session.run(None, {inputs[0].name: images.astype(numbers)})[0]
 
 
-def _batches(images: np.ndarray, size: int) -> list[np.ndarray]:
+def in_batches_of(size: int, images: np.ndarray) -> list[np.ndarray]:
     """Batches of exactly that size; the last one is filled up with its last image."""
     short = -len(images) % size
     whole = np.concatenate([images, np.repeat(images[-1:], short, 0)])

@@ -15,16 +15,19 @@ from shapsight.errors import MissingDependency, ModelError
 from shapsight.models.build import OPTIONS, build_model
 from shapsight.models.card import Card
 from shapsight.models.columns import Picked
+from shapsight.models.onnx_file import OnnxFile, as_module
 from shapsight.models.own_module import is_import_path, own_module
 from shapsight.models.own_transform import OwnTransform, is_image_processor
 
 
-def remade(card: Card) -> tuple[nn.Module, Framing]:
-    """The network, with weights of its own, and how images are fed to it.
+def remade(card: Card, file: OnnxFile | None = None) -> tuple[nn.Module, Framing]:
+    """The network, with weights of its own, and how images are fed to it; of an ONNX file, that file's.
 
     Raises `ModelError` where the card does not say how, or says something that there is not.
     """
     framing = _framing(card)
+    if file is not None:
+        return as_module(file, framing.size)[0], framing
     if not card.made:
         return build_model(card.arch, len(card.output_names), weights="none").model, framing
     if not card.arch:

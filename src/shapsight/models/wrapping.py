@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import chain
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from shapsight.models.card import AS_STORED, Card
 from shapsight.models.columns import Picked, are_probabilities, as_columns, part_of
 from shapsight.models.functions import Asked, Layout, as_function, is_keras
 from shapsight.models.modes import in_eval_mode
+from shapsight.models.onnx_file import OnnxFile, as_module
 from shapsight.models.own_transform import Colours, OwnTransform, is_image_processor
 from shapsight.models.remade import named, timm_transform
 
@@ -57,12 +59,11 @@ class Wrapping:
             raise ModelError(f"outputs={outputs!r} is a text: give a list of names, [{outputs!r}]")
         of_pictures = None if channels is not None else _height_and_width(size)
         known = (
-            known_of(model, transform, of_pictures)
+            known_of(model, transform, of_pictures, output)
             if channels is None
-            else known_stored(transform, size, channels)
+            else known_stored(model, transform, size, channels, output)
         )
-        module = module_of(model, output, known.layout)
-        framing, colours = framing_and_colours(known, of_pictures, is_function=isinstance(module, Asked))
+        module, framing, colours, notes = fed(model, known, of_pictures, output)
         card = Card(
             arch=arch or known.arch,
             output_names=(),
@@ -76,7 +77,7 @@ class Wrapping:
         if task == "targets":
             refuse_failing(module, _probes(framing, card, module))
             card = replace(card, output_names=tuple(map(str, outputs or known.classes)), task=task)
-            return cls(module, card, framing, ())
+            return cls(module, card, framing, notes)
         module, rows = asked_once(module, _probes(framing, card, module), output)
         names, is_named = _names(outputs, known, rows.shape[1])
         is_classes = task == "classification" or (
@@ -99,7 +100,26 @@ class Wrapping:
             class_names=names if is_classes else (),
             answers="probabilities" if is_classes and are_probabilities(rows) else "logits",
         )
-        return cls(module, card, framing, tuple(_notes(card, framing, module, is_named, task)))
+        return cls(module, card, framing, (*notes, *_notes(card, framing, module, is_named, task)))
+
+
+def fed(
+    model: Any, known: Known, size: int | tuple[int, int] | None, output: str | int | None
+) -> tuple[nn.Module, Framing, Colours, tuple[str, ...]]:
+    """The model as a module, how images are fed to it, and what there is to say about the module."""
+    if known.file is None:
+        module = module_of(model, output, known.layout)
+        return module, *framing_and_colours(known, size, is_function=isinstance(module, Asked)), ()
+    own = known.file.size
+    if size is None and own is not None and own[0] == own[1]:
+        size = own[0]
+    framing, colours = framing_and_colours(known, size, is_function=known.file.takes_bytes)
+    module, note = as_module(known.file, framing.size)
+    if known.framing is not None:
+        return module, framing, colours, (note,)
+    most = 255 if known.file.takes_bytes else 1
+    fed_with = f"Images are stretched to {size} × {size} pixels and given as numbers from 0 to {most}."
+    return module, framing, colours, (note, fed_with)
 
 
 def _height_and_width(size: int | tuple[int, ...] | None) -> int | tuple[int, int] | None:
@@ -189,11 +209,22 @@ class Known:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     layout: Layout = "channels first"
     made: dict[str, Any] = field(default_factory=dict)
+    file: OnnxFile | None = None
+
+    @classmethod
+    def of_file(cls, model: Any, output: str | int | None) -> Self:
+        """What an ONNX file says, where the model is the path of one."""
+        if not isinstance(model, str | os.PathLike):
+            return cls()
+        file = OnnxFile.read(model, output)
+        return cls(arch=f"onnx:{file.name}", made={"onnx": file.sha256}, file=file)
 
 
-def known_of(model: Any, transform: Any, size: int | tuple[int, int] | None) -> Known:
+def known_of(
+    model: Any, transform: Any, size: int | tuple[int, int] | None, output: str | int | None
+) -> Known:
     """What the model and the transform say of themselves. Raises `ModelError` for a transform that cannot be used."""
-    found = Known()
+    found = Known.of_file(model, output)
     if isinstance(transform, str):
         found.preprocessing, transform = {"import": transform}, named(transform)
     config = getattr(model, "pretrained_cfg", None)
@@ -235,7 +266,7 @@ def known_of(model: Any, transform: Any, size: int | tuple[int, int] | None) -> 
     return found
 
 
-def known_stored(transform: Any, size: Any, channels: int) -> Known:
+def known_stored(model: Any, transform: Any, size: Any, channels: int, output: str | int | None) -> Known:
     """What is known of a model that takes images as they are stored. Raises `ModelError` for sizes that are none."""
     sides = (size, size) if isinstance(size, int) else tuple(size or ())
     if not (is_whole(channels) and channels >= 1 and len(sides) in (2, 3) and all(map(is_whole, sides))):
@@ -243,7 +274,9 @@ def known_stored(transform: Any, size: Any, channels: int) -> Known:
             f"channels={channels!r}, size={size!r}: say how many bands the model takes and how large its images are, "
             "such as channels=11, size=(64, 64), of volumes channels=1, size=(16, 112, 112)"
         )
-    found = Known()
+    found = Known.of_file(model, output)
+    if found.file is not None and found.file.channels != channels:
+        raise ModelError(f"{found.file.name} takes {found.file.channels} channels, not {channels}")
     if isinstance(transform, str):
         found.preprocessing, transform = {"import": transform}, named(transform)
     if transform is not None and not callable(transform):

@@ -16,6 +16,7 @@ from shapsight.attribution.deep.runs import Image, Plan, Runs
 from shapsight.attribution.deep.sums import GroupSums
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.explanation.parts import part_labels
+from shapsight.attribution.several_inputs import SeveralInputs
 from shapsight.attribution.shared.completeness import CompletenessWarning, OnGap
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.image_shape import image_shaped, image_size
@@ -211,7 +212,7 @@ class DeepShap:
                 SelectionWarning,
                 stacklevel=2,
             )
-        return explanations[0] if isinstance(images, Tensor) else explanations
+        return explanations[0] if isinstance(images, Tensor) else SeveralInputs(explanations)
 
     def _aimed(self, outputs: Any) -> tuple[Any, list[int]]:
         """The explainer of a model that answers with the targets among the outputs, and its columns."""

@@ -7,7 +7,7 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -19,8 +19,10 @@ from shapsight.attribution.partition.coins import Coins
 from shapsight.attribution.partition.every_context import descend
 from shapsight.attribution.partition.places import Place
 from shapsight.attribution.partition.shares import Shares
+from shapsight.attribution.several_inputs import Inputs, SeveralInputs, are_several, tree_of_parts
 from shapsight.attribution.shared.black_box import BlackBox, drawable
 from shapsight.attribution.shared.completeness import CompletenessWarning
+from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.heap import keeping_freed_memory
 from shapsight.attribution.shared.numbers import is_real, is_whole
 from shapsight.attribution.shared.outputs import Outputs, choose_outputs
@@ -28,6 +30,7 @@ from shapsight.attribution.shared.placement import moved, wide
 from shapsight.attribution.shared.progress import Report, reporting
 from shapsight.attribution.targets.aimed import are_aimed
 from shapsight.attribution.trees import Node, Tree, as_tree
+from shapsight.attribution.trees.patches import on_patches
 from shapsight.errors import ExplainerError
 from shapsight.models.bundle import Bundle
 
@@ -116,10 +119,31 @@ class PartitionShap(BlackBox):
             seed=seed,
         )
         self.tree = as_tree(tree)
+        self._is_named = isinstance(tree, str)
         self.max_evals = max_evals
         self.contexts: Contexts = contexts
         self.tolerance = tolerance
         self._tree_name = tree if isinstance(tree, str) else getattr(tree, "__name__", type(tree).__name__)
+
+    @overload
+    def __call__(
+        self,
+        images: tuple[Any, ...],
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> SeveralInputs: ...
+
+    @overload
+    def __call__(
+        self,
+        images: Any,
+        outputs: Outputs = None,
+        *,
+        progress: bool | Report = False,
+        show: Float[Tensor, "images channels height width"] | None = None,
+    ) -> Explanation: ...
 
     def __call__(
         self,
@@ -128,8 +152,12 @@ class PartitionShap(BlackBox):
         *,
         progress: bool | Report = False,
         show: Float[Tensor, "images channels height width"] | None = None,
-    ) -> Explanation:
+    ) -> Explanation | SeveralInputs:
         """Explain images: a tensor `(N, C, H, W)` or an array `(N, H, W, C)`, or one image without the N.
+
+        Of a model with several inputs a tuple of them, such as `(images, numbers)`, with numbers `(N, L)`: one
+        explanation for each, which sum to `prediction - base value` together. Inputs are halved first, then each
+        picture by its own tree; numbers end up one by one.
 
         Arguments
             outputs: all (up to 32), an index, a name, a list of those, one index per image, or `TopK(k)`. Several
@@ -142,7 +170,17 @@ class PartitionShap(BlackBox):
             aimed, columns = self._aimed(outputs)
             found: Explanation = aimed(images, columns, progress=progress, show=show)
             return found
+        if are_several(images):
+            inputs = Inputs.of(images)
+            of_rows = self._of_rows(inputs)
+            of_rows.tree = tree_of_parts(self.tree, inputs)
+            return inputs.split(of_rows._explained(inputs.row(images), outputs, progress, None))
         batch, show = self._given(images, show)
+        return self._explained(batch, outputs, progress, show)
+
+    def _explained(
+        self, batch: Tensor, outputs: Outputs, progress: bool | Report, show: Tensor | None
+    ) -> Explanation:
         with keeping_freed_memory(), reporting(progress) as report, self.predictor.held():
             results: list[_One] = []
             for number in range(len(batch)):
@@ -162,8 +200,8 @@ class PartitionShap(BlackBox):
         report: Callable[[int], None],
     ) -> _One:
         image = images[number]
-        root = self.tree(image.cpu())
         game = self._game(image)
+        root = self._root(game)
         full, empty = game.full(), game.empty()
         own = outputs
         if isinstance(outputs, Tensor) and outputs.dim() > 0:
@@ -179,6 +217,14 @@ class PartitionShap(BlackBox):
         else:
             largest = descend(asking, root, shares, self.contexts, chance)
         return _One(shares, full, empty, chosen, asking.done, largest)
+
+    def _root(self, game: Game) -> Node:
+        """The tree's root; of a transformer whose patches are taken away, over these."""
+        image = game.image.cpu()
+        if game.removal is None or not self._is_named:
+            return self.tree(image)
+        patches = game.removal.embedding
+        return on_patches(self.tree, image, patches.labels, patches.grid)
 
     def _counting(self, report: Report, images: int, before: int) -> Callable[[int], None]:
         """Reports the evaluations of an image; those of the images before it are done."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from shapsight.attribution.maskers import as_masker
+from shapsight.attribution.several_inputs import Inputs, MaskerOfParts, are_several, as_maskers
 from shapsight.attribution.shared.game import Game
 from shapsight.attribution.shared.numbers import is_whole
 from shapsight.attribution.shared.of_bundle import names_of, seen_by
@@ -42,7 +43,7 @@ class BlackBox:
         self.output_names = names_of(predict, output_names)
         asked = predict.on_pictures if isinstance(predict, Bundle) else predict
         self.predictor = Predictor(asked, precision=precision, output=output)
-        self.masker = as_masker(masker)
+        self.masker = as_maskers(masker)
         self.batch_size = batch_size
         self.seed = seed
         self.aims: Aims | None = None
@@ -56,6 +57,11 @@ class BlackBox:
 
     def _given(self, images: Any, show: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The images that the model is asked about, and what is drawn."""
+        if are_several(images):
+            raise ExplainerError(
+                "values by region are of one input: of several, call the explainer itself, whose inputs_table() has "
+                "parts of pictures and numbers side by side"
+            )
         if self.bundle is not None:
             images, show = seen_by(self.bundle, images, show)
         given = as_images(images, self.predictor)
@@ -66,6 +72,17 @@ class BlackBox:
     def _outlines(self, images: Tensor) -> Tensor | None:
         """What the targets are about, of images of this size."""
         return None if self.aims is None else self.aims.outlines(images)
+
+    def _of_rows(self, inputs: Inputs) -> Self:
+        """The same explainer of a model with several inputs, which lie in a row."""
+        own = copy.copy(self)
+        own.predictor = Predictor(
+            inputs.taken(self.predictor.predict),
+            precision=self.predictor.precision,
+            output=self.predictor.output,
+        )
+        own.masker = MaskerOfParts(self.masker, inputs)
+        return own
 
     def _game(self, image: Shaped[Tensor, "channels *sides"]) -> Game:
         at_a_time = min(self.batch_size, max(1, 4 * torch.get_num_threads()))  # as `Game` masks them
@@ -86,6 +103,8 @@ class BlackBox:
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
+        if (removal := self.masker.removal(self.predictor, image)) is not None:
+            settings["tokens"] = removal.said
         if self.predictor.precision is not None:
             settings["precision"] = self.predictor.precision
             probes = random_cells(image, PROBES, torch.Generator().manual_seed(self.seed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +15,7 @@ from shapsight.attribution.maskers import Masker
 from shapsight.attribution.shared.heap import give_back_unused
 from shapsight.attribution.shared.memory import is_out_of_memory
 from shapsight.attribution.shared.predictor import Predictor
+from shapsight.attribution.tokens import Removal
 from shapsight.errors import ExplainerError
 
 # Pixels that a processor's caches hold while a network runs: more images at a time are slower, not quicker
@@ -42,6 +43,7 @@ class Game:
 
     Attributes
         evaluations: coalitions that the model was asked about so far.
+        removal: how patches are taken away inside the model, where the masker does that.
 
     Raises `ExplainerError` for an image that the masker does not fit. Warns with `UnsteadyModelWarning`, once, if the
     model answers differently when it is asked again.
@@ -64,6 +66,7 @@ class Game:
         self.batch_size = batch_size
         self.evaluations = 0
         self._hide = masker.for_image(self.image)
+        self.removal = masker.removal(predictor, self.image)
         self._full: Tensor | None = None
         self._empty: Tensor | None = None
 
@@ -136,20 +139,41 @@ class Game:
 
     def _ask(self, visible: Tensor, of: str) -> Tensor:
         """The model's mean answer over each coalition's variants."""
-        variants = self.masker.variants
-        parts = []
         with self.predictor.held():
-            for shown in self._masked(visible, max(1, self._group() // variants)):
-                answers = torch.cat([self._answers(batch, of) for batch in torch.split(shown, self._batch())])
-                versions = answers.reshape(-1, variants, answers.shape[1])
-                weights = self.masker.weights
-                parts.append(
-                    versions.mean(1)
-                    if weights is None
-                    else torch.einsum("cvo,v->co", versions, weights.to(versions))
-                )
+            removal = self.removal
+            answers = self._painted(visible, of) if removal is None else self._removed(visible, removal, of)
         give_back_unused()
+        return answers
+
+    def _painted(self, visible: Tensor, of: str) -> Tensor:
+        variants, weights = self.masker.variants, self.masker.weights
+        parts = []
+        for shown in self._masked(visible, max(1, self._group() // variants)):
+            answers = torch.cat(
+                [
+                    self._answers(batch, lambda images: self.predictor(images, of))
+                    for batch in torch.split(shown, self._batch())
+                ]
+            )
+            versions = answers.reshape(-1, variants, answers.shape[1])
+            parts.append(
+                versions.mean(1)
+                if weights is None
+                else torch.einsum("cvo,v->co", versions, weights.to(versions))
+            )
         return torch.cat(parts)
+
+    def _removed(self, visible: Tensor, removal: Removal, of: str) -> Tensor:
+        """The model's answers without the tokens of hidden patches, those together that keep as many."""
+        kept = removal.kept(visible)
+
+        def answer(kept: Tensor) -> Tensor:
+            with removal.without(kept):
+                return self.predictor(self.image.expand(len(kept), *self.image.shape), of)
+
+        groups = removal.groups(kept, self._batch())
+        answers = torch.cat([self._answers(kept[group], answer) for group in groups])
+        return answers[torch.cat(groups).argsort()]
 
     def _masked(self, visible: Tensor, step: int) -> Iterator[Tensor]:
         """The masked images of `step` coalitions after another.
@@ -192,20 +216,26 @@ class Game:
         """How many images are masked at a time: while they are in the caches, but enough for all threads."""
         return min(self.batch_size, max(self._batch(), 4 * torch.get_num_threads()))
 
-    def _answers(self, images: Tensor, of: str) -> Tensor:
+    def _answers(self, given: Tensor, answer: Callable[[Tensor], Tensor]) -> Tensor:
         """The model's outputs; where memory runs out, half of the images at a time."""
         try:
-            return self.predictor(images, of)
+            return answer(given)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(images) == 1:
+            if not is_out_of_memory(error) or len(given) == 1:
                 raise
-        halves = torch.split(images, (len(images) + 1) // 2)
-        return torch.cat([self._answers(half, of) for half in halves])
+        halves = torch.split(given, (len(given) + 1) // 2)
+        return torch.cat([self._answers(half, answer) for half in halves])
 
     def _warn_if_unsteady(self, first: Tensor) -> None:
         """Ask again, beside another image: a model that is random, or mixes images, gives another answer."""
-        beside = torch.stack([self.image, self.image.flip(2)])
-        again = self.predictor(beside, "the whole image, asked again beside its mirror image")[0]
+        # A row of numbers, which may be of anything, is no picture when it is turned round.
+        other = (
+            self.image.flip(2)
+            if self.image.shape[1] > 1
+            else self._hidden(torch.zeros_like(self.image[None], dtype=torch.bool))[0]
+        )
+        beside = torch.stack([self.image, other])
+        again = self.predictor(beside, "the whole image, asked again beside another image")[0]
         difference = (first - again).abs().max().item()
         allowed = 1e-3 if self.predictor.precision is None else 5e-2
         if difference > allowed * max(first.abs().max().item(), 1e-6):

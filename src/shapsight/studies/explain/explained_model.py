@@ -25,7 +25,7 @@ from shapsight.models.devices import chosen_device
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.settings import ExplainSettings
-from shapsight.studies.shared.subject import opened
+from shapsight.studies.shared.subject import is_onnx, opened
 
 # Which settings a method takes; all but DeepSHAP take the seed, too.
 OPTIONS = {
@@ -95,6 +95,9 @@ def model_of(
         model, paths = paths[0], paths[1:]
     if model is not None:
         bundle = opened(model)[1]
+        if is_onnx(model):
+            for sentence in bundle.notes:
+                narrator.note(sentence)
         return ExplainedModel(bundle, bundle.card.output_names, "units of the output"), paths
     assert settings.arch is not None
     names = class_names(settings.classes)

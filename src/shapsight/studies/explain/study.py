@@ -127,6 +127,8 @@ def _explain(
                 hide_noise=not settings.show_noise,
             )
             figure.savefig(run.folder("figures") / f"{name}.png", dpi=140)
+            if number == 0 and "tokens" in found.settings:
+                narrator.note(f"Tokens: {found.settings['tokens']}.")
             rows += _rows(path, name, found)
             report(number + 1, len(names))
     return pd.DataFrame(rows)

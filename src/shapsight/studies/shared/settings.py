@@ -166,7 +166,7 @@ class ExplainSettings:
         str,
         Option(
             "partition, regions: what stands where pixels are hidden: blur(W,H), inpaint_telea, inpaint_ns, "
-            "inpaint_diffuse, mean, constant(V)."
+            "inpaint_diffuse, mean, constant(V), and of vision transformers tokens, tokens(zero)."
         ),
     ] = "inpaint_telea"
     max_evals: Annotated[int, Option("partition, regions: masked images that the model sees.")] = 500
@@ -176,7 +176,9 @@ class ExplainSettings:
     contexts: Annotated[str, Option("partition: auto gets farthest, both gives shap's numbers; 0, 1.")] = (
         "auto"
     )
-    regions: Annotated[str, Option("regions: grid(ROWS,COLUMNS) or slic(COUNT).")] = "grid(4,4)"
+    regions: Annotated[
+        str, Option("regions: grid(ROWS,COLUMNS) or slic(COUNT); with masker tokens, patches.")
+    ] = "grid(4,4)"
     estimator: Annotated[str, Option("regions: exact (16 at most), kernel or permutation.")] = "exact"
     samples: Annotated[int, Option("gradient: points on the way for each image.", at_least=1)] = 200
     references: Annotated[

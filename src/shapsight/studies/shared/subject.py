@@ -103,6 +103,8 @@ def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
             'your own with shapsight.Bundle.wrap(model, transform, outputs=["x", "y"])'
         )
     path = Path(model)
+    if is_onnx(model):
+        return path.name, Bundle.wrap(path), None, None
     if not path.exists() and is_import_path(model):
         return str(model), _own_bundle(str(model)), None, None
     if (path / CARD).is_file() and (path / READ).is_file():
@@ -115,6 +117,11 @@ def opened(model: Any) -> tuple[str, Bundle, Path | None, Run | None]:
             "--out RUN"
         )
     return path.name, load_bundle(inside), path, None
+
+
+def is_onnx(model: Any) -> bool:
+    """Whether a model is named by an ONNX file, which is fed as it says itself."""
+    return isinstance(model, str | os.PathLike) and Path(model).suffix == ".onnx"
 
 
 def is_import_path(text: Any) -> bool:
