@@ -10,10 +10,8 @@ plain autograd's, a reference at a time where the network is run so.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.models import detection, optical_flow
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-from row import Row
+from row import Row, print_rows
 from zoo import _leave_zero, _scale_weights, pictures
 
 from shapsight import DeepShap
@@ -275,19 +273,5 @@ def rows(only: str = "") -> Iterator[Row]:
             yield row(case)
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    arguments.add_argument("--only", default="", help="networks whose name holds this")
-    warnings.simplefilter("ignore")
-    for found in rows(arguments.parse_args().only):
-        print(
-            f"{found.kind:22} {found.model:28} gap {found.gap:.1e}  {found.seconds:.2f} s, "
-            f"autograd {found.bare_seconds:.2f} s  {found.note}",
-            flush=True,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    print_rows(rows, str(__doc__))

@@ -11,12 +11,10 @@ shapsight. All are shares of the largest |prediction - base value|.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +27,7 @@ from torch import Tensor, nn
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-from row import Row
+from row import Row, print_rows
 from zoo import _leave_zero, _scale_weights
 
 from shapsight import DeepShap, GradientShap, PartitionShap, RegionShap
@@ -270,19 +268,5 @@ def calibrated(case: Case, generator: torch.Generator) -> nn.Module:
     return model.eval()
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    arguments.add_argument("--only", default="", help="models whose name holds this")
-    warnings.simplefilter("ignore")
-    for row in rows(arguments.parse_args().only):
-        print(
-            f"{row.kind:8} {row.model:48} {row.method:14} gap {row.gap:.1e} ({row.against})  "
-            f"{row.seconds:.2f} s, bare {row.bare_seconds:.2f} s",
-            flush=True,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    print_rows(rows, str(__doc__))

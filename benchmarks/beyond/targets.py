@@ -10,12 +10,10 @@ over all 16 coalitions, masked and summed up here.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +26,7 @@ from torchvision.models import detection, segmentation
 from torchvision.models.detection import ssd
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-from row import Row
+from row import Row, print_rows
 from zoo import _leave_zero, _scale_weights, pictures
 
 from shapsight import DeepShap, RegionShap
@@ -343,14 +341,4 @@ CASES = (
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", help="a part of the model's name")
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    hf.logging.set_verbosity_error()
-    options = parser.parse_args()
-    for row in rows(options.only):
-        times = f"{row.seconds:6.2f} s  bare {row.bare_seconds:6.2f} s"
-        print(f"{row.kind:15} {row.model:15} {row.method:11} {row.gap:8.1e}  {times}  {row.note}", flush=True)
+    print_rows(rows, str(__doc__))

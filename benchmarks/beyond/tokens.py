@@ -11,7 +11,6 @@ DeepSHAP's gap on an ONNX file is from what onnxruntime predicts of the image an
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import itertools
@@ -32,7 +31,7 @@ import transformers as hf
 from torch import Tensor, nn
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-from row import Row
+from row import Row, print_rows
 from zoo import _leave_zero, _scale_weights, calibrate, pictures
 
 from shapsight import Bundle, DeepShap, RegionShap
@@ -202,18 +201,5 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="")
-    for row in rows(parser.parse_args().only):
-        print(
-            f"{row.kind:8} {row.model:22} {row.method:11} {row.gap:9.1e}  {row.seconds:6.2f} s, bare "
-            f"{row.bare_seconds:6.2f} s  {row.note}",
-            flush=True,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    print_rows(rows, str(__doc__))
