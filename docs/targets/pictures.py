@@ -1,4 +1,4 @@
-"""The pictures of docs/targets.md, from real photographs and a network with ImageNet's weights.
+"""The pictures of docs/targets.md, from scikit-image's photograph of a cup and a network with ImageNet's weights.
 
     SHAPSIGHT_SHARED=../shared python docs/targets/pictures.py docs/targets
 
@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.models import squeezenet1_1
 from torchvision.transforms.v2 import functional as v2f
 
@@ -29,8 +29,8 @@ from shapsight.attribution.targets import Box, Contrast, Mask, Pixel, Similarity
 SHARED = Path(os.environ.get("SHAPSIGHT_SHARED", "../shared"))
 NAMES = json.loads((SHARED / "models/imagenet_classes.json").read_text())
 MEAN, STD = ([[[number]] for number in numbers] for numbers in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-EGRET, STORK = NAMES.index("American egret"), NAMES.index("white stork")
-HIGH = 90.0  # a class's score at a place, from which on it is part of the box
+COFFEE = NAMES.index("espresso")
+HIGH = 60.0  # a class's score at a place, from which on it is part of the box
 
 
 class Places(nn.Module):
@@ -71,46 +71,46 @@ def detector(places: Places) -> object:
 
     def find(images: np.ndarray) -> list[np.ndarray]:
         with torch.no_grad():
-            scores = places(torch.from_numpy(images).permute(0, 3, 1, 2))["out"][:, EGRET : EGRET + 1]
+            scores = places(torch.from_numpy(images).permute(0, 3, 1, 2))["out"][:, COFFEE : COFFEE + 1]
         found = []
         for score in F.interpolate(scores, size=images.shape[1:3], mode="bilinear")[:, 0]:
             rows, columns = ((score > HIGH).any(side).nonzero().flatten() for side in (1, 0))
             edges = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] if len(rows) else []
             sure = torch.sigmoid((score.max() - 2 * HIGH) / 40)
-            found.append(np.array([[*edges, sure, EGRET]] if len(rows) else np.zeros((0, 6))))
+            found.append(np.array([[*edges, sure, COFFEE]] if len(rows) else np.zeros((0, 6))))
         return found
 
     return find
 
 
-def photograph(name: str) -> Tensor:
-    """One of ImageNet's, `(1, 3, 224, 224)`."""
-    pixels = decode_image(SHARED / "data/imagenet50" / name, mode=ImageReadMode.RGB)
+def photograph(left: int, top: int, side: int) -> Tensor:
+    """A square of scikit-image's coffee (600 × 400 pixels, CC0), `(1, 3, 224, 224)`."""
+    pixels = torch.from_numpy(skimage.data.coffee()).permute(2, 0, 1)[:, top : top + side, left : left + side]
     return v2f.resize(pixels, [224, 224])[None].float() / 255
 
 
 def main(folder: Path) -> None:
     """Write every picture."""
-    places, egret = Places(), photograph("sim_n02010272_1613.jpg")
+    places, cup = Places(), photograph(100, 0, 400)
     find = detector(places)
-    box = Box.of(find(egret.permute(0, 2, 3, 1).numpy()), labels=NAMES)
+    box = Box.of(find(cup.permute(0, 2, 3, 1).numpy()), labels=NAMES)
     options = {"output_names": NAMES, "max_evals": 400}
     save(
-        PartitionShap(find, "blur(64,64)", **options)(egret, box),
+        PartitionShap(find, "blur(64,64)", **options)(cup, box),
         folder / "box.png",
         "score of the detection",
     )
 
-    beak = torch.zeros(224, 224, dtype=torch.bool)
-    beak[60:130, 40:120] = True
-    bird = Mask("American egret", beak)
-    targets = [bird, Pixel("American egret", 150, 120), Contrast(bird, Mask("white stork", beak))]
-    save(PartitionShap(places, "blur(64,64)", **options)(egret, targets), folder / "mask.png", "score")
+    inside = torch.zeros(224, 224, dtype=torch.bool)
+    inside[50:110, 70:150] = True
+    seen = Mask("espresso", inside)
+    targets = [seen, Pixel("espresso", 150, 120), Contrast(seen, Mask("soup bowl", inside))]
+    save(PartitionShap(places, "blur(64,64)", **options)(cup, targets), folder / "mask.png", "score")
 
     embedding = Embedding(places)
     with torch.no_grad():
-        anchor = embedding(photograph("sim_n02011805_6117.jpg"))
-    like = PartitionShap(embedding, "blur(64,64)", max_evals=400)(egret, Similarity(anchor))
+        spoon = embedding(photograph(300, 150, 200))
+    like = PartitionShap(embedding, "blur(64,64)", max_evals=400)(cup, Similarity(spoon))
     save(like, folder / "similarity.png", "cosine")
 
 
