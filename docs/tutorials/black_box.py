@@ -1,0 +1,5 @@
+# %% [markdown]
+# # black_box
+
+# %%
+1 + 1

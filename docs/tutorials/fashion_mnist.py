@@ -1,0 +1,5 @@
+# %% [markdown]
+# # fashion_mnist
+
+# %%
+1 + 1

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # steering
+
+# %%
+1 + 1
