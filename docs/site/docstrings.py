@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from typing import Any
 
 import griffe
@@ -38,7 +39,7 @@ def as_markdown(text: str) -> str:
 def _listed(paragraph: str) -> str:
     first, *rest = paragraph.splitlines()
     if first.rstrip(":") in HEADINGS and rest:
-        items = inspect.cleandoc("\n".join(rest)).splitlines()
+        items = textwrap.dedent("\n".join(rest)).splitlines()
         if first == "Options":  # sentences of --help, no Markdown
             items = [re.sub(r"_(?=[^:]*\{)", r"\\_", item) for item in items]
         return f"**{first.rstrip(':')}**\n\n{_items(items)}"
