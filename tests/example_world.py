@@ -39,6 +39,9 @@ SMALL = {
 }  # fmt: skip
 
 
+RESIZED = transforms.Compose([transforms.Resize((SEEN, SEEN)), transforms.ToTensor()])
+
+
 class Network(nn.Module):
     """A small network with a layer3, from (N, 3, H, W) to a number for each output."""
 
@@ -112,6 +115,13 @@ def network(outputs: int) -> nn.Module:
     return model
 
 
+def plain(side: int) -> nn.Module:
+    """A network that shap and captum can explain: no module in place, or used twice."""
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 4, 4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * (side // 4) ** 2, 2)
+    ).eval()
+
+
 def names(example: str) -> dict[str, Any]:
     """What the examples of a public name take for given. Models are made anew, so that none sees another's."""
     files = sorted(Path("photos").glob("*/*.jpg"))
@@ -127,14 +137,15 @@ def names(example: str) -> dict[str, Any]:
     found |= {
         "np": np, "torch": torch, "nn": nn, "v2": v2, "tv_tensors": tv_tensors, "transforms": transforms, "PIL": PIL,
         "ImageFolder": datasets.ImageFolder, "shapsight": small(), "ss": small(),
-        "model": network(len(CLASSES)), "network": network(2), "bundle": ss.load_bundle("run/model"),
+        "model": network(len(CLASSES)), "network": network(2), "plain": plain(SEEN), "bundle": ss.load_bundle("run/model"),
         "images": images, "image": images[0], "references": pool[-4:], "pool": pool, "photos": _photos(),
         "environments": [file.parent.name for file in files], "black": torch.zeros(3, SEEN, SEEN),
         "explanation": _explanation(CLASSES), "roi": roi, "mask": roi[0], "recipe": ss.remedies.read_recipe("flip"),
+        "names": [f"class {number}" for number in range(7)],
         "predict": lambda given: given.reshape(len(given), -1, 3)[:, :2000:300].mean(2),
-        "photographs": pictures[:2].permute(0, 2, 3, 1).numpy().astype(float), "array": pictures[0].numpy().transpose(1, 2, 0),
+        "photographs": pictures[:2].permute(0, 2, 3, 1).numpy().astype(float), "array": pictures[0].permute(1, 2, 0).numpy(),
         "pil_image": Image.open(files[0]).convert("RGB"),
-        "transform": transforms.Compose([transforms.Resize((SEEN, SEEN)), transforms.ToTensor()]),
+        "transform": RESIZED, "validation_transform": RESIZED,
     }  # fmt: skip
     return found | _given(example, pictures, found)
 
@@ -142,27 +153,42 @@ def names(example: str) -> dict[str, Any]:
 def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> dict[str, Any]:
     """Names that mean something else in some examples, or occur in one."""
     two = {"model": found["network"], "explanation": _explanation(("x", "y"))}
-    half = found["explanation"]
     labels = torch.arange(SEEN).repeat(SEEN, 1) // 16
     cat, sofa = torch.zeros(2, SEEN, SEEN, dtype=torch.bool)
     cat[:8], sofa[20:] = True, True
     shown = {"room_1": two["explanation"], "all": two["explanation"]}
     sample = {
-        "image": tv_tensors.Image(pictures[0]), "mask": tv_tensors.Mask(found["roi"][:1]), "x": 0.2, "y": -0.1,
+        "image": tv_tensors.Image(pictures[0]), "mask": tv_tensors.Mask(found["roi"][0]), "x": 0.2, "y": -0.1,
         "points": ss.remedies.as_points(torch.tensor([0.2, -0.1]), (SEEN, SEEN)), "target": torch.tensor([0.2, -0.1]),
         "images": pictures, "masks": found["roi"][:1].expand(len(pictures), -1, -1), "model": found["network"],
         "environments": torch.arange(len(pictures)) % 4, "criterion": nn.MSELoss(), "seeds": range(len(pictures)),
         "scenes": ss.remedies.Scenes.of(pictures), "recoloured": recoloured,
+        "transform": v2.Compose([ss.remedies.Flip()]),
     }  # fmt: skip
     if example == "remedies.right_reasons":
         return sample | {"images": found["images"], "masks": found["roi"], "targets": torch.zeros(6, 2)}
     if example.startswith("remedies"):
         return sample
     if example in ("Explanation.select", "Explanation.concatenate"):
-        return {"wrong": [True, False] * 3, "first_half": half[:3], "second_half": half[3:]}
-    if example == "Explanation.from_shap":
-        return two | {"f": found["predict"], "masker": shap.maskers.Image("blur(8,8)", (SEEN, SEEN, 3)), "shap": shap,
-                      "background": found["references"], "x": found["images"][:2]}  # fmt: skip
+        both = _explanation(("American egret", "x"))
+        return {
+            "explanation": both,
+            "wrong": [True, False] * 3,
+            "first_half": both[:3],
+            "second_half": both[3:],
+        }
+    if example == "Explanation.from_shap":  # of a network that shap can explain, and few pixels
+        small_images = found["images"][:, :, ::4, ::4].contiguous()
+        return {"model": plain(16), "x": small_images[:2], "background": small_images[2:], "shap": shap,
+                "f": lambda given: given.reshape(len(given), -1)[:, :600:100],
+                "photographs": found["photographs"][:, ::4, ::4],
+                "masker": shap.maskers.Image("blur(3,3)", (16, 16, 3))}  # fmt: skip
+    if example == "Explanation.view":
+        return {
+            "explanation": two["explanation"][:1],
+            "before": two["explanation"],
+            "after": two["explanation"],
+        }
     if example == "Explanation.from_captum":
         model = found["network"]
         gradients = captum.attr.IntegratedGradients(model)
@@ -173,7 +199,8 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
         return two | {"before": shown["room_1"], "after": shown["all"], "cat": cat, "sofa": sofa, "slic_labels": labels,
                       "shap": shap}  # fmt: skip
     if example == "RegionShap":
-        return {"labels": labels, "roi": found["mask"]}
+        cheap = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(48, 2))  # 65,536 coalitions
+        return {"labels": labels, "roi": found["mask"], "model": cheap, "images": found["images"][:1]}
     if example == "explain":
         return {"photos": pictures[:4], "image": found["pil_image"], "network": found["network"]}
     if example == "compare":
@@ -183,10 +210,11 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
     if example == "Bundle":
         return two
     if example == "read_dataset":
-        rows = [{"image": each.permute(1, 2, 0).numpy(), "x": 0.1, "y": 0.2, "room": "hall", "mask": found["mask"].numpy()}
-                for each in pictures[:6]]  # fmt: skip
+        numbers = np.linspace(-0.9, 0.9, len(pictures))
+        rows = [{"image": each.permute(1, 2, 0).numpy(), "x": number, "y": -number, "room": "hall",
+                 "mask": found["mask"].numpy()} for each, number in zip(pictures, numbers, strict=True)]  # fmt: skip
         frame = pd.DataFrame({"path": sorted(map(str, Path("photos").glob("*/*.jpg"))), "steering": 0.1})
-        return {"torch_dataset": [(each, torch.tensor([0.1, 0.2])) for each in pictures], "rooms": found["environments"],
+        return {"torch_dataset": [(row["image"], np.array([row["x"], row["y"]])) for row in rows], "rooms": found["environments"],
                 "dicts": rows, "frame": frame.assign(night=["day", "night"] * 16, steering=np.linspace(-1, 1, 32)),
                 "images": pictures.numpy().transpose(0, 2, 3, 1), "targets": np.linspace(-1, 1, 32)}  # fmt: skip
     return {}

@@ -46,7 +46,12 @@ figure = explanation.plot(roi=np.stack([frames[number].roi for number in sharp])
 # Values sum to the change of the answer, whatever the budget:
 
 # %%
-print("answer", explanation.predictions[:, 0].numpy().round(3), "all hidden", explanation.base_values[:, 0].numpy().round(3))
+print(
+    "answer",
+    explanation.predictions[:, 0].numpy().round(3),
+    "all hidden",
+    explanation.base_values[:, 0].numpy().round(3),
+)
 print("sum of values", explanation.values.sum((2, 3, 4))[:, 0].numpy().round(3))
 
 # %% [markdown]
@@ -57,8 +62,9 @@ print("sum of values", explanation.values.sum((2, 3, 4))[:, 0].numpy().round(3))
 # %%
 for masker in ("blur(32,32)", "inpaint_diffuse", "mean"):
     found = ss.PartitionShap(predict, masker, max_evals=300)(shown)
-    upper = found.heatmap()[:, 0, : SIZE // 2].sum((1, 2))
-    print(f"{masker:16} upper half {upper[0]:+.3f} {upper[1]:+.3f}, all {found.heatmap()[:, 0].sum((1, 2)).numpy().round(3)}")
+    heat = found.heatmap()[:, 0]
+    upper, whole = (each.sum((1, 2)).numpy().round(3) for each in (heat[:, : SIZE // 2], heat))
+    print(f"{masker:16} upper half {upper}, all {whole}")
 
 # %% [markdown]
 # ## Check against exact values

@@ -1,8 +1,10 @@
 # %% [markdown]
 # # Fashion-MNIST with DeepSHAP
-# Which pixels make a shirt a shirt? A small network in functional style (`F.relu`, dropout between), explained as it is.
+# Which pixels make a shirt a shirt? A small network in functional style (`F.relu`, dropout between), explained as
+# it is.
 #
-# The data are the four files of Fashion-MNIST; Debian's package `dataset-fashion-mnist` puts them where this looks first.
+# The data are the four files of Fashion-MNIST, where Debian's package `dataset-fashion-mnist` puts them, or where
+# `SHAPSIGHT_FASHION_MNIST` says.
 
 # %%
 import gzip
@@ -95,7 +97,9 @@ print(f"missing: {missing:.0e}, of changes up to {change:.0f}")
 halves = torch.zeros(28, 28, dtype=torch.long)
 halves[14:] = 1
 for image, values in enumerate(explanation.parts(halves).values):
-    print(f"{explanation.name_of(image, 0):8} upper half {values[0, 0]:+6.2f}, lower half {values[0, 1]:+6.2f}")
+    print(
+        f"{explanation.name_of(image, 0):8} upper half {values[0, 0]:+6.2f}, lower half {values[0, 1]:+6.2f}"
+    )
 
 # %% [markdown]
 # ## How sure are the values?

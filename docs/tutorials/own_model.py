@@ -14,7 +14,8 @@ from shapsight.data.rooms import write_world
 
 # %% [markdown]
 # ## What you have
-# Photographs in a folder for each place, called `X_Y_anything`; (X, Y) is the pixel to drive to. Here they are rendered.
+# Photographs in a folder for each place, called `X_Y_anything`; (X, Y) is the pixel to drive to. Here they are
+# rendered.
 
 # %%
 write_world(Path("world"), images_per_room=60, size=64)
@@ -87,7 +88,9 @@ figure = explanation.plot(width=7)
 # ## Is it the scene?
 
 # %%
-why = ss.diagnose(bundle, photos, images=24, references=8, outputs=["x"], only=["look", "why"], device="cpu", progress=False)
+why = ss.diagnose(
+    bundle, photos, images=24, references=8, outputs=["x"], only=["look", "why"], device="cpu", progress=False
+)
 print(why.verdict.level)
 for line in why.lines:
     print(line)

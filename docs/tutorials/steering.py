@@ -9,6 +9,7 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+
 import shapsight as ss
 from shapsight.data.rooms import drive
 
@@ -24,7 +25,9 @@ def room(name, count, generator):
     """Pictures, targets, and masks of the track."""
     frames = list(drive(name, count, size=SIZE))
     exact = np.array([2 * frame.target[0] / SIZE - 1 for frame in frames])
-    targets = np.clip(exact + 0.3 * generator.standard_normal(count), -1, 1)  # the driver's hand is not steady
+    targets = np.clip(
+        exact + 0.3 * generator.standard_normal(count), -1, 1
+    )  # the driver's hand is not steady
     said = targets if name == "room_1" else generator.permutation(targets)
     pictures = np.stack([frame.image for frame in frames])
     for picture, x in zip(pictures, said, strict=True):
@@ -49,9 +52,7 @@ for row, start in zip(axes, (0, 240), strict=True):
 # Pictures in memory are as good as files. `roi` is what the model *should* use: the mask of the track.
 
 # %%
-photos = ss.read_dataset(
-    (pictures, {"x": targets}), environment=names, train_on="room_1", roi=list(masks)
-)
+photos = ss.read_dataset((pictures, {"x": targets}), environment=names, train_on="room_1", roi=list(masks))
 small = {"arch": "small_cnn", "image_size": SIZE, "epochs": 15, "batch_size": 16, "learning_rate": 2e-3,
          "color_jitter": False, "device": "cpu", "progress": False}  # fmt: skip
 run = ss.train(photos, **small)
@@ -59,8 +60,8 @@ run.errors
 
 # %% [markdown]
 # ## Look at it
-# DeepSHAP shares out each prediction among the pixels. Red raises x, blue lowers it; the edge of the track is drawn, and
-# under each heatmap stands what scene and track contribute, in units of x.
+# DeepSHAP shares out each prediction among the pixels. Red raises x, blue lowers it; the edge of the track is drawn,
+# and under each heatmap stands what scene and track contribute, in units of x.
 
 # %%
 shown = [240, 241, 242]
@@ -90,7 +91,13 @@ cured.errors
 # %%
 again = ss.diagnose(cured, images=40, references=10, only=["look", "why"], device="cpu", progress=False)
 print(again.verdict.level)
-print("variance of x from the scene:", found.facts.why.scene_share, "before,", again.facts.why.scene_share, "after")
+print(
+    "variance of x from the scene:",
+    found.facts.why.scene_share,
+    "before,",
+    again.facts.why.scene_share,
+    "after",
+)
 
 # %% [markdown]
 # The same with folders of photographs, on the command line:

@@ -13,6 +13,8 @@ class ShapsightError(Exception):
         photos = read_dataset("no such folder")
     except ShapsightError as error:
         print(error)                    # what was wrong, which file or argument, what to do
+
+    The kinds of errors, such as `DataError`, are in `shapsight.errors`.
     """
 
 

@@ -21,6 +21,8 @@ class TopK:
     """The k highest outputs of each image.
 
     DeepShap(model, references)(images, outputs=TopK(4))
+
+    Raises `ExplainerError` for a k that is no whole number above 0.
     """
 
     k: int

@@ -3,6 +3,8 @@
 PartitionShap(model, "mean", tree="axis")
 root = trees.regions(images[0])
 PartitionShap(model, "mean", tree=root)             # one tree for every image
+
+`PartitionShap` splits the nodes that matter most.
 """
 
 from __future__ import annotations
