@@ -137,13 +137,15 @@ def names(example: str) -> dict[str, Any]:
     found |= {
         "np": np, "torch": torch, "nn": nn, "v2": v2, "tv_tensors": tv_tensors, "transforms": transforms, "PIL": PIL,
         "ImageFolder": datasets.ImageFolder, "shapsight": small(), "ss": small(),
-        "model": network(len(CLASSES)), "network": network(2), "plain": plain(SEEN), "bundle": ss.load_bundle("run/model"),
+        "model": network(len(CLASSES)), "network": network(2), "plain": plain(SEEN),
+        "bundle": ss.load_bundle("run/model"),
         "images": images, "image": images[0], "references": pool[-4:], "pool": pool, "photos": _photos(),
         "environments": [file.parent.name for file in files], "black": torch.zeros(3, SEEN, SEEN),
         "explanation": _explanation(CLASSES), "roi": roi, "mask": roi[0], "recipe": ss.remedies.read_recipe("flip"),
         "names": [f"class {number}" for number in range(7)],
         "predict": lambda given: given.reshape(len(given), -1, 3)[:, :2000:300].mean(2),
-        "photographs": pictures[:2].permute(0, 2, 3, 1).numpy().astype(float), "array": pictures[0].permute(1, 2, 0).numpy(),
+        "photographs": pictures[:2].permute(0, 2, 3, 1).numpy().astype(float),
+        "array": pictures[0].permute(1, 2, 0).numpy(),
         "pil_image": Image.open(files[0]).convert("RGB"),
         "transform": RESIZED, "validation_transform": RESIZED,
     }  # fmt: skip
@@ -202,7 +204,12 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
         cheap = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(48, 2))  # 65,536 coalitions
         return {"labels": labels, "roi": found["mask"], "model": cheap, "images": found["images"][:1]}
     if example == "explain":
-        return {"photos": pictures[:4], "image": found["pil_image"], "network": found["network"]}
+        return {
+            "photos": pictures[:4],
+            "images": found["images"][:1],
+            "image": found["pil_image"],
+            "network": found["network"],
+        }
     if example == "compare":
         return {"before": found["bundle"], "after": found["bundle"]}
     if example == "choose_references":
@@ -214,7 +221,8 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
         rows = [{"image": each.permute(1, 2, 0).numpy(), "x": number, "y": -number, "room": "hall",
                  "mask": found["mask"].numpy()} for each, number in zip(pictures, numbers, strict=True)]  # fmt: skip
         frame = pd.DataFrame({"path": sorted(map(str, Path("photos").glob("*/*.jpg"))), "steering": 0.1})
-        return {"torch_dataset": [(row["image"], np.array([row["x"], row["y"]])) for row in rows], "rooms": found["environments"],
+        return {"torch_dataset": [(row["image"], np.array([row["x"], row["y"]])) for row in rows],
+                "rooms": found["environments"],
                 "dicts": rows, "frame": frame.assign(night=["day", "night"] * 16, steering=np.linspace(-1, 1, 32)),
                 "images": pictures.numpy().transpose(0, 2, 3, 1), "targets": np.linspace(-1, 1, 32)}  # fmt: skip
     return {}

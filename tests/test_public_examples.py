@@ -74,6 +74,8 @@ def test_every_public_name_has_an_example(name):
     assert name in WITH_EXAMPLES
 
 
+@pytest.mark.filterwarnings("ignore:.*seems to be on another scale")  # the model is hardly trained
+@pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # shap's
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_of_public_names_run(name, world, monkeypatch):
     monkeypatch.chdir(world)

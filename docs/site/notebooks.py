@@ -13,9 +13,7 @@ from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter, NotebookExporter
 
-KEPT = (
-    Path("build") / "notebooks"
-)  # what was run, by the hash of its text: a build runs only what has changed
+KEPT = "notebooks"  # beside the site: what was run, by the hash of its text, so that a build runs what has changed
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -23,7 +21,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     root = Path(config.docs_dir)
     for source in sorted((root / "tutorials").glob("*.py")):
         name = f"tutorials/{source.stem}"
-        notebook = executed(source, Path(config.config_file_path).parent / KEPT)
+        notebook = executed(source, Path(config.site_dir).parent / KEPT)
         page, found = MarkdownExporter().from_notebook_node(
             notebook, resources={"unique_key": source.stem, "output_files_dir": f"{source.stem}_files"}
         )

@@ -89,7 +89,7 @@ figure = explanation.plot(width=7)
 
 # %%
 why = ss.diagnose(
-    bundle, photos, images=24, references=8, outputs=["x"], only=["look", "why"], device="cpu", progress=False
+    bundle, photos, images=15, references=5, outputs=["x"], only=["look", "why"], device="cpu", progress=False
 )
 print(why.verdict.level)
 for line in why.lines:

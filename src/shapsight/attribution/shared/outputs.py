@@ -20,7 +20,7 @@ MOST_OUTPUTS = 32  # an ImageNet model asked for "all" would take a thousand bac
 class TopK:
     """The k highest outputs of each image.
 
-    DeepShap(model, references)(images, outputs=TopK(4))
+        DeepShap(model, references)(images, outputs=TopK(4))
 
     Raises `ExplainerError` for a k that is no whole number above 0.
     """
