@@ -74,7 +74,7 @@ figure = explanation.plot(roi=masks[shown], detail="smooth")
 # model uses it.
 
 # %%
-found = ss.diagnose(run, images=40, references=10, only=["look", "why"], device="cpu", progress=False)
+found = ss.diagnose(run, images=16, references=5, only=["look", "why"], device="cpu", progress=False)
 print(found.verdict.level)
 for sentence in found.lines:
     print(sentence)
@@ -89,7 +89,7 @@ cured = ss.train(photos, remedies="erase-scene", **small)
 cured.errors
 
 # %%
-again = ss.diagnose(cured, images=40, references=10, only=["look", "why"], device="cpu", progress=False)
+again = ss.diagnose(cured, images=16, references=5, only=["look", "why"], device="cpu", progress=False)
 print(again.verdict.level)
 print(
     "variance of x from the scene:",
