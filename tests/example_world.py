@@ -235,10 +235,10 @@ def small() -> Any:
     shown.train = _with(ss.train, SMALL | {"overwrite": True})
     shown.debug = _with(ss.debug, SMALL | {"overwrite": True, "explain": 2})
     shown.training = _with(ss.training, {key: SMALL[key] for key in ("image_size", "batch_size", "device")})
-    shown.cure = _with(ss.cure, quiet | {"epochs": 1})
     shown.check = _with(ss.check, {"progress": False})
-    for name in ("evaluate", "diagnose", "compare"):
-        setattr(shown, name, _with(getattr(ss, name), quiet))
+    shown.evaluate = _with(ss.evaluate, quiet)
+    shown.diagnose = _with(ss.diagnose, quiet | {"images": 4, "references": 2})
+    shown.compare = _with(ss.compare, quiet | {"explain": 2})
     return shown
 
 
