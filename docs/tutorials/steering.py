@@ -81,23 +81,18 @@ for sentence in found.lines:
 
 # %% [markdown]
 # ## Cure it
-# A remedy changes the training. `erase-scene` replaces parts of the scene, the sign among them, by noise and grey.
-# (`ss.cure` tries several, with several seeds, and ranks them; here is one.)
+# A remedy changes the training. `swap-scene` pastes the track on the scenes of other training images, so that the sign
+# says nothing any more. (`ss.cure` tries several, with several seeds, and ranks them; here is one.)
 
 # %%
-cured = ss.train(photos, remedies="erase-scene", **small)
+cured = ss.train(photos, remedies="swap-scene", **small)
 cured.errors
 
 # %%
 again = ss.diagnose(cured, images=16, references=5, only=["look", "why"], device="cpu", progress=False)
 print(again.verdict.level)
-print(
-    "variance of x from the scene:",
-    found.facts.why.scene_share,
-    "before,",
-    again.facts.why.scene_share,
-    "after",
-)
+before, after = found.facts.why.scene_share, again.facts.why.scene_share
+print(f"of the variance of x the scene makes {before.value:.0%} before and {after.value:.0%} after")
 
 # %% [markdown]
 # The same with folders of photographs, on the command line:
@@ -105,7 +100,7 @@ print(
 # ```console
 # shapsight debug photos --train-on room_1 --roi masks --out runs/mine
 # shapsight diagnose runs/mine
-# shapsight cure runs/mine --try erase-scene,swap-scene
+# shapsight cure runs/mine --try swap-scene,erase-scene
 # ```
 #
 # More: [diagnosis and verdict](../diagnosis.md), [remedies](../remedies.md).
