@@ -6,6 +6,7 @@
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import nn
 from torchvision import transforms
 
@@ -85,16 +86,17 @@ explanation = ss.explain(with_references, files, "deep", "x")
 figure = explanation.plot(width=7)
 
 # %% [markdown]
-# ## Is it the scene?
+# ## How much comes from the scene?
+# The mask of the track cuts each picture in two, and the values of each part are summed: shares of the prediction, in
+# its unit.
 
 # %%
-why = ss.diagnose(
-    bundle, photos, images=15, references=5, outputs=["x"], only=["look", "why"], device="cpu", progress=False
-)
-print(why.verdict.level)
-for line in why.lines:
-    print(line)
+masks = [Path("world/roi/room_2", file.name).with_suffix(".png") for file in files]
+tracks = torch.stack([transforms.functional.pil_to_tensor(Image.open(mask))[0] > 127 for mask in masks])
+for file, (scene, track) in zip(files, explanation.parts(tracks.long()).values[:, 0].tolist(), strict=True):
+    print(f"{file.name}: of x, {scene:+.2f} comes from the scene and {track:+.2f} from the track")
 
 # %% [markdown]
-# `why.report("why.html")` writes the page to send to others. More: [your own model](../own_model.md) has what can be
-# wrapped (timm, Hugging Face, Keras, ONNX, scikit-learn, functions), and how.
+# Whether that is why it fails elsewhere, [`ss.diagnose(bundle, photos)`](../api/studies.md#shapsight.diagnose) tests,
+# as in [the first tutorial](steering.md). More: [your own model](../own_model.md) has what can be wrapped (timm,
+# Hugging Face, Keras, ONNX, scikit-learn, functions), and how.
