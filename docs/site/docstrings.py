@@ -32,11 +32,14 @@ class Docstrings(griffe.Extension):
 
 
 def as_markdown(text: str) -> str:
-    """Paragraphs of `name: what it is` as lists; code and sentences stay."""
-    return "\n\n".join(_listed(each) for each in re.split(r"\n[ \t]*\n", inspect.cleandoc(text)))
+    """Indented examples as code of Python, paragraphs of `name: what it is` as lists; sentences stay."""
+    shown = "\n\n".join(_listed(each) for each in re.split(r"\n[ \t]*\n", inspect.cleandoc(text)))
+    return shown.replace("\n```\n\n```python\n", "\n\n")  # an example with an empty line in it
 
 
 def _listed(paragraph: str) -> str:
+    if paragraph.startswith("    "):
+        return f"```python\n{textwrap.dedent(paragraph)}\n```"
     first, *rest = paragraph.splitlines()
     if first.rstrip(":") in HEADINGS and rest:
         items = textwrap.dedent("\n".join(rest)).splitlines()

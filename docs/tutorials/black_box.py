@@ -40,7 +40,7 @@ print(f"mean squared error {error:.3f}, of targets with variance {targets.var():
 sharp = 120 + np.argsort(-np.abs(targets[120:]))[:2]  # the sharpest bends that the forest was not trained on
 shown = pictures[sharp]
 explanation = ss.PartitionShap(predict, "blur(32,32)", max_evals=500, output_names=["x"])(shown)
-figure = explanation.plot(roi=np.stack([frames[number].roi for number in sharp]), width=7)
+explanation.plot(roi=np.stack([frames[number].roi for number in sharp]), width=7)
 
 # %% [markdown]
 # Values sum to the change of the answer, whatever the budget:

@@ -78,7 +78,7 @@ chosen = ss.choose_references(model, train_images[:1000], 25)
 # %%
 first = [int((test_labels == label).nonzero()[0]) for label in (1, 5, 6, 8)]
 explanation = ss.DeepShap(model, chosen, output_names=NAMES)(test_images[first], outputs=ss.TopK(3))
-figure = explanation.plot(true_labels=[NAMES[test_labels[number]] for number in first], width=8)
+explanation.plot(true_labels=[NAMES[test_labels[number]] for number in first], width=8)
 
 # %% [markdown]
 # ## Check the sum

@@ -72,7 +72,7 @@ print(f"loss {loss:.4f}")
 # %%
 bundle = ss.Bundle.wrap(network, transform, outputs=["x", "y"])
 found = ss.evaluate(bundle, photos, device="cpu", progress=False)
-found.table
+found.table[["environment", "split", "target", "images", "mse", "mse_low", "mse_high"]]
 
 # %% [markdown]
 # ## Which pixels?
@@ -83,7 +83,7 @@ files = sorted(Path("world/images/room_2").iterdir())[:2]
 references = bundle.load(photos, train["path"][:20])
 with_references = ss.Bundle.wrap(network, transform, outputs=["x", "y"], references=references)
 explanation = ss.explain(with_references, files, "deep", "x")
-figure = explanation.plot(width=7)
+explanation.plot(width=7)
 
 # %% [markdown]
 # ## How much comes from the scene?

@@ -7,6 +7,8 @@
 # room_1 a sign hangs in the corner whose colour says where the track goes. In room_2 the signs say nothing.
 
 # %%
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -56,7 +58,8 @@ photos = ss.read_dataset((pictures, {"x": targets}), environment=names, train_on
 small = {"arch": "small_cnn", "image_size": SIZE, "epochs": 15, "batch_size": 16, "learning_rate": 2e-3,
          "color_jitter": False, "device": "cpu", "progress": False}  # fmt: skip
 run = ss.train(photos, **small)
-run.errors
+COLUMNS = ["environment", "split", "images", "mse", "mse_low", "mse_high"]  # with 95 % intervals
+run.errors[COLUMNS]
 
 # %% [markdown]
 # ## Look at it
@@ -66,7 +69,7 @@ run.errors
 # %%
 shown = [240, 241, 242]
 explanation = ss.explain(run.bundle, list(pictures[shown]), "deep", "x")
-figure = explanation.plot(roi=masks[shown], detail="smooth")
+explanation.plot(roi=masks[shown], detail="smooth")
 
 # %% [markdown]
 # ## Prove it
@@ -76,8 +79,8 @@ figure = explanation.plot(roi=masks[shown], detail="smooth")
 # %%
 found = ss.diagnose(run, images=12, references=4, only=["look", "why"], device="cpu", progress=False)
 print(found.verdict.level)
-for sentence in found.lines:
-    print(sentence)
+for sentence in found.verdict.sentences:
+    print("-", textwrap.fill(sentence, 90))
 
 # %% [markdown]
 # ## Cure it
@@ -86,7 +89,7 @@ for sentence in found.lines:
 
 # %%
 cured = ss.train(photos, remedies="swap-scene", **small)
-cured.errors
+cured.errors[COLUMNS]
 
 # %%
 again = ss.diagnose(cured, images=12, references=4, only=["why"], device="cpu", progress=False)
