@@ -46,7 +46,9 @@ def executed(source: Path, kept: Path) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook.metadata.update(metadata)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(folder)}}
+    ).execute()
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number}"
     file.write_text(json.dumps(notebook, indent=1), encoding="utf-8")

@@ -18,10 +18,16 @@ targets = np.array([2 * frame.target[0] / SIZE - 1 for frame in frames])
 
 def features(images):
     """(images, 64, 64, 3) -> (images, 256): means of cells of 4 x 4 pixels."""
-    return images.reshape(len(images), 16, 4, 16, 4, 3).mean((2, 4, 5)).reshape(len(images), -1)
+    return (
+        images.reshape(len(images), 16, 4, 16, 4, 3)
+        .mean((2, 4, 5))
+        .reshape(len(images), -1)
+    )
 
 
-forest = RandomForestRegressor(60, random_state=0).fit(features(pictures[:120]), targets[:120])
+forest = RandomForestRegressor(60, random_state=0).fit(
+    features(pictures[:120]), targets[:120]
+)
 
 
 def predict(images):
@@ -37,9 +43,13 @@ print(f"mean squared error {error:.3f}, of targets with variance {targets.var():
 # most. The masker says what stands in place of what is hidden.
 
 # %%
-sharp = 120 + np.argsort(-np.abs(targets[120:]))[:2]  # the sharpest bends that the forest was not trained on
+sharp = (
+    120 + np.argsort(-np.abs(targets[120:]))[:2]
+)  # the sharpest bends that the forest was not trained on
 shown = pictures[sharp]
-explanation = ss.PartitionShap(predict, "blur(32,32)", max_evals=500, output_names=["x"])(shown)
+explanation = ss.PartitionShap(
+    predict, "blur(32,32)", max_evals=500, output_names=["x"]
+)(shown)
 explanation.plot(roi=np.stack([frames[number].roi for number in sharp]), width=7)
 
 # %% [markdown]
@@ -63,7 +73,9 @@ print("sum of values", explanation.values.sum((2, 3, 4))[:, 0].numpy().round(3))
 for masker in ("blur(32,32)", "inpaint_diffuse", "mean"):
     found = ss.PartitionShap(predict, masker, max_evals=300)(shown)
     heat = found.heatmap()[:, 0]
-    upper, whole = (each.sum((1, 2)).numpy().round(3) for each in (heat[:, : SIZE // 2], heat))
+    upper, whole = (
+        each.sum((1, 2)).numpy().round(3) for each in (heat[:, : SIZE // 2], heat)
+    )
     print(f"{masker:16} upper half {upper}, all {whole}")
 
 # %% [markdown]
@@ -72,7 +84,9 @@ for masker in ("blur(32,32)", "inpaint_diffuse", "mean"):
 
 # %%
 exact = ss.RegionShap(predict, "blur(32,32)", "grid(3,3)").by_region(shown)
-cells = ss.PartitionShap(predict, "blur(32,32)", max_evals=1000)(shown).parts(exact.labels)
+cells = ss.PartitionShap(predict, "blur(32,32)", max_evals=1000)(shown).parts(
+    exact.labels
+)
 agreement = np.corrcoef(exact.values.flatten(), cells.values.flatten())[0, 1]
 print("exact    ", exact.values[0, 0].numpy().round(3))
 print("partition", cells.values[0, 0].numpy().round(3))

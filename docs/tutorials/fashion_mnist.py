@@ -18,18 +18,37 @@ from torch import nn
 
 import shapsight as ss
 
-FOLDER = Path(os.environ.get("SHAPSIGHT_FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
-NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
+FOLDER = Path(
+    os.environ.get("SHAPSIGHT_FASHION_MNIST", "/usr/share/datasets/fashion-mnist")
+)
+NAMES = [
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+]
 
 
 def read(name, header):
     with gzip.open(FOLDER / name) as file:
-        return torch.from_numpy(np.frombuffer(file.read(), np.uint8, offset=header).copy())
+        return torch.from_numpy(
+            np.frombuffer(file.read(), np.uint8, offset=header).copy()
+        )
 
 
-train_images = read("train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:12000].float() / 255
+train_images = (
+    read("train-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:12000].float() / 255
+)
 train_labels = read("train-labels-idx1-ubyte.gz", 8)[:12000].long()
-test_images = read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:1000].float() / 255
+test_images = (
+    read("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:1000].float() / 255
+)
 test_labels = read("t10k-labels-idx1-ubyte.gz", 8)[:1000].long()
 
 
@@ -60,7 +79,9 @@ for _ in range(3):
         optimizer.step()
 model.eval()
 with torch.no_grad():
-    print(f"right: {(model(test_images).argmax(1) == test_labels).float().mean():.0%} of 1,000")
+    print(
+        f"right: {(model(test_images).argmax(1) == test_labels).float().mean():.0%} of 1,000"
+    )
 
 # %% [markdown]
 # ## References
@@ -77,7 +98,9 @@ chosen = ss.choose_references(model, train_images[:1000], 25)
 
 # %%
 first = [int((test_labels == label).nonzero()[0]) for label in (1, 5, 6, 8)]
-explanation = ss.DeepShap(model, chosen, output_names=NAMES)(test_images[first], outputs=ss.TopK(3))
+explanation = ss.DeepShap(model, chosen, output_names=NAMES)(
+    test_images[first], outputs=ss.TopK(3)
+)
 explanation.plot(true_labels=[NAMES[test_labels[number]] for number in first], width=8)
 
 # %% [markdown]

@@ -20,7 +20,10 @@ from shapsight.data.rooms import write_world
 
 # %%
 write_world(Path("world"), images_per_room=60, size=64)
-sorted(path.name for path in Path("world/images").iterdir()), next(Path("world/images/room_1").iterdir()).name
+(
+    sorted(path.name for path in Path("world/images").iterdir()),
+    next(Path("world/images/room_1").iterdir()).name,
+)
 
 # %% [markdown]
 # A network and the transform that it is fed with:
@@ -28,12 +31,22 @@ sorted(path.name for path in Path("world/images").iterdir()), next(Path("world/i
 # %%
 torch.manual_seed(0)
 network = nn.Sequential(
-    nn.Conv2d(3, 12, 5, stride=2), nn.BatchNorm2d(12), nn.ReLU(inplace=True),
-    nn.Conv2d(12, 24, 5, stride=2), nn.BatchNorm2d(24), nn.ReLU(inplace=True),
-    nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(384, 2),
-)  # fmt: skip
+    nn.Conv2d(3, 12, 5, stride=2),
+    nn.BatchNorm2d(12),
+    nn.ReLU(inplace=True),
+    nn.Conv2d(12, 24, 5, stride=2),
+    nn.BatchNorm2d(24),
+    nn.ReLU(inplace=True),
+    nn.AdaptiveAvgPool2d(4),
+    nn.Flatten(),
+    nn.Linear(384, 2),
+)
 transform = transforms.Compose(
-    [transforms.Resize((64, 64)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
+    [
+        transforms.Resize((64, 64)),
+        transforms.ToTensor(),
+        transforms.Normalize([0.5] * 3, [0.25] * 3),
+    ]
 )
 
 # %% [markdown]
@@ -81,7 +94,9 @@ found.table[["environment", "split", "target", "images", "mse", "mse_low", "mse_
 # %%
 files = sorted(Path("world/images/room_2").iterdir())[:2]
 references = bundle.load(photos, train["path"][:20])
-with_references = ss.Bundle.wrap(network, transform, outputs=["x", "y"], references=references)
+with_references = ss.Bundle.wrap(
+    network, transform, outputs=["x", "y"], references=references
+)
 explanation = ss.explain(with_references, files, "deep", "x")
 explanation.plot(width=7)
 
@@ -92,9 +107,15 @@ explanation.plot(width=7)
 
 # %%
 masks = [Path("world/roi/room_2", file.name).with_suffix(".png") for file in files]
-tracks = torch.stack([transforms.functional.pil_to_tensor(Image.open(mask))[0] > 127 for mask in masks])
-for file, (scene, track) in zip(files, explanation.parts(tracks.long()).values[:, 0].tolist(), strict=True):
-    print(f"{file.name}: of x, {scene:+.2f} comes from the scene and {track:+.2f} from the track")
+tracks = torch.stack(
+    [transforms.functional.pil_to_tensor(Image.open(mask))[0] > 127 for mask in masks]
+)
+for file, (scene, track) in zip(
+    files, explanation.parts(tracks.long()).values[:, 0].tolist(), strict=True
+):
+    print(
+        f"{file.name}: of x, {scene:+.2f} comes from the scene and {track:+.2f} from the track"
+    )
 
 # %% [markdown]
 # Whether that is why it fails elsewhere, [`ss.diagnose(bundle, photos)`](../api/studies.md#shapsight.diagnose) tests,

@@ -27,9 +27,10 @@ def room(name, count, generator):
     """Pictures, targets, and masks of the track."""
     frames = list(drive(name, count, size=SIZE))
     exact = np.array([2 * frame.target[0] / SIZE - 1 for frame in frames])
-    targets = np.clip(
-        exact + 0.3 * generator.standard_normal(count), -1, 1
+    driven = exact + 0.3 * generator.standard_normal(
+        count
     )  # the driver's hand is not steady
+    targets = np.clip(driven, -1, 1)
     said = targets if name == "room_1" else generator.permutation(targets)
     pictures = np.stack([frame.image for frame in frames])
     for picture, x in zip(pictures, said, strict=True):
@@ -38,8 +39,13 @@ def room(name, count, generator):
 
 
 generator = np.random.default_rng(0)
-rooms = {"room_1": room("room_1", 240, generator), "room_2": room("room_2", 60, generator)}
-pictures, targets, masks = (np.concatenate(parts) for parts in zip(*rooms.values(), strict=True))
+rooms = {
+    "room_1": room("room_1", 240, generator),
+    "room_2": room("room_2", 60, generator),
+}
+pictures, targets, masks = (
+    np.concatenate(parts) for parts in zip(*rooms.values(), strict=True)
+)
 names = [name for name, (images, _, _) in rooms.items() for _ in images]
 
 figure, axes = plt.subplots(2, 5, figsize=(8, 3.4))
@@ -54,11 +60,28 @@ for row, start in zip(axes, (0, 240), strict=True):
 # Pictures in memory are as good as files. `roi` is what the model *should* use: the mask of the track.
 
 # %%
-photos = ss.read_dataset((pictures, {"x": targets}), environment=names, train_on="room_1", roi=list(masks))
-small = {"arch": "small_cnn", "image_size": SIZE, "epochs": 15, "batch_size": 16, "learning_rate": 2e-3,
-         "color_jitter": False, "device": "cpu", "progress": False}  # fmt: skip
+photos = ss.read_dataset(
+    (pictures, {"x": targets}), environment=names, train_on="room_1", roi=list(masks)
+)
+small = {
+    "arch": "small_cnn",
+    "image_size": SIZE,
+    "epochs": 15,
+    "batch_size": 16,
+    "learning_rate": 2e-3,
+    "color_jitter": False,
+    "device": "cpu",
+    "progress": False,
+}
 run = ss.train(photos, **small)
-COLUMNS = ["environment", "split", "images", "mse", "mse_low", "mse_high"]  # with 95 % intervals
+COLUMNS = [
+    "environment",
+    "split",
+    "images",
+    "mse",
+    "mse_low",
+    "mse_high",
+]  # with 95 % intervals
 run.errors[COLUMNS]
 
 # %% [markdown]
@@ -77,7 +100,9 @@ explanation.plot(roi=masks[shown], detail="smooth")
 # model uses it.
 
 # %%
-found = ss.diagnose(run, images=12, references=4, only=["look", "why"], device="cpu", progress=False)
+found = ss.diagnose(
+    run, images=12, references=4, only=["look", "why"], device="cpu", progress=False
+)
 print(found.verdict.level)
 for sentence in found.verdict.sentences:
     print("-", textwrap.fill(sentence, 90))
@@ -92,10 +117,14 @@ cured = ss.train(photos, remedies="swap-scene", **small)
 cured.errors[COLUMNS]
 
 # %%
-again = ss.diagnose(cured, images=12, references=4, only=["why"], device="cpu", progress=False)
+again = ss.diagnose(
+    cured, images=12, references=4, only=["why"], device="cpu", progress=False
+)
 print(again.verdict.level)
 before, after = found.facts.why.scene_share, again.facts.why.scene_share
-print(f"of the variance of x the scene makes {before.value:.0%} before and {after.value:.0%} after")
+print(
+    f"of the variance of x the scene makes {before.value:.0%} before and {after.value:.0%} after"
+)
 
 # %% [markdown]
 # Less, and not yet little: the remedy changes half of the samples, and in the others the sign still tells the truth. A
