@@ -27,10 +27,8 @@ def room(name, count, generator):
     """Pictures, targets, and masks of the track."""
     frames = list(drive(name, count, size=SIZE))
     exact = np.array([2 * frame.target[0] / SIZE - 1 for frame in frames])
-    driven = exact + 0.3 * generator.standard_normal(
-        count
-    )  # the driver's hand is not steady
-    targets = np.clip(driven, -1, 1)
+    unsteady = 0.3 * generator.standard_normal(count)  # the driver's hand
+    targets = np.clip(exact + unsteady, -1, 1)
     said = targets if name == "room_1" else generator.permutation(targets)
     pictures = np.stack([frame.image for frame in frames])
     for picture, x in zip(pictures, said, strict=True):
