@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format install clean
+.PHONY: demo test lint format install clean docs
 
 install: $(INSTALLED)
 
@@ -22,6 +22,10 @@ demo: install
 # One thread a worker: the tests' networks are small, and threads of several workers would only get in each other's way.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+
+# The site, in build/site: open build/site/index.html. Tutorials that have changed are run.
+docs: install
+	OMP_NUM_THREADS=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -482,6 +482,17 @@ def test_one_image_makes_no_model_constant(photos):
     assert "every image" not in " ".join(found.lines)
 
 
+@pytest.mark.filterwarnings("ignore:.*seems to be on another scale")  # four images do not tell
+def test_one_image_of_each_environment_is_too_few_to_swap_scenes(photos):
+    first = photos.table.groupby("environment").head(1)
+    four = replace(
+        photos, table=pd.concat([first, first.iloc[:1].assign(environment="yellow")], ignore_index=True)
+    )
+    found = ss.diagnose(own_bundle(), four, roi="below:16", only=["why"], progress=False)
+    assert not found.facts.why.scene_change.is_known
+    assert "No two images are of one environment" in found.parts["why"].left_out[0]
+
+
 def test_a_classifier_of_one_label_is_constant_only_where_its_probabilities_are(place):
     labelled = ss.read_dataset(place / "data", task="classification", label="folder:1", environment="name:^.")
     for spread, is_constant in ((1.0, False), (0.0, True)):

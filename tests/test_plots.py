@@ -346,3 +346,12 @@ def test_texts_have_room_beside_real_photographs(shared, monkeypatch):
     np.testing.assert_allclose(photo.images[0].get_array(), photos[0] / 255)
     assert photo.lines[0].get_xydata().tolist() == targets[:1]
     assert_texts_have_room(figure, monkeypatch)
+
+
+def test_a_notebook_shows_a_plot_also_where_nobody_imported_pyplot():
+    explanation = explained(1, 1)
+    for figure in (
+        image_plot(explanation),
+        explanation.parts(torch.zeros(explanation.values.shape[-2:]).long()).plot(),
+    ):
+        assert figure._repr_png_().startswith(b"\x89PNG")

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 
 class ShapsightError(Exception):
-    """Root of every error that shapsight raises on purpose."""
+    """Root of every error that shapsight raises on purpose.
+
+        try:
+            photos = read_dataset("no such folder")
+        except ShapsightError as error:
+            print(error)                    # what was wrong, which file or argument, what to do
+
+    The kinds of errors, such as `DataError`, are in `shapsight.errors`.
+    """
 
 
 class DataError(ShapsightError):

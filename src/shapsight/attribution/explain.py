@@ -51,7 +51,7 @@ def explain(
 ) -> Explanation:
     """Explain images in one call; preprocessing, references and names come from the bundle, if it is one.
 
-        explain(load_bundle("runs/lockers/model"), ["photos/a.jpg", "photos/b.jpg"], "deep", "x")
+        explain(load_bundle("runs/lockers/model"), ["a.jpg", "b.jpg"], "deep", "x")
         explain(Bundle.wrap(network, transform, references=photos), pil_image)
         explain(bundle, image, "partition", "x", masker="blur(64,64)", max_evals=1000)
         explain(model, images, "gradient", TopK(4), references=references, samples=400)

@@ -1,4 +1,11 @@
-"""Maskers: what stands in an image where pixels are hidden."""
+"""Maskers: what stands in an image where pixels are hidden.
+
+    PartitionShap(predict, "blur(64,64)")           # a text, a number, a colour or references: see `as_masker`
+    PartitionShap(predict, maskers.Inpaint("ns"))   # or one of these
+    maskers.Constant((124, 116, 104)), maskers.Mean(), maskers.Blur(9, 9), maskers.Diffuse(), maskers.References(images)
+
+Your own is a class with one method: see `Masker`.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def read_dataset(
         read_dataset(torch_dataset, targets=["x", "y"], environment=rooms)      # (image, target); a room an image
         read_dataset(dicts, environment="column:room", roi="column:mask")       # {"image", "x", "y", "room", "mask"}
         read_dataset(ImageFolder("birds"))                         # its files; a Subset of it is read in the same way
-        read_dataset(frame, environment=lambda row: row["night"])  # a DataFrame of paths or of images
+        read_dataset(frame, environment="column:night")           # a DataFrame of paths or of images
         read_dataset(hugging_face_dataset);  read_dataset((images, targets))    # lists, arrays, tensors
 
     A target called `x` or `y` that is a pixel of the stored image becomes `2 X / width - 1` (-1 left edge, +1 right)

@@ -17,6 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from shapsight.drawing import style
+from shapsight.drawing.notebook_figure import NotebookFigure
 
 Array = NDArray[Any]
 Mark = Literal["target", "prediction"]
@@ -148,7 +149,7 @@ def draw_rows(rows: Sequence[Row], look: Look, figure: Figure | None) -> Figure:
     titles = [_titles(row, panel) for row in rows]
     room = [style.text_height(max(map(len, title)), style.LABEL) + 0.06 for title in titles]
 
-    figure = Figure() if figure is None else figure
+    figure = NotebookFigure() if figure is None else figure
     total = around + columns * panel
     key = _key(rows, look)
     lines = _key_lines(key, total - 2 * GAP)

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from shapsight.drawing.notebook_figure import NotebookFigure
 from shapsight.errors import DataError
 
 
@@ -29,7 +30,7 @@ def sized(
     equal_axes: bool = False,
 ) -> Figure:
     """The figure given, or a new one, of a size in inches; axes of equal aspect move together."""
-    figure = Figure() if given is None else given
+    figure = NotebookFigure() if given is None else given
     figure.set_layout_engine(ConstrainedLayoutEngine(compress=equal_axes, h_pad=0.08 if equal_axes else None))
     figure.set_size_inches(width, height)
     return figure

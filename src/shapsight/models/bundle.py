@@ -63,7 +63,7 @@ class Bundle:
 
         bundle = load_bundle("run/model")                         # one that was trained here
         bundle = Bundle.wrap(model, transform, outputs=["x", "y"])     # one's own
-        bundle.predict("photos/112_98_a.jpg")                     # (1, outputs), float32
+        bundle.predict("photos/room_1/112_98_a.jpg")              # (1, outputs), float32
         images = bundle.pictures(["a.jpg", "b.jpg"])              # what the model sees: uint8 (2, 3, height, width)
         bundle.model(bundle.prepare(images))                      # the same as predict(images), with gradients
 

@@ -141,6 +141,10 @@ class Likeness:
 class ChosenReferences:
     """References, their weights, and how far their mean may be off the pool's; explainers take it as references.
 
+        chosen = choose_references(model, pool, 25)
+        DeepShap(model, chosen)(images)
+        chosen.first(10).references             # (10, C, H, W)
+
     Attributes
         references: `(K, C, H, W)`, as the pool held them; the first ones are also a good choice of fewer.
         weights: `(K,)`, summing to 1. Equal, unless the pool has copies and no more than K different images.

@@ -50,7 +50,7 @@ Reduce = Literal["sum", "abs", "positive"]
 class Explanation:
     """SHAP values of images: each pixel's share of `prediction - base value`.
 
-        explanation = DeepShap(model, references)(images)
+        explanation = DeepShap(model, references, output_names=("x", "y"))(images)
         explanation.values               # (images, outputs, channels, height, width)
         explanation.heatmap()            # (images, outputs, height, width): summed over channels
         explanation.bands_table()        # what each channel contributes

@@ -12,6 +12,7 @@ from numpy import ndarray
 from shapsight.attribution.explanation.bands import in_colour
 from shapsight.attribution.explanation.region_values import Interactions, RegionValues
 from shapsight.drawing import style
+from shapsight.drawing.notebook_figure import NotebookFigure
 
 SIDE = 2.6  # of a picture, in inches
 MOST_BARS = 24
@@ -28,7 +29,7 @@ def region_bars(found: RegionValues, *, unit: str = "units of the output") -> Fi
     """
     images, outputs, regions = found.values.shape
     height = max(SIDE, 0.19 * min(regions, MOST_BARS) + 0.8)
-    figure = Figure(figsize=(SIDE * (1 + 1.15 * outputs), height * images), layout="constrained")
+    figure = NotebookFigure(figsize=(SIDE * (1 + 1.15 * outputs), height * images), layout="constrained")
     grid = figure.subplots(images, outputs + 1, squeeze=False)
     values = found.values.detach().cpu().double().numpy()
     errors = None if found.std_errors is None else found.std_errors.detach().cpu().double().numpy()
@@ -56,7 +57,7 @@ def interaction_grid(
     """
     colours = style.see_through(cmap, style.HEAT)
     images, outputs, _, _ = found.values.shape
-    figure = Figure(figsize=(SIDE * (1 + 1.25 * outputs), 1.1 * SIDE * images), layout="constrained")
+    figure = NotebookFigure(figsize=(SIDE * (1 + 1.25 * outputs), 1.1 * SIDE * images), layout="constrained")
     grid = figure.subplots(images, outputs + 1, squeeze=False)
     values = found.values.detach().cpu().double().numpy()
     for image, row in enumerate(grid):

@@ -19,7 +19,12 @@ MOST_OUTPUTS = 32  # an ImageNet model asked for "all" would take a thousand bac
 
 @dataclass(frozen=True)
 class TopK:
-    """The k highest outputs of each image: `explainer(images, outputs=TopK(4))`."""
+    """The k highest outputs of each image.
+
+        DeepShap(model, references)(images, outputs=TopK(4))
+
+    Raises `ExplainerError` for a k that is no whole number above 0.
+    """
 
     k: int
 

@@ -1,4 +1,11 @@
-"""Trees of pixels: `axis` halves rectangles, `regions` keeps together what looks alike and lies together."""
+"""Trees of pixels: `axis` halves rectangles, `regions` keeps together what looks alike and lies together.
+
+    PartitionShap(model, "mean", tree="axis")
+    root = trees.regions(images[0])
+    PartitionShap(model, "mean", tree=root)             # one tree for every image
+
+`PartitionShap` splits the nodes that matter most.
+"""
 
 from __future__ import annotations
 

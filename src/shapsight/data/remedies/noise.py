@@ -57,7 +57,9 @@ class SensorNoise(PictureChange):
 class JpegArtefacts(PictureChange):
     """What a JPEG file keeps of an image, with a quality from 25 to 90; torchvision's own is on its way out.
 
-    JpegArtefacts()(image)
+        JpegArtefacts()(image)
+
+    Takes one picture, uint8 of shape (3, height, width).
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Int
 from numpy import ndarray
 
-from shapsight.diagnosis.interventions import can_be_cut
+from shapsight.diagnosis.interventions import CONTROL, can_be_cut
 from shapsight.drawing.style import number
 from shapsight.report.page import Column, plain
 from shapsight.studies.diagnose.case import Case, Report, silent
@@ -59,6 +59,11 @@ def why(
         left_out.append(f"{FEWEST} images with a region of interest are needed to swap scenes.")
         return _nothing(*left_out)
     answers = ask(swapping(case, numbers, draws), crossed, patch_images, patch_evaluations, report)
+    if any(CONTROL not in effects for effects in answers.effects.values()):
+        left_out.append(
+            "No two images are of one environment: there is no control to hold swapped scenes against."
+        )
+        return _nothing(*left_out)
     if len(set(answers.swaps.groups)) < 2:
         what = "label" if case.bundle.card.class_names else "environment"
         left_out.append(f"All images are of one {what}: mixed-rand and the background gap are left out.")
