@@ -68,14 +68,14 @@ def explain_files(
     see_through(settings.cmap, HEAT)
     explained, paths = model_of(model, paths, settings, narrator)
     files = _files(paths, narrator)
-    outputs = _outputs(settings.outputs, explained.names)
+    outputs = outputs_of(settings.outputs, explained.names)
     pictures, skipped = _decoded(files)
     if not pictures:
         raise DataError(
             f"no image can be read ({len(files)} given); the first: {next(iter(skipped.values()))}"
         )
     with on_device(explained.bundle, settings.device):
-        references = _references(explained, settings, narrator)
+        references = references_of(explained, settings, narrator)
         run = RunFolder.start(place.path, command=asked.command, settings=asked.written, overwrite=overwrite)
         try:
             for path, reason in skipped.items():
@@ -157,7 +157,7 @@ def _decoded(files: Sequence[Path]) -> tuple[dict[Path, Any], dict[Path, str]]:
     return pictures, skipped
 
 
-def _outputs(text: str, names: Sequence[str]) -> Outputs:
+def outputs_of(text: str, names: Sequence[str]) -> Outputs:
     """Names and numbers by comma, `top4` or `all`; what is a name is never taken for anything else."""
     if text == "all" and text not in names:
         return None
@@ -174,7 +174,7 @@ def _outputs(text: str, names: Sequence[str]) -> Outputs:
     return chosen
 
 
-def _references(
+def references_of(
     model: ExplainedModel, settings: ExplainSettings, narrator: Narrator
 ) -> ChosenReferences | None:
     """The images of --references, of many those that stand for all.
