@@ -40,7 +40,7 @@ def encoded(
         tensors = {
             name: t.detach().cpu() for name in (*WHOLE, *PER_OUTPUT) if (t := getattr(one, name)) is not None
         }
-        stored: dict[str, Any] = {"largest_error": 0.0}
+        stored: dict[str, Any] = {"largest_error": 0.0, "largest_gap_change": 0.0}
         if card.dtype == "float16":
             tensors, stored = halved(tensors)
         arrays.append({name: tensor.numpy() for name, tensor in tensors.items() if name not in PER_OUTPUT})
@@ -53,6 +53,7 @@ def encoded(
                 "base_value": tensors["base_values"][0].double().tolist(),
                 "completeness_gap": tensors["completeness_gap"][0].double().tolist(),
                 "stored_error": float(stored["largest_error"]),
+                "stored_gap_change": float(stored["largest_gap_change"]),
             }
         )
     found = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
@@ -75,11 +76,9 @@ def decoded(arrays: Arrays, rows: Sequence[Mapping[str, Any]], card: Card) -> Ex
 
     settings = dict(card.settings)
     if card.dtype == "float16":
-        settings["stored"] = {
-            "dtype": "float16",
-            "largest_error": max((float(row["stored_error"]) for row in rows), default=0.0),
-            "largest_gap_change": 0.0,
-        }
+        most = {name: max(float(row[name]) for row in rows) for name in ("stored_error", "stored_gap_change")}
+        error, change = most.values()
+        settings["stored"] = {"dtype": "float16", "largest_error": error, "largest_gap_change": change}
     return Explanation(
         **tensors,
         images=images.float() / 255 if images.dtype == torch.uint8 else images,
@@ -88,7 +87,7 @@ def decoded(arrays: Arrays, rows: Sequence[Mapping[str, Any]], card: Card) -> Ex
         completeness_gap=column("completeness_gap"),
         output_index=column("output_index").long(),
         output_names=card.output_names,
-        method=str(rows[0]["method"]) if rows else "",
+        method=str(rows[0]["method"]),
         model_name=card.model_name,
         settings=settings,
     )

@@ -33,7 +33,7 @@ def read_rows(store: Path, block: int | None = None) -> pd.DataFrame:
     tables = [_read(file) for file in files if block is None or file.is_file()]
     if not tables:
         return pd.DataFrame(columns=list(NEEDED))
-    table = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    table: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return table.sort_values("position", ignore_index=True, kind="stable")
 
 

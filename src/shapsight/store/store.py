@@ -128,7 +128,7 @@ class Store:
 
             store.to_xarray().shap_values.sel(output="x").mean("image")
 
-        Variables as those of `Explanation.to_xarray`. Raises `MissingDependency` without xarray.
+        Variables as those of `Explanation.to_xarray`. Raises `MissingDependency` without xarray and dask.
         """
         from shapsight.store.with_xarray import to_xarray
 
@@ -143,7 +143,8 @@ def _positions(images: Images, count: int) -> np.ndarray:
         images = images.cpu().numpy()
     if isinstance(images, Sequence):
         images = np.asarray(images, dtype=None if len(images) else int)
-    return np.atleast_1d(numbers[images])
+    chosen: np.ndarray = np.array(numbers[images], np.int64, ndmin=1)
+    return chosen
 
 
 def _matches(column: pd.Series[Any], value: Any) -> np.ndarray:
