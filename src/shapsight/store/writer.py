@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,9 +102,9 @@ class Writer:
         """The rows of the block's finished images, as they are on disk now."""
         return records(read_rows(self.path, block))
 
-    def drop(self, block: int, positions: Collection[int]) -> None:
-        """Let images of a claimed block count as not finished."""
-        write_rows(self.path, block, [row for row in self.rows(block) if row["position"] not in positions])
+    def keep(self, block: int, rows: Sequence[Row]) -> None:
+        """Let the images of a claimed block that have none of these rows count as not finished."""
+        write_rows(self.path, block, rows)
 
     def write(self, block: int, rows: Sequence[Row], content: Mapping[str, ndarray]) -> None:
         """Add images to a claimed block: first their arrays, then their rows, which make them finished.
@@ -118,8 +118,8 @@ class Writer:
         at = [int(row["position"]) for row in rows]
         before = self.rows(block)
         if again := {row["position"] for row in before} & set(at):
-            self.drop(block, again)
             before = [row for row in before if row["position"] not in again]
+            self.keep(block, before)
         arrays.discard_parts(self.path, block)
         start = block * self.card.block
         size = min(self.card.block, self.images - start)
