@@ -26,6 +26,9 @@ KINDS = {
 }
 
 
+FREE = {"settings": None, "model_name": None, "root": None}  # compared one by one, and not at all
+
+
 @dataclass(frozen=True)
 class Card:
     """What the values of a store depend on, beside the images: another card is another store.
@@ -34,7 +37,7 @@ class Card:
         method: such as "deep". kind: "full", or "light" (maps of 28 × 28). dtype: of the values.
         output_names: a name for every column of the model's output.
         settings: those of the method, the hash of the model and of its references, the region of interest.
-        model_name: what the model is called; it may change.
+        model_name: what the model is called; root: where the images lie. Both may change.
         block: images that are written together.
     """
 
@@ -44,6 +47,7 @@ class Card:
     kind: str = "full"
     dtype: str = "float16"
     model_name: str = ""
+    root: str = ""
     block: int = BLOCK
 
     def as_attributes(self) -> dict[str, Any]:
@@ -54,8 +58,7 @@ class Card:
     def difference(self, other: Card) -> str:
         """What another card says differently: "outputs was x, is y; seed was 0, is 1"; empty where nothing is."""
         before, now = (
-            {**card.as_attributes(), **card.as_attributes()["settings"], "settings": None, "model_name": None}
-            for card in (self, other)
+            {**card.as_attributes(), **card.as_attributes()["settings"], **FREE} for card in (self, other)
         )
         return "; ".join(
             f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"

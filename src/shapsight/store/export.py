@@ -93,7 +93,7 @@ def _fiftyone(store: Store, folder: Path) -> Iterator[Path]:
             maps[f"shap_{_file_name(output)}"] = shown | {"output": output}
         known = ("path", "environment", "split", "label", "predicted_label", "error")
         sample = {name: row[name] for name in known if name in row and row[name] is not None}
-        samples.append({**sample, "filepath": row["path"], "heatmaps": maps})
+        samples.append({**sample, "filepath": str(Path(store.card.root) / row["path"]), "heatmaps": maps})
     listing = folder / "heatmaps.json"
     listing.write_text(json.dumps(samples, indent=1, default=str), encoding="utf-8")
     yield listing

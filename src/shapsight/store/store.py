@@ -143,7 +143,7 @@ def _positions(images: Images, count: int) -> np.ndarray:
         images = images.cpu().numpy()
     if isinstance(images, Sequence):
         images = np.asarray(images, dtype=None if len(images) else int)
-    chosen: np.ndarray = np.array(numbers[images], np.int64, ndmin=1)
+    chosen: np.ndarray = np.array(numbers[images], np.int64, ndmin=1)  # type: ignore[index]
     return chosen
 
 

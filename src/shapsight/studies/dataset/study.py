@@ -18,10 +18,12 @@ from shapsight.models.references import ChosenReferences
 from shapsight.store.card import Card
 from shapsight.store.encoding import check_kind
 from shapsight.store.places import skipped_file
+from shapsight.store.rows import read_rows
 from shapsight.store.store import Store, open_store
 from shapsight.store.writer import Writer
 from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
+from shapsight.studies.dataset.workers import by_processes
 from shapsight.studies.explain.explained_model import OPTIONS, ExplainedModel, model_of
 from shapsight.studies.explain.study import outputs_of, references_of
 from shapsight.studies.shared.asked import Asked, study
@@ -70,16 +72,20 @@ def explain_dataset(asked: Asked[ExplainSettings], model: Any, data: Any = None)
     writer = Writer.begin(job.store, job.card, job.paths)
     blocks = _share(sorted({writer.block_of(path) for path in job.paths}), settings.whole.shard)
     mine = _images_in(blocks, job, writer)
-    with narrator.step(
-        f"Explaining {count(mine, 'image')} into {job.store.name}, {settings.method}", counted="images"
-    ) as report:
-        done = []
-        for each in _worked(job, blocks, devices, narrator):
-            done.append(each)
-            report(sum(one.explained + one.known for one in done), mine)
-    skipped = _skipped(job, done)
-    lines = tuple(_lines(done, open_store(job.store), skipped, asked.seconds))
-    for sentence in dict.fromkeys(note for each in done for note in each.notes):
+    title = f"Explaining {count(mine, 'image')} into {job.store.name}, {settings.method}"
+    done: dict[int, Done] = {}
+    with narrator.step(title, counted="images") as report:
+        before = _finished(job, blocks, writer)
+        report(before, mine)
+        for each in _worked(job, blocks, devices, settings.whole.workers):
+            if isinstance(each, str):
+                narrator.note(each)
+                continue
+            done[each.block] = each.after(done.get(each.block))
+            report(min(before + sum(one.explained for one in done.values()), mine), mine)
+    skipped = _skipped(job, list(done.values()))
+    lines = tuple(_lines(list(done.values()), open_store(job.store), skipped, asked.seconds))
+    for sentence in dict.fromkeys(note for each in done.values() for note in each.notes):
         narrator.note(sentence)
     return ExplainedDataset(
         place=Place(job.store),
@@ -115,8 +121,11 @@ def refuse_without_store(settings: ExplainSettings) -> None:
         raise SettingError(f"{flags} is of whole data sets: add --store explanations.zarr, or leave it out")
 
 
-def _worked(job: Job, blocks: Sequence[int], devices: Sequence[str], narrator: Narrator) -> Iterator[Done]:
-    """The work on some blocks, by this process."""
+def _worked(job: Job, blocks: Sequence[int], devices: Sequence[str], workers: int) -> Iterator[Done | str]:
+    """The work on some blocks, by this process or by several; as many as there are devices at least."""
+    if max(workers, len(devices)) > 1:
+        yield from by_processes(job, blocks, devices, max(workers, len(devices)))
+        return
     with on_device(job.model.bundle, devices[0]):
         yield from Work(job).on(blocks)
 
@@ -134,7 +143,7 @@ def _job(settings: ExplainSettings, model: Any, data: Any, narrator: Narrator) -
     outputs = outputs_of(settings.outputs, explained.names)
     with on_device(explained.bundle, settings.device):
         references = references_of(explained, settings, narrator)
-        card = _card(explained, references, settings, kind, roi)
+        card = _card(explained, references, settings, kind, roi, str(manifest.root.resolve()))
     paths = _chosen(manifest, known, settings, narrator)
     return Job(explained, manifest, paths, outputs, references, settings, roi, card, whole.store)
 
@@ -185,6 +194,7 @@ def _card(
     settings: ExplainSettings,
     kind: str,
     roi: Any,
+    root: str,
 ) -> Card:
     """All that values depend on beside the image."""
     bundle = model.bundle
@@ -204,7 +214,7 @@ def _card(
     }
     if settings.arch is not None:
         used["as_probability"] = settings.as_probability
-    return Card(settings.method, model.names, used, kind, settings.whole.dtype, bundle.name)
+    return Card(settings.method, model.names, used, kind, settings.whole.dtype, bundle.name, root)
 
 
 def _share(blocks: Sequence[int], shard: str | None) -> list[int]:
@@ -215,6 +225,12 @@ def _share(blocks: Sequence[int], shard: str | None) -> list[int]:
     if not (number.isdecimal() and jobs.isdecimal() and 1 <= int(number) <= int(jobs)):
         raise SettingError(f"--shard {shard} is not NUMBER/JOBS: the third of eight is 3/8")
     return list(blocks[int(number) - 1 :: int(jobs)])
+
+
+def _finished(job: Job, blocks: Sequence[int], writer: Writer) -> int:
+    """How many of the images that are wanted are finished."""
+    mine, wanted = set(blocks), set(job.paths)
+    return sum(path in wanted and writer.block_of(path) in mine for path in read_rows(job.store)["path"])
 
 
 def _images_in(blocks: Sequence[int], job: Job, writer: Writer) -> int:

@@ -41,6 +41,21 @@ class Done:
     changed: Sequence[str] = ()
     notes: Sequence[str] = ()
 
+    def after(self, earlier: Done | None) -> Done:
+        """With what another process said of the same block: what that one explained is no longer found as known."""
+        if earlier is None:
+            return self
+        explained = self.explained + earlier.explained
+        known = self.explained + self.known - explained if self.known else earlier.known
+        return Done(
+            self.block,
+            explained,
+            max(known, 0),
+            self.failed,
+            [*earlier.changed, *self.changed],
+            [*earlier.notes, *self.notes],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
