@@ -99,6 +99,13 @@ def discard_parts(store: Path, block: int) -> None:
         part.unlink(missing_ok=True)
 
 
+def discard_card_parts(store: Path) -> None:
+    """The same of what arrays say of themselves."""
+    for pattern in ("zarr.*.partial", "*/zarr.*.partial"):
+        for part in store.glob(pattern):
+            part.unlink(missing_ok=True)
+
+
 def imported() -> Any:
     """The library. Raises `MissingDependency`."""
     try:

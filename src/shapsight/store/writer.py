@@ -48,6 +48,7 @@ class Writer:
         path = Path(path)
         _refuse_other(path)
         with naming_full_disk(path), _locked(path, "store"):
+            arrays.discard_card_parts(path)
             if (path / GROUP).is_file():
                 if difference := read_card(path).difference(card):
                     raise StoreError(

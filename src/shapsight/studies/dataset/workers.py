@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import queue
 from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
+from threading import Thread
 from typing import Any
 
 import torch
@@ -76,6 +78,7 @@ def _collected(processes: Sequence[BaseProcess], found: Any) -> Iterator[Done | 
 
 
 def _worker(sent: bytes, blocks: Sequence[int], device: str, threads: int, found: Any) -> None:
+    Thread(target=_end_with_parent, daemon=True).start()
     try:
         torch.set_num_threads(threads)
         job: Job = pickle.loads(sent)  # our own, from the process that started this one
@@ -87,6 +90,14 @@ def _worker(sent: bytes, blocks: Sequence[int], device: str, threads: int, found
         found.put(error)
     except KeyboardInterrupt:
         return
+
+
+def _end_with_parent() -> None:
+    """Not to go on alone when the process that started this one was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _sent(job: Job) -> bytes:
