@@ -4,7 +4,8 @@ python benchmarks/kills.py                             # 25 kills of each comman
 python benchmarks/kills.py --kills 2 --command cure    # a few
 
 The data are discs on plain walls, 32 pixels squared, and the network is small_cnn, so that each command takes seconds.
-`store` explains the data set into a store, `store-workers` does so with two processes. Every other kill falls on a moment drawn from the whole of the run, the others into the writing of a file that is drawn
+`store` explains 120 images into a store, `store-workers` does so with two processes; their results are compared to
+the bit. Every other kill falls on a moment drawn from the whole of the run, the others into the writing of a file drawn
 from all that it writes. A run is killed once to three times before it may end, and is then compared with an undisturbed
 one, file by file: weights and explanations to the byte, tables and facts as their values, times apart. `lost`: files or
 rows that the undisturbed run has, or results that were there at the kill and were made again; `doubled`: files or rows
@@ -214,7 +215,7 @@ def command_line(command: str, scratch: Path, out: Path, *, is_quick: bool = Fal
     }
     whole = [
         str(run),
-        "--all",
+        str(scratch / "many"),
         "--method",
         "deep",
         "--outputs",
@@ -378,6 +379,7 @@ def prepared() -> Iterator[tuple[Path, Killer]]:
             {"red": (120, 30, 30), "green": (30, 110, 40), "blue": (30, 40, 130)}.items()
         ):
             _write_discs(scratch / "data" / name, 10, colour, number)
+            _write_discs(scratch / "many" / name, 40, colour, 10 + number)
         killer = Killer(scratch)
         ended = killer.run(command_line("train", scratch, scratch / "run"))
         if ended.code:
