@@ -29,12 +29,13 @@ from shapsight.store.verify import verify
 from shapsight.studies.dataset import work
 from shapsight.studies.explain.explained_model import ExplainedModel
 
+shap = pytest.importorskip("shap")  # its import warns
 SIZE = 32
 HOW = {"method": "deep", "outputs": "all", "dtype": "float32", "device": "cpu", "progress": False}
 
 
 class Steering(nn.Module):
-    """Two numbers of a picture. Where there is a file `dies_by`, one other process that runs it ends, as does the file."""
+    """Two numbers of a picture. Where there is a file `dies_by`, another process that runs it ends, as does it."""
 
     def __init__(self, dies_by: Path | None = None) -> None:
         super().__init__()
@@ -469,6 +470,7 @@ def test_other_tools_get_the_same_numbers(bundle, photos, tmp_path):
     values = store[:].values
     with np.load(export(store, "shap", tmp_path / "shap")[0]) as held:
         expected = store[:].to_shap()
+        assert shap.Explanation(held["values"], held["base_values"], held["data"]).shape == expected.shape
         np.testing.assert_array_equal(held["values"], expected.values)
         np.testing.assert_array_equal(held["data"], expected.data)
         np.testing.assert_array_equal(held["base_values"], expected.base_values)

@@ -93,9 +93,12 @@ def write(store: Path, start: int, content: Mapping[str, ndarray]) -> None:
         target[start : start + len(array)] = array
 
 
-def discard_parts(store: Path, block: int) -> None:
-    """What a process that was killed left of writing a block."""
-    for part in store.glob(f"*/c.{block}.*.partial"):
+def discard_parts(store: Path, block: int, *, whole: bool = False) -> None:
+    """What a process that was killed left of writing a block; or the `whole` block, of which nothing is finished.
+
+    Zarr looks into a file before it replaces it, and cannot where that is damaged.
+    """
+    for part in store.glob(f"*/c.{block}.*" if whole else f"*/c.{block}.*.partial"):
         part.unlink(missing_ok=True)
 
 

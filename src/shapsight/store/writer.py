@@ -121,7 +121,7 @@ class Writer:
         if again := {row["position"] for row in before} & set(at):
             before = [row for row in before if row["position"] not in again]
             self.keep(block, before)
-        arrays.discard_parts(self.path, block)
+        arrays.discard_parts(self.path, block, whole=not before)
         start = block * self.card.block
         size = min(self.card.block, self.images - start)
         self._make_arrays(content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,13 +127,10 @@ class Job:
     def _judged(self, rows: pd.DataFrame, explanation: Explanation, pictures: Tensor) -> list[dict[str, Any]]:
         """What the model says of each image, and how wrong it is where that is known."""
         told = self._predicted(explanation, pictures)
-        table = rows.assign(**told)
-        manifest = self.manifest
-        if manifest.class_names:
-            errors = error_per_image(table, manifest) if "label" in rows else None
-        else:
-            names = [name for name in manifest.targets if f"predicted_{name}" in told]
-            errors = error_per_image(table, _with_targets(manifest, names)) if names else None
+        table, manifest, errors = rows.assign(**told), self.manifest, None
+        names = [name for name in manifest.targets if f"predicted_{name}" in told]
+        if names or ("label" in rows and "predicted_label" in told):
+            errors = error_per_image(table, replace(manifest, targets=tuple(names)))
         columns = {**told, **({} if errors is None else {"error": errors.tolist()})}
         return [{name: values[n] for name, values in columns.items()} for n in range(len(rows))]
 
@@ -159,12 +156,6 @@ class Job:
         inside = torch.from_numpy(region_masks(self.roi, rows, self.framing))
         sums = explanation.parts(torch.stack([~inside, inside], 1)).values.detach().cpu().double()
         return [{f"{PART}{part}": one[:, n].tolist() for n, part in enumerate(PARTS)} for one in sums]
-
-
-def _with_targets(manifest: Manifest, names: Sequence[str]) -> Manifest:
-    from dataclasses import replace
-
-    return replace(manifest, targets=tuple(names))
 
 
 def _now() -> str:

@@ -17,7 +17,7 @@ from shapsight.attribution.shared.outputs import Outputs, TopK
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import decode_image
 from shapsight.drawing.style import HEAT, see_through
-from shapsight.errors import DataError, ExplainerError
+from shapsight.errors import DataError, ExplainerError, SettingError
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.asked import Asked, study
@@ -60,6 +60,10 @@ def explain_files(
     are listed in skipped.csv. Raises `ShapsightError` for whatever a user can mend.
     """
     settings, narrator = asked.settings, asked.narrator
+    if settings.whole.store is not None:
+        raise SettingError(
+            "explain_files explains some files; a store takes shapsight.explain_dataset(model, data, store=...)"
+        )
     place = Place.of(out, name="explained")
     refuse_to_overwrite(place.path, overwrite)
     if settings.method not in METHODS:
