@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from shapsight.data.given_files import read_json
+from shapsight.data.written_files import write_text
 from shapsight.errors import MissingDependency, StoreError
 from shapsight.store.card import GROUP
 from shapsight.store.places import TABLE
 
 SPATIAL = ("depth", "height", "width")
+SMALL = 16 << 10  # bytes of an image below which a chunk of its own costs more time than it saves
 LEVEL = 3  # zstd's: beyond it files get hardly smaller and writing takes longer
 
 
@@ -38,8 +41,7 @@ def create_arrays(store: Path, like: Mapping[str, ndarray], images: int, block: 
         group.create_array(
             name,
             shape=(images, *one),
-            chunks=(1, *one),
-            shards=(block, *one),
+            **_cut(like[name], block),
             dtype=like[name].dtype,
             fill_value=0 if like[name].dtype.kind == "u" else float("nan"),
             compressors=[BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle"), Crc32cCodec()],
@@ -102,6 +104,14 @@ def discard_parts(store: Path, block: int, *, whole: bool = False) -> None:
         part.unlink(missing_ok=True)
 
 
+def _cut(like: ndarray, block: int) -> dict[str, tuple[int, ...]]:
+    """A file for each block; in it a chunk for each image, or one for all where images are small."""
+    one = like.shape[1:]
+    if like[:1].nbytes < SMALL:
+        return {"chunks": (block, *one)}
+    return {"chunks": (1, *one), "shards": (block, *one)}
+
+
 def discard_card_parts(store: Path) -> None:
     """The same of what arrays say of themselves."""
     for pattern in ("zarr.*.partial", "*/zarr.*.partial"):
@@ -119,10 +129,11 @@ def imported() -> Any:
 
 
 def _consolidate(store: Path) -> None:
-    """One copy of what all arrays say of themselves, which xarray asks for."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the format's being young, and of folders that are no arrays
-        imported().consolidate_metadata(store)
+    """One copy of what all arrays say of themselves in the group's own file, which xarray asks for."""
+    card = read_json(store / GROUP)
+    arrays = {name: read_json(store / name / GROUP) for name in names(store)}
+    card["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    write_text(store / GROUP, json.dumps(card, indent=2) + "\n")
 
 
 def _dimensions(like: Mapping[str, ndarray], name: str) -> tuple[str, ...]:
