@@ -27,7 +27,7 @@ from shapsight.store.merge import merge
 from shapsight.store.store import Store
 from shapsight.store.verify import verify
 from shapsight.studies.dataset import work
-from shapsight.studies.explain.explained_model import ExplainedModel
+from shapsight.studies.shared.explained_model import ExplainedModel
 
 shap = pytest.importorskip("shap")  # its import warns
 SIZE = 32

@@ -27,7 +27,7 @@ from shapsight.models.references import ChosenReferences
 from shapsight.store.card import Card
 from shapsight.store.encoding import encoded
 from shapsight.store.store import PART
-from shapsight.studies.explain.explained_model import ExplainedModel
+from shapsight.studies.shared.explained_model import ExplainedModel
 from shapsight.studies.shared.material import region_masks
 from shapsight.studies.shared.settings import ExplainSettings
 

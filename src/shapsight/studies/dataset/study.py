@@ -24,9 +24,9 @@ from shapsight.store.writer import Writer
 from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
 from shapsight.studies.dataset.workers import by_processes
-from shapsight.studies.explain.explained_model import OPTIONS, ExplainedModel, model_of
 from shapsight.studies.explain.study import outputs_of, references_of
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.explained_model import OPTIONS, ExplainedModel, model_of
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import roi_of
 from shapsight.studies.shared.narrator import Narrator, duration

@@ -19,8 +19,8 @@ from shapsight.data.images import decode_image
 from shapsight.drawing.style import HEAT, see_through
 from shapsight.errors import DataError, ExplainerError, SettingError
 from shapsight.models.references import ChosenReferences
-from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
