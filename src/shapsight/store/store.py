@@ -135,16 +135,15 @@ class Store:
         return to_xarray(self)
 
 
-def _positions(images: Images, count: int) -> np.ndarray:
-    numbers = np.arange(count)
+def _positions(images: Images, count: int) -> list[int]:
+    numbers: Any = np.arange(count)
     if images is None or images is Ellipsis:
-        return numbers
+        return list(range(count))
     if isinstance(images, torch.Tensor):
         images = images.cpu().numpy()
     if isinstance(images, Sequence):
         images = np.asarray(images, dtype=None if len(images) else int)
-    chosen: np.ndarray = np.array(numbers[images], np.int64, ndmin=1)  # type: ignore[index]
-    return chosen
+    return [int(number) for number in np.atleast_1d(numbers[images])]
 
 
 def _matches(column: pd.Series[Any], value: Any) -> np.ndarray:
