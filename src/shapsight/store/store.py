@@ -151,7 +151,7 @@ def _matches(column: pd.Series[Any], value: Any) -> np.ndarray:
         low, high = value
         numbers = column.to_numpy(float)
         keep = np.ones(len(column), bool) if low is None else numbers >= low
-        return keep if high is None else keep & (numbers <= high)
+        return keep if high is None else np.logical_and(keep, numbers <= high)
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
-        return column.isin(list(value)).to_numpy(bool)
-    return (column == value).to_numpy(bool)
+        return np.asarray(column.isin(list(value)), dtype=bool)
+    return np.asarray(column == value, dtype=bool)
