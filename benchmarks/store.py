@@ -184,7 +184,7 @@ def in_one(bundle: Bundle, manifest: Manifest, paths: list[str], scratch: Path, 
         ("processor", alone.processor, net.processor),
     ):
         print(
-            f"{clock}: plain loop {len(paths) / one:.2f} images/s, store {len(paths) / other:.2f}, {one / other:.3f} of it"
+            f"{clock}: plain loop {len(paths) / one:.2f} images/s, store {len(paths) / other:.2f}: {one / other:.3f}"
         )
     print(
         f"starting again on a finished store: {starts.wall / TURNS:.2f} s; {size / len(opened) / 1e3:.1f} kB an image, "

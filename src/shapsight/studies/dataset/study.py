@@ -84,16 +84,13 @@ def explain_dataset(asked: Asked[ExplainSettings], model: Any, data: Any = None)
             done[each.block] = each.after(done.get(each.block))
             report(min(before + sum(one.explained for one in done.values()), mine), mine)
     skipped = _skipped(job, list(done.values()))
-    lines = tuple(_lines(list(done.values()), open_store(job.store), skipped, asked.seconds))
     for sentence in dict.fromkeys(note for each in done.values() for note in each.notes):
         narrator.note(sentence)
+    store = open_store(job.store)
+    lines = tuple(_lines(list(done.values()), store, skipped, asked.seconds))
+    place = Place(job.store)
     return ExplainedDataset(
-        place=Place(job.store),
-        store=open_store(job.store),
-        skipped=skipped,
-        lines=lines,
-        headline=lines[0],
-        sentences=lines,
+        place=place, store=store, skipped=skipped, lines=lines, headline=lines[0], sentences=lines
     )
 
 
