@@ -84,7 +84,7 @@ class Likeness:
         """
         if len(values) < FEWEST:
             return 1.0
-        values = self._contrasts.T @ values.double().cpu()
+        values = self._contrasts.T @ values.cpu().double()
         size = values.square().sum(0)
         values = values[:, size > 1e-24 * size.max()] if size.max() > 0 else values[:, :0]
         if not values.numel():

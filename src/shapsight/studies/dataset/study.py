@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +33,6 @@ from shapsight.studies.shared.material import roi_of
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.option import DataOptions, roi_text
 from shapsight.studies.shared.settings import ExplainSettings
-from shapsight.studies.shared.store import digest
 from shapsight.studies.shared.subject import files_of, manifest_of, on_device, opened, settings_in
 from shapsight.studies.shared.words import count
 
@@ -201,7 +201,8 @@ def _card(
     if settings.method == "regions":
         used["regions"] = settings.regions
     if settings.method in ("deep", "gradient"):
-        used["references"] = digest((references or bundle.prepared_references()).references.cpu().tolist())
+        compared = (references or bundle.prepared_references()).references.cpu().contiguous()
+        used["references"] = hashlib.sha256(compared.numpy().tobytes()).hexdigest()
     used |= {
         "outputs": settings.outputs,
         "model": bundle.fingerprint,
