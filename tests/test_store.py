@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import shapsight as ss
 from discs import write_discs
 from shapsight.cli import app
-from shapsight.errors import ExplainerError, ModelError, SettingError, StoreError
+from shapsight.errors import DataError, ExplainerError, ModelError, SettingError, StoreError
 from shapsight.models.bundle import Bundle
 from shapsight.store import arrays, encoding, writer
 from shapsight.store.export import export
@@ -556,6 +556,19 @@ def test_classes_are_predicted_and_judged_also_where_other_outputs_are_explained
         table = store.images.set_index("path").loc[data.table["path"]]
         assert list(table["predicted_label"]) == names, outputs
         np.testing.assert_array_equal(table["error"], np.array(names) != data.table["label"].to_numpy(str))
+
+
+def test_images_without_targets_are_explained_and_it_is_said(bundle, original, tmp_path, capsys):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for number, file in enumerate(sorted(original.glob("*/*.png"))[:3]):
+        (plain / f"photo-{number}.png").write_bytes(file.read_bytes())
+    store = explained(bundle, plain, tmp_path / "e.zarr", progress=True).store
+    assert len(store) == 3
+    assert "error" not in store.images
+    assert "Explained without errors, since no targets can be read" in capsys.readouterr().err
+    with pytest.raises(DataError, match="there is nothing at"):
+        explained(bundle, tmp_path / "nothing", tmp_path / "n.zarr")
 
 
 def test_black_box_methods_are_explained_image_by_image_with_the_same_seed(bundle, photos, tmp_path):

@@ -32,6 +32,7 @@ from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import roi_of
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.option import DataOptions, roi_text
+from shapsight.studies.shared.reading import read
 from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import files_of, manifest_of, on_device, opened, settings_in
 from shapsight.studies.shared.words import count
@@ -156,9 +157,17 @@ def _subject(
         _, bundle, folder, own = opened(model)
         explained = ExplainedModel(bundle, bundle.card.output_names, "units of the output")
     before = dict(own.settings) if own is not None else settings_in(folder)
-    manifest = manifest_of(
-        own, explained.bundle, folder, before, data, DataOptions(), narrator, settings.seed
-    )
+    try:
+        manifest = manifest_of(
+            own, explained.bundle, folder, before, data, DataOptions(), narrator, settings.seed
+        )
+    except DataError as error:
+        if data is None or isinstance(data, Manifest):
+            raise
+        # Explaining needs no targets; what is no data set at all is refused here, too.
+        manifest = read(data, DataOptions(), narrator, targets=[], for_training=False)
+        why = str(error).partition(". Expected")[0]
+        narrator.note(f"Explained without errors, since no targets can be read: {why}")
     trained = own.manifest if own is not None else None
     known = frozenset() if trained is None else files_of(trained.split("train"), trained)
     rois = (before.get("roi"), manifest.roi)
