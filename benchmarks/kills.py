@@ -4,7 +4,8 @@ python benchmarks/kills.py                             # 25 kills of each comman
 python benchmarks/kills.py --kills 2 --command cure    # a few
 
 The data are discs on plain walls, 32 pixels squared, and the network is small_cnn, so that each command takes seconds.
-Every other kill falls on a moment drawn from the whole of the run, the others into the writing of a file that is drawn
+`store` explains 120 images into a store, `store-workers` does so with two processes; their results are compared to
+the bit. Every other kill falls on a moment drawn from the whole of the run, the others into the writing of a file drawn
 from all that it writes. A run is killed once to three times before it may end, and is then compared with an undisturbed
 one, file by file: weights and explanations to the byte, tables and facts as their values, times apart. `lost`: files or
 rows that the undisturbed run has, or results that were there at the kill and were made again; `doubled`: files or rows
@@ -29,15 +30,19 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any
 
-COMMANDS = ("train", "diagnose", "cure", "explain")
+COMMANDS = ("train", "diagnose", "cure", "explain", "store", "store-workers")
+INTO = {"store": "--store", "store-workers": "--store"}  # where results go, if not into --out
 # What is whole once it is there, and must not be made again.
 KEPT = {
     "train": (),
     "diagnose": ("explanations/*/*.csv", "*/facts.json"),
     "cure": ("cells/*.parquet",),
     "explain": (),
+    "store": ("table/rows/*.parquet",),
+    "store-workers": ("table/rows/*.parquet",),
 }
 # Of a run, not of its results.
 PASSING = ("seconds", "cost", "started", "finished", "resumed", "command", "versions", "out", "status")
@@ -61,6 +66,8 @@ PRELOADED = [
 ]
 PRELOADED += [
     "shapsight.studies.explain.study",
+    "shapsight.studies.dataset.study",
+    "zarr",
     "shapsight.models.loop",
     "sklearn.cluster",
     "matplotlib.pyplot",
@@ -117,7 +124,9 @@ def _in_child(arguments: Sequence[str], log: str, pipe: Connection) -> None:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    out = os.fspath(Path(arguments[arguments.index("--out") + 1]).parent)
+    into = arguments.index("--store" if "--store" in arguments else "--out")
+    out = os.fspath(Path(arguments[into + 1]).parent)
+    one_at_a_time = Lock()
 
     def note(event: str, given: tuple[Any, ...]) -> None:
         writes = event in CHANGES or (event == "open" and isinstance(given[2], int) and given[2] & WRITES)
@@ -126,7 +135,8 @@ def _in_child(arguments: Sequence[str], log: str, pipe: Connection) -> None:
             and isinstance(given[0], str | bytes | os.PathLike)
             and os.fsdecode(given[0]).startswith(out)
         ):
-            pipe.send(os.fsdecode(given[0]))
+            with one_at_a_time:
+                pipe.send(os.fsdecode(given[0]))
 
     sys.addaudithook(note)
     app(list(arguments))
@@ -203,8 +213,27 @@ def command_line(command: str, scratch: Path, out: Path, *, is_quick: bool = Fal
             "cpu",
         ],
     }
+    whole = [
+        str(run),
+        str(scratch / "many"),
+        "--method",
+        "deep",
+        "--outputs",
+        "all",
+        "--roi",
+        "below:16",
+        "--device",
+        "cpu",
+    ]
+    rest |= {"store": whole, "store-workers": [*whole, "--workers", "2"]}
     less = QUICK.get(command, []) if is_quick else []
-    return [command, *rest[command], *less, "--out", str(out)]
+    return [
+        "explain" if command in INTO else command,
+        *rest[command],
+        *less,
+        INTO.get(command, "--out"),
+        str(out),
+    ]
 
 
 def kill_again_and_again(
@@ -239,7 +268,7 @@ def kill_again_and_again(
             if ended.code is not None:
                 break
         _to_the_end(command, arguments, out, killer, found)
-        _compare(whole, out, found)
+        (_compare_stores if command in INTO else _compare)(whole, out, found)
         shutil.rmtree(out.parent)
     return found
 
@@ -277,6 +306,33 @@ def _compare(whole: Path, out: Path, found: Found) -> None:
         what = _difference(whole / name, out / name)
         if what:
             found.note(what, name)
+
+
+def _compare_stores(whole: Path, out: Path, found: Found) -> None:
+    """Every number to the bit, each image once, and nothing half-written."""
+    import torch
+
+    from shapsight.store.store import open_store
+    from shapsight.store.verify import verify
+
+    expected, there = open_store(whole), open_store(out)
+    verified = verify(out)
+    if not verified.is_whole:
+        found.note("differing", str(verified.damaged.to_dict("records"))[:300])
+    for part in verified.parts:
+        found.note("parts", part.name)
+    if len(there) != len(expected):
+        found.note(
+            "doubled" if len(there) > len(expected) else "lost", f"{len(there)} images of {len(expected)}"
+        )
+        return
+    tables = [store.images.drop(columns="finished") for store in (expected, there)]
+    if not tables[0].astype(str).equals(tables[1].astype(str)):
+        found.note("differing", "the rows")
+    if not torch.equal(expected[:].values, there[:].values) or not torch.equal(
+        expected[:].images, there[:].images
+    ):
+        found.note("differing", "values or images")
 
 
 def _listing(folder: Path) -> set[str]:
@@ -323,6 +379,7 @@ def prepared() -> Iterator[tuple[Path, Killer]]:
             {"red": (120, 30, 30), "green": (30, 110, 40), "blue": (30, 40, 130)}.items()
         ):
             _write_discs(scratch / "data" / name, 10, colour, number)
+            _write_discs(scratch / "many" / name, 40, colour, 10 + number)
         killer = Killer(scratch)
         ended = killer.run(command_line("train", scratch, scratch / "run"))
         if ended.code:
@@ -345,7 +402,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=25, help="of each command")
-    parser.add_argument("--command", choices=COMMANDS, action="append", help="by default all four")
+    parser.add_argument("--command", choices=COMMANDS, action="append", help="by default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="one part of the diagnosis, and epochs of one")
     given = parser.parse_args()

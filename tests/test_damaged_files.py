@@ -34,7 +34,7 @@ from shapsight.studies.cure.trials import kept_trial, save_trial
 from shapsight.studies.diagnose.explanations import StoredExplanations
 from shapsight.studies.diagnose.findings import Findings, read_findings, write_findings
 from shapsight.studies.diagnose.look.facts import LookFacts
-from shapsight.studies.explain.explained_model import class_names
+from shapsight.studies.shared.explained_model import class_names
 from shapsight.studies.shared.found import open_run
 from shapsight.studies.shared.narrator import Narrator
 from shapsight.studies.shared.run_folder import RunFolder

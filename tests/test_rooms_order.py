@@ -18,6 +18,7 @@ ROOMS = (
     "models",
     "drawing",
     "attribution",
+    "store",
     "diagnosis",
     "report",
     "studies",

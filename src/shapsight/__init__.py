@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from shapsight.data.readers import read_dataset
     from shapsight.errors import ShapsightError
     from shapsight.models.bundle import Bundle, load_bundle
+    from shapsight.store.store import open_store
     from shapsight.studies.check.study import check
     from shapsight.studies.compare.study import compare
     from shapsight.studies.cure.study import cure
+    from shapsight.studies.dataset.study import explain_dataset
     from shapsight.studies.debug.study import debug
     from shapsight.studies.demo.study import demo
     from shapsight.studies.diagnose.study import diagnose
@@ -57,7 +59,9 @@ _HOMES = {
     "diagnose": "shapsight.studies.diagnose.study",
     "doctor": "shapsight.studies.doctor.study",
     "evaluate": "shapsight.studies.evaluate.study",
+    "explain_dataset": "shapsight.studies.dataset.study",
     "open": "shapsight.studies.shared.found",
+    "open_store": "shapsight.store.store",
     "train": "shapsight.studies.train.study",
     "training": "shapsight.studies.shared.settings",
     "ShapCallback": "shapsight.studies.watch.study",
@@ -91,9 +95,11 @@ __all__ = [
     "doctor",
     "evaluate",
     "explain",
+    "explain_dataset",
     "load_bundle",
     "maskers",
     "open",
+    "open_store",
     "read_dataset",
     "register_rule",
     "remedies",

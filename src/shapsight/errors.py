@@ -42,6 +42,10 @@ class RunError(ShapsightError):
     """A run folder exists already, is missing a part, or was made by something else."""
 
 
+class StoreError(ShapsightError):
+    """A store of explanations is damaged, of another version, or was begun with something else."""
+
+
 class SettingError(ShapsightError, TypeError):
     """A study was asked for something that it does not have, or with a value that it cannot be."""
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from discs import write_discs
 from shapsight.cli import app
+from shapsight.store.store import open_store
 
 DEVICE = software_device.installed()
 
@@ -34,6 +35,19 @@ def test_a_model_evaluated_on_the_device_predicts_the_same(run, tmp_path):
         shapsight("evaluate", run, "--device", device, "--out", tmp_path / str(device))
     one, two = (pd.read_parquet(tmp_path / str(device) / "predictions.parquet") for device in ("cpu", DEVICE))
     np.testing.assert_allclose(one["predicted_x"], two["predicted_x"], atol=1e-4)
+
+
+def test_a_data_set_explained_on_the_device_gives_the_same_store(run, tmp_path):
+    stores = []
+    for device in ("cpu", DEVICE):
+        place = tmp_path / f"{device}.zarr".replace(":", "_")
+        how = ["--method", "deep", "--outputs", "all", "--dtype", "float32", "--roi", "below:16"]
+        shapsight("explain", run, "--store", place, *how, "--device", device)
+        stores.append(open_store(place))
+    assert len(stores[0]) == len(stores[1]) > 0
+    np.testing.assert_allclose(stores[0][:].values, stores[1][:].values, atol=1e-4)
+    parts = [store.outputs["part_region"].to_numpy(float) for store in stores]
+    np.testing.assert_allclose(*parts, atol=1e-3)
 
 
 def test_models_compared_on_the_device_are_as_far_apart(run, tmp_path):

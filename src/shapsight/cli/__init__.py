@@ -18,6 +18,7 @@ __all__ = ["app", "main"]
 COMMANDS = ("debug", "demo", "explain", "train", "evaluate", "check", "diagnose", "cure", "compare")
 for _name in (*COMMANDS, "init", "doctor"):
     importlib.import_module(f"shapsight.cli.{_name}")
+importlib.import_module("shapsight.cli.store")  # commands of its own, about what explain wrote
 
 
 def _version(wanted: bool) -> None:

@@ -13,6 +13,7 @@ from shapsight.studies.shared.settings import ExplainSettings
 
 @command(
     "shapsight explain runs/lockers photos/hall --method deep --outputs x --out runs/why",
+    "shapsight explain runs/lockers photos --all --store explanations.zarr --method deep --outputs x",
     "shapsight explain --arch squeezenet1_1 --weights squeezenet.safetensors --classes classes.json egret.jpg "
     '--method partition --masker "blur(128,128)" --max-evals 500 --outputs top4 --out runs/egret',
 )
@@ -34,5 +35,11 @@ def explain(
 ) -> object:
     """Explain images: which pixels raise and which lower each output, as figures, files and a table."""
     from shapsight.studies.explain import study
+
+    if settings.whole != type(settings.whole)():
+        from shapsight.studies.dataset.study import explain_paths, refuse_without_store
+
+        refuse_without_store(settings)
+        return explain_paths(paths, model=model, settings=settings, **told())
 
     return study.explain_files(paths, out, model=model, settings=settings, overwrite=overwrite, **told())

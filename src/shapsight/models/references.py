@@ -84,7 +84,7 @@ class Likeness:
         """
         if len(values) < FEWEST:
             return 1.0
-        values = self._contrasts.T @ values.double().cpu()
+        values = self._contrasts.T @ values.cpu().double()
         size = values.square().sum(0)
         values = values[:, size > 1e-24 * size.max()] if size.max() > 0 else values[:, :0]
         if not values.numel():
@@ -109,7 +109,7 @@ class Likeness:
 
     def _ratio(self, number: int, smooth: float, noise: float, weights: Tensor) -> float:
         """Expected squared error over the expected claim, for variances of the smooth part and of the noise."""
-        w = weights.double().cpu()
+        w = weights.cpu().double()
         among, to_pool = self.among[number].double(), self.to_pool[number].double()
         distance = w @ among @ w - 2 * w @ to_pool + self.of_pool[number].double()
         left = w.square().sum() - 2 * w @ self.shares.double() + self.square

@@ -63,7 +63,7 @@ def save(
     }
     settings = dict(explanation.settings)
     if dtype is not None:
-        tensors, settings["stored"] = _halved(tensors)
+        tensors, settings["stored"] = halved(tensors)
     card = {
         "output_names": explanation.output_names,
         "method": explanation.method,
@@ -114,7 +114,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             scale = tensors[SCALE.format(name)]
             if name not in found or scale.shape != found[name].shape[:dimensions]:
                 raise ExplainerError(f"{path} is damaged: the scale of its {name} does not fit")
-            found[name] = _restored(found[name], scale, dimensions)
+            found[name] = restored(found[name], scale, dimensions)
     return found | known
 
 
@@ -180,23 +180,23 @@ def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def _halved(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def halved(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Pixels in half precision, the gap that they then leave, and how far they are off."""
-    halved = dict(tensors)
+    halves = dict(tensors)
     for name, dimensions in HALVED.items():
         if name in tensors and tensors[name].is_floating_point():
-            halved[name], halved[SCALE.format(name)] = _in_half(tensors[name], dimensions)
-    values, scale = tensors["values"], halved[SCALE.format("values")]
+            halves[name], halves[SCALE.format(name)] = _in_half(tensors[name], dimensions)
+    values, scale = tensors["values"], halves[SCALE.format("values")]
     change = torch.zeros(values.shape[:2], dtype=torch.float64)
     largest_error = 0.0
     for image in range(len(values)):
-        error = (_restored(halved["values"][image], scale[image], 1) - values[image]).flatten(1)
+        error = (restored(halves["values"][image], scale[image], 1) - values[image]).flatten(1)
         change[image] = error.sum(1, dtype=torch.float64)
         relative = _largest(error) / (LARGEST_HALF * scale[image])
         largest_error = max(largest_error, float(relative.amax()) if len(relative) else 0.0)
-    halved["completeness_gap"] = tensors["completeness_gap"] - change.to(tensors["completeness_gap"])
+    halves["completeness_gap"] = tensors["completeness_gap"] - change.to(tensors["completeness_gap"])
     largest_gap = float(change.nan_to_num().abs().max()) if change.numel() else 0.0
-    return halved, {
+    return halves, {
         "dtype": "float16",
         "largest_error": largest_error,
         "largest_gap_change": largest_gap,
@@ -221,6 +221,7 @@ def _largest(pixels: Float[Tensor, "... pixels"]) -> Float[Tensor, "..."]:
     return largest if largest.isfinite().all() else pixels.nan_to_num(0, 0, 0).abs().amax(-1)
 
 
-def _restored(half: Tensor, scale: Tensor, dimensions: int) -> Tensor:
+def restored(half: Tensor, scale: Tensor, dimensions: int) -> Tensor:
+    """What `halved` made half, times its scale."""
     shape = scale.shape + (1,) * (half.dim() - dimensions)
     return torch.mul(half, scale.reshape(shape))

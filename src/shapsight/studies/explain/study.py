@@ -21,11 +21,11 @@ from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import decode_image
 from shapsight.data.stored import read_stored
 from shapsight.drawing.style import HEAT, see_through
-from shapsight.errors import DataError, ExplainerError, naming
+from shapsight.errors import DataError, ExplainerError, SettingError, naming
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
-from shapsight.studies.explain.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.asked import Asked, study
+from shapsight.studies.shared.explained_model import ExplainedModel, model_of
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
@@ -65,6 +65,10 @@ def explain_files(
     are listed in skipped.csv. Raises `ShapsightError` for whatever a user can mend.
     """
     settings, narrator = asked.settings, asked.narrator
+    if settings.whole.store is not None:
+        raise SettingError(
+            "explain_files explains some files; a store takes shapsight.explain_dataset(model, data, store=...)"
+        )
     place = Place.of(out, name="explained")
     refuse_to_overwrite(place.path, overwrite)
     if settings.method not in METHODS:
@@ -73,14 +77,14 @@ def explain_files(
     see_through(settings.cmap, HEAT)
     explained, paths = model_of(model, paths, settings, narrator)
     files = _files(paths, narrator)
-    outputs: Any = list(map(spoken, settings.target)) or _outputs(settings.outputs, explained.names)
+    outputs: Any = list(map(spoken, settings.target)) or outputs_of(settings.outputs, explained.names)
     pictures, skipped = _decoded(files, explained.bundle)
     if not pictures:
         raise DataError(
             f"no image can be read ({len(files)} given); the first: {next(iter(skipped.values()))}"
         )
     with on_device(explained.bundle, settings.device):
-        references = _references(explained, settings, narrator)
+        references = references_of(explained, settings, narrator)
         run = RunFolder.start(place.path, command=asked.command, settings=asked.written, overwrite=overwrite)
         try:
             for path, reason in skipped.items():
@@ -178,7 +182,7 @@ def _decoded(files: Sequence[Path], bundle: Bundle) -> tuple[dict[Path, Any], di
     return pictures, skipped
 
 
-def _outputs(text: str, names: Sequence[str]) -> Outputs:
+def outputs_of(text: str, names: Sequence[str]) -> Outputs:
     """Names and numbers by comma, `top4` or `all`; what is a name is never taken for anything else."""
     if text == "all" and text not in names:
         return None
@@ -195,7 +199,7 @@ def _outputs(text: str, names: Sequence[str]) -> Outputs:
     return chosen
 
 
-def _references(
+def references_of(
     model: ExplainedModel, settings: ExplainSettings, narrator: Narrator
 ) -> ChosenReferences | None:
     """The images of --references, of many those that stand for all.

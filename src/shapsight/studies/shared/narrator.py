@@ -11,10 +11,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 Report = Callable[[float, float], None]
 SOON = 10.0  # seconds: no two lines are closer
@@ -42,8 +45,8 @@ class Narrator:
         self.clock = clock
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Report]:
-        """A piece of work with a beginning and an end."""
+    def step(self, title: str, *, counted: str = "") -> Iterator[Report]:
+        """A piece of work with a beginning and an end; what is `counted`, such as "images", is told by the second."""
         if self.quiet:
             yield lambda _done, _total: None
             return
@@ -54,10 +57,11 @@ class Narrator:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            *([_Speed(counted)] if counted else []),
         )
         if not self.console.is_terminal:
             self.say(f"{title} …")
-            yield _Lines(self)
+            yield _Lines(self, counted)
             return
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(title, total=None)
@@ -94,24 +98,44 @@ def portion_of(report: Report, number: int, count: int) -> Report:
     return lambda done, total: report(number + (done / total if total else 0), count)
 
 
+class _Speed(ProgressColumn):
+    """How many of something are done in a second."""
+
+    def __init__(self, counted: str) -> None:
+        super().__init__()
+        self.counted = counted
+
+    def render(self, task: Task) -> Text:
+        """`12.3 images/s`."""
+        return Text(f"{task.speed:.3g} {self.counted}/s" if task.speed else "")
+
+
 class _Lines:
     """What `step` gives where there is no terminal: now and then a line with the time left."""
 
-    def __init__(self, narrator: Narrator) -> None:
+    def __init__(self, narrator: Narrator, counted: str = "") -> None:
         self.narrator = narrator
+        self.counted = counted
+        self.before: float | None = None
         self.started = self.said = narrator.clock()
         self.tenth = 0
 
     def __call__(self, done: float, total: float) -> None:
         now = self.narrator.clock()
+        if self.before is None:
+            self.before = (
+                done if self.counted else 0.0
+            )  # what an earlier run finished took no time of this one
         tenth = int(10 * done / total) if total else 0
         is_due = now - self.said >= (SOON if tenth > self.tenth else LATE)
         if not is_due or (total and done >= total):
             return
         self.said, self.tenth = now, tenth
         taken = now - self.started
-        if total and done:
-            left = duration(taken * (total - done) / done)
-            self.narrator.say(f"  {done / total:.0%} after {duration(taken)}, about {left} left")
+        own = done - self.before
+        if total and own > 0:
+            left = duration(taken * (total - done) / own)
+            speed = f", {own / taken:.2g} {self.counted}/s" if self.counted and taken else ""
+            self.narrator.say(f"  {done / total:.0%} after {duration(taken)}{speed}, about {left} left")
         else:
             self.narrator.say(f"  {done:g} steps after {duration(taken)}")

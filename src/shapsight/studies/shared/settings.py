@@ -149,6 +149,38 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    """A whole data set, into a store. It can be stopped at any time and goes on with the same command."""
+
+    store: Annotated[
+        Path | None,
+        Option(
+            "Explain a whole data set into this Zarr store, such as explanations.zarr: after the run comes a folder "
+            "or table as for train, or nothing for the run's own. Finished images are not explained again."
+        ),
+    ] = None
+    every: Annotated[
+        bool,
+        Option(
+            "Of a run's own data set the images it was trained on, too; without it the held-out ones.",
+            flags=("--all",),
+        ),
+    ] = False
+    light: Annotated[bool, Option("Store maps of 28 × 28 and sums only, some 5 kB an image.")] = False
+    dtype: Annotated[str, Option("Values in the store: float16, which says its error, or float32.")] = (
+        "float16"
+    )
+    roi: RoiSpec = None
+    limit: Annotated[int | None, Option("Stop after so many images of the data set.", at_least=1)] = None
+    shard: Annotated[
+        str | None, Option("One job of several that share a store: 3/8 is the third eighth of the work.")
+    ] = None
+    workers: Annotated[
+        int, Option("Processes; they take turns over the devices of --device, by comma.", at_least=1)
+    ] = 1
+
+
+@dataclass(frozen=True)
 class ExplainSettings:
     """What `shapsight explain` is asked to do."""
 
@@ -216,6 +248,7 @@ class ExplainSettings:
     ] = None
     seed: Seed = 0
     device: Device = "auto"
+    whole: StoreSettings = field(default_factory=StoreSettings)
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ def subject_of(model: Any, data: Any, options: DataOptions, narrator: Narrator, 
     `ShapsightError` where there is no such model, the data hold other outputs, or nothing that it could be judged by.
     """
     name, bundle, folder, own = opened(model)
-    settings = dict(own.settings) if own is not None else _settings(folder)
-    manifest = _manifest(own, bundle, folder, settings, data, options, narrator, seed)
+    settings = dict(own.settings) if own is not None else settings_in(folder)
+    manifest = manifest_of(own, bundle, folder, settings, data, options, narrator, seed)
     manifest = _fitting(name, manifest, bundle)
     trained = own.manifest if own is not None else manifest
     files = files_of(trained.split("train"), trained)
@@ -157,11 +157,12 @@ def _own_bundle(text: str) -> Bundle:
     return bundle
 
 
-def _settings(folder: Path | None) -> dict[str, Any]:
+def settings_in(folder: Path | None) -> dict[str, Any]:
+    """What the run in a folder was made with; nothing where there is no run."""
     return dict(read_card(folder)["settings"]) if folder is not None and (folder / CARD).is_file() else {}
 
 
-def _manifest(
+def manifest_of(
     own: Run | None,
     bundle: Bundle,
     folder: Path | None,

@@ -1,0 +1,1 @@
+"""Explanations of whole data sets, into a store."""

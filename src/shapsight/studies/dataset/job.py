@@ -1,0 +1,162 @@
+"""What is to be done to a data set: the same for every process that takes part, and it can be sent to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from shapsight.attribution.explain import COMPARING
+from shapsight.attribution.explanation import Explanation
+from shapsight.attribution.shared.memory import is_out_of_memory
+from shapsight.attribution.shared.outputs import Outputs, TopK
+from shapsight.data.framing import Framing
+from shapsight.data.manifest import Manifest
+from shapsight.data.roi import Roi
+from shapsight.diagnosis.prediction_errors import error_per_image
+from shapsight.errors import ExplainerError, UnsupportedOperation
+from shapsight.models.references import ChosenReferences
+from shapsight.store.card import Card
+from shapsight.store.encoding import encoded
+from shapsight.store.store import PART
+from shapsight.studies.shared.explained_model import ExplainedModel
+from shapsight.studies.shared.material import region_masks
+from shapsight.studies.shared.settings import ExplainSettings
+
+PARTS = ("scene", "region")
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Explained images: a row for each, the arrays of all, and images that could not be explained, with the reason."""
+
+    rows: Sequence[Mapping[str, Any]]
+    arrays: Mapping[str, np.ndarray]
+    failed: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The model, the data and the settings; `store` is where it goes, `paths` which images, in their order."""
+
+    model: ExplainedModel
+    manifest: Manifest
+    paths: Sequence[str]
+    outputs: Outputs
+    references: ChosenReferences | None
+    settings: ExplainSettings
+    roi: Roi | None
+    card: Card
+    store: Path
+
+    @property
+    def framing(self) -> Framing:
+        """How the model sees an image."""
+        return self.model.bundle.seen
+
+    def explained(
+        self,
+        rows: pd.DataFrame,
+        pictures: UInt8[Tensor, "images 3 height width"],
+        known: Sequence[Mapping[str, Any]],
+    ) -> Block:
+        """Explain some images; `rows` are those of the manifest, `known` what else their rows say.
+
+        What an image gets depends on nothing beside it. Where memory runs out, fewer are explained at a time.
+        Raises `ExplainerError` where no image at all can be explained.
+        """
+        found: list[Explanation] = []
+        notes: list[str] = []
+        failed: dict[int, ExplainerError] = {}
+        for number, one in enumerate(self._each(pictures, notes)):
+            if isinstance(one, ExplainerError):
+                failed[number] = one
+            else:
+                found.append(one)
+        if not found:
+            raise failed[0]
+        kept = [number for number in range(len(rows)) if number not in failed]
+        explanation = found[0] if len(found) == 1 else Explanation.concatenate(found)
+        arrays, said = encoded(explanation, pictures[kept], self.card)
+        table = rows.iloc[kept]
+        more = zip(
+            table.to_dict("records"),
+            said,
+            self._judged(table, explanation, pictures[kept]),
+            self._parts(table, explanation),
+            strict=True,
+        )
+        whole = [
+            {**known[number], **row, **told, **judged, **parts, "finished": _now()}
+            for number, (row, told, judged, parts) in zip(kept, more, strict=True)
+        ]
+        paths = list(rows["path"])
+        return Block(whole, arrays, {paths[n]: str(error) for n, error in failed.items()}, tuple(notes))
+
+    def _each(self, pictures: Tensor, notes: list[str]) -> list[Explanation | ExplainerError]:
+        """Each image's explanation, or why it has none. All at once where the method shares work between images."""
+        if self.settings.method not in COMPARING and len(pictures) > 1:
+            return [one for picture in pictures for one in self._each(picture[None], notes)]
+        try:
+            found = self.model.explain(pictures, self.outputs, self.settings, self.references, False)
+            return [found[number] for number in range(len(found))]
+        except UnsupportedOperation:
+            raise
+        except (ExplainerError, RuntimeError, MemoryError) as error:
+            is_memory = is_out_of_memory(error) or "memory ran out" in str(error)
+            if not is_memory and not isinstance(error, ExplainerError):
+                raise
+            if len(pictures) == 1:
+                return [
+                    error if isinstance(error, ExplainerError) else ExplainerError(f"memory ran out: {error}")
+                ]
+        middle = len(pictures) // 2
+        if is_memory:
+            notes.append(f"memory ran out with {len(pictures)} images at a time: went on with {middle}")
+        return [*self._each(pictures[:middle], notes), *self._each(pictures[middle:], notes)]
+
+    def _judged(self, rows: pd.DataFrame, explanation: Explanation, pictures: Tensor) -> list[dict[str, Any]]:
+        """What the model says of each image, and how wrong it is where that is known."""
+        told = self._predicted(explanation, pictures)
+        table, manifest, errors = rows.assign(**told), self.manifest, None
+        names = [name for name in manifest.targets if f"predicted_{name}" in told]
+        if names or ("label" in rows and "predicted_label" in told):
+            errors = error_per_image(table, replace(manifest, targets=tuple(names)))
+        columns = {**told, **({} if errors is None else {"error": errors.tolist()})}
+        return [{name: values[n] for name, values in columns.items()} for n in range(len(rows))]
+
+    def _predicted(self, explanation: Explanation, pictures: Tensor) -> dict[str, list[Any]]:
+        names, bundle = explanation.names(), self.model.bundle
+        predictions = explanation.predictions.detach().cpu()
+        if bundle.card.task != "classification":
+            return {
+                f"predicted_{name}": [float(predictions[n, row.index(name)]) for n, row in enumerate(names)]
+                for name in bundle.card.output_names
+                if all(name in row for row in names)
+            }
+        if isinstance(self.outputs, TopK) or self.outputs is None:
+            return {"predicted_label": [row[int(predictions[n].argmax())] for n, row in enumerate(names)]}
+        classes = bundle.card.output_names
+        of_all = bundle.predict(pictures).argmax(1).tolist()
+        return {"predicted_label": [classes[n] if n < len(classes) else f"output {n}" for n in of_all]}
+
+    def _parts(self, rows: pd.DataFrame, explanation: Explanation) -> list[dict[str, list[float]]]:
+        """What scene and region of interest contribute to each output."""
+        if self.roi is None:
+            return [{} for _ in range(len(rows))]
+        inside = torch.from_numpy(region_masks(self.roi, rows, self.framing))
+        sums = explanation.parts(torch.stack([~inside, inside], 1)).values.detach().cpu().double()
+        return [{f"{PART}{part}": one[:, n].tolist() for n, part in enumerate(PARTS)} for one in sums]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
