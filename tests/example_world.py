@@ -14,6 +14,7 @@ import captum.attr
 import numpy as np
 import pandas as pd
 import PIL.Image
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -216,6 +217,9 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
         return {"images": pictures}
     if example == "Bundle":
         return two
+    if example == "maskers.Tokens":
+        small_vit = {"img_size": SEEN, "embed_dim": 48, "depth": 2, "num_classes": 2}
+        return {"vit": timm.create_model("vit_tiny_patch16_224", **small_vit).eval()}
     if example == "read_dataset":
         numbers = np.linspace(-0.9, 0.9, len(pictures))
         rows = [{"image": each.permute(1, 2, 0).numpy(), "x": number, "y": -number, "room": "hall",

@@ -182,9 +182,9 @@ def _of_project(context: typer.Context) -> Iterator[None]:
 
 
 def show(found: Any) -> None:
-    """Print what a command came to: as it draws itself in a terminal, or its lines."""
+    """Print what a command came to: as it draws itself in a terminal, or its lines, or lines as they are."""
     console = Console()
-    for line in [found] if hasattr(found, "__rich_console__") else found.lines:
+    for line in [found] if hasattr(found, "__rich_console__") else getattr(found, "lines", found):
         console.print(line, highlight=False, soft_wrap=isinstance(line, str))
 
 

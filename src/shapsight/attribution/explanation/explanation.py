@@ -237,7 +237,7 @@ class Explanation:
     def bands_table(self, names: Sequence[str] | None = None) -> pd.DataFrame:
         """What each channel contributes to each image and output.
 
-            explanation.bands_table(["blue", "green", "red", "near infrared"]).sort_values("share").tail()
+            explanation.bands_table(["red", "green", "near infrared"]).sort_values("share").tail()
 
         Columns: `image` (its number), `output` (its name), `band` (the channel's number), `name`, `value` (the sum of
         the band's values, in the unit of the output: those of all bands sum to the change) and `share` (of the

@@ -72,9 +72,12 @@ class Checkup:
 
 
 def doctor() -> Checkup:
-    """Versions, devices, memory, what is missing and how to get it. Nothing is changed, and nothing downloaded.
+    """Versions, devices, memory, what is missing and how to get it.
 
-    shapsight.doctor().table
+        shapsight.doctor().table
+
+    Columns: `what`, `found`, `state` ("ok", "note" or "problem") and `do`, how to get or mend it. Nothing is changed,
+    and nothing downloaded.
     """
     checks = [
         _python(),
