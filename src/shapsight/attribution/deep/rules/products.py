@@ -55,7 +55,9 @@ class Product(PairedRule):
             shapes = a.shape, c.shape
             return pair.scale(c, g).sum_to_size(shapes[0]), pair.scale(a, g).sum_to_size(shapes[1])
         if self.function is torch.matmul and a.dim() == c.dim() > 1 and a.shape[:-2] == c.shape[:-2]:
-            to_c = a.transpose(-2, -1) @ g if c.stride(-1) == 1 else (g.transpose(-2, -1) @ a).transpose(-2, -1)
+            to_c = (
+                a.transpose(-2, -1) @ g if c.stride(-1) == 1 else (g.transpose(-2, -1) @ a).transpose(-2, -1)
+            )
             return g @ c.transpose(-2, -1), to_c  # in the layout of c, often keys that were transposed
         return gradient_at(self.function, (a, c), g)
 
