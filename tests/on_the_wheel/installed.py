@@ -71,12 +71,12 @@ class User:
 
     def runs(self, *command: str, code: int = 0) -> str:
         """What a command prints."""
-        alone = {
+        others = {
             name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))
         }
         found = subprocess.run(
             [self.bin / command[0], *command[1:]],
-            cwd=self.folder, env=alone, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            cwd=self.folder, env={**others, 'COLUMNS': '200'}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         assert found.returncode == code, found.stdout
         return found.stdout

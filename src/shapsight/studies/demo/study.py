@@ -13,6 +13,7 @@ from shapsight.data.rooms import ROOMS, write_world
 from shapsight.data.rooms.worlds import TAPE
 from shapsight.errors import SettingError
 from shapsight.models.devices import chosen_device
+from shapsight.models.train import lightning_loop
 from shapsight.report.page import Page
 from shapsight.studies.cure.study import train_once
 from shapsight.studies.demo.facts import Attempt, Demo
@@ -132,7 +133,9 @@ def demo(
     both.
     """
     wanted, narrator = asked.settings, asked.narrator
-    chosen_device(wanted.device)  # a wrong one is said before any work is done
+    # What is wrong or missing is said before any work is done.
+    chosen_device(wanted.device)
+    lightning_loop()
     form = _form(wanted)
     how = form.training
     run = RunFolder.start(out, command=asked.command, settings=how.as_dict(), overwrite=overwrite)
