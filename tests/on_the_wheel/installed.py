@@ -76,8 +76,13 @@ class User:
         }
         found = subprocess.run(
             [self.bin / command[0], *command[1:]],
-            cwd=self.folder, env={**others, 'COLUMNS': '200'}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+            cwd=self.folder,
+            env={**others, "COLUMNS": "200"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
         assert found.returncode == code, found.stdout
         return found.stdout
 
