@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import shapsight as ss
-from shapsight.targets import Box
+from shapsight import targets
 
 SIDE, CELL = 64, 8
 
@@ -60,8 +60,8 @@ detector(image)
 # in a picture of which parts are hidden, times its score (D-RISE): 0 where nothing is found.
 
 # %%
-box = Box.of(detector(image), k=0)
-explanation = ss.PartitionShap(detector, "blur(48,48)", max_evals=600)(image, box)
+box = targets.Box.of(detector(image), k=0)
+explanation = ss.PartitionShap(detector, 0.5, max_evals=600)(image, box)
 explanation.plot(width=7)
 
 # %% [markdown]
@@ -77,7 +77,9 @@ regions[0, 8:24, 32:48] = 1
 regions[0, 48:] = 2
 exact = ss.RegionShap(detector, 0.5, regions)(image, box)
 for name, value in zip(
-    ["the rest", "sign", "grass"], exact.parts(regions).values[0, 0].tolist(), strict=True
+    ["the rest", "sign", "grass"],
+    exact.parts(regions).values[0, 0].tolist(),
+    strict=True,
 ):
     print(f"{name:9} {value:+.3f}")
 

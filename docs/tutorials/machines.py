@@ -15,7 +15,7 @@ import shapsight as ss
 from shapsight.data.rooms import write_world
 
 SIZE = 64
-write_world(Path("world"), images_per_room=24, size=SIZE)
+write_world(Path("world"), images_per_room=12, size=SIZE)
 photos = ss.read_dataset("world/images", train_on=["room_1"])
 photos
 
@@ -23,6 +23,7 @@ photos
 # ## A model whose answer is known
 # It compares the right with the left of the lower half of the picture. What stands above has no say, so the upper half
 # must come out with 0 in every image of the data set.
+
 
 # %%
 class Lower(nn.Module):
@@ -80,10 +81,10 @@ store
 # `store.outputs` has a row for each image and output, with what the region of interest and the scene contribute:
 
 # %%
-store.outputs[["path", "prediction", "base_value", "scene", "roi"]].head()
+store.outputs[["path", "prediction", "base_value", "part_scene", "part_region"]].head()
 
 # %%
-print(f"largest share of the upper half: {store.outputs['scene'].abs().max():.1e}")
+print(f"largest share of the upper half: {store.outputs['part_scene'].abs().max():.1e}")
 
 # %% [markdown]
 # Single images are read when they are asked for: those of room_2 that the model drives furthest to the right.

@@ -22,6 +22,7 @@ COLOURS = torch.tensor(
 # Blotches of dull colours, and one patch of a bright colour, which the transformer is to name. So the right explanation
 # is that patch, and nothing else.
 
+
 # %%
 def pictures(count, generator):
     """Images, the number of the colour, and the patch that has it."""
@@ -50,7 +51,9 @@ for _ in range(400):
     optimiser.step()
 vit.eval()
 images, colour, place = pictures(8, torch.Generator().manual_seed(1))
-print(f"right on {int((vit(images).argmax(1) == colour).sum())} of {len(images)} new pictures")
+print(
+    f"right on {int((vit(images).argmax(1) == colour).sum())} of {len(images)} new pictures"
+)
 
 # %% [markdown]
 # ## Leave tokens out
@@ -64,10 +67,13 @@ without_tokens = ss.RegionShap(
 explanation = without_tokens(images, colour)
 explanation[:3].plot(width=6)
 
+
 # %%
 def found(explanation):
     """How often the patch with the largest value is the planted one."""
-    cells = nn.functional.avg_pool2d(explanation.heatmap()[:, 0].float()[:, None], PATCH)
+    cells = nn.functional.avg_pool2d(
+        explanation.heatmap()[:, 0].float()[:, None], PATCH
+    )
     return int((cells.flatten(1).argmax(1) == place).sum())
 
 
@@ -86,6 +92,7 @@ print(f"missing in the sums: {float(deep.completeness_gap.abs().max()):.1e}")
 deep[:3].plot(width=6)
 
 # %% [markdown]
+# The faint squares are where references have their bright patch: that another colour is not there speaks for this one.
 # Where the two disagree, look at the question that each answers: what the model says without a patch, or what it says
 # of other pictures. Swin, BEiT and others know their patches by place, and are asked with `"tokens(zero)"`:
 # [tokens](../inputs.md#tokens-patches-of-a-vision-transformer-taken-away).
