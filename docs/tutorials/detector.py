@@ -65,11 +65,13 @@ explanation = ss.PartitionShap(detector, 0.5, max_evals=600)(image, box)
 explanation.plot(width=7)
 
 # %% [markdown]
-# The sign, of course. But also the grass, which is no part of any sign: this is what a shortcut of a detector looks like.
+# The sign, of course. But also the grass, which is no part of any sign: this is what a shortcut of a detector looks
+# like.
 #
 # ## How much is the grass?
-# Three regions are few enough for exact values. The sign alone gives a score of 0.45, sign and grass 0.90, and the grass
-# alone nothing. Shapley shares the 0.45 that it takes both for equally, so the sign gets 0.675 and the grass 0.225.
+# Three regions are few enough for exact values. The sign alone gives a score of 0.45, sign and grass 0.90, and the
+# grass alone nothing. Shapley shares the 0.45 that it takes both for equally, so the sign gets 0.675 and the grass
+# 0.225.
 
 # %%
 regions = torch.zeros(1, SIDE, SIDE, dtype=torch.long)
@@ -86,5 +88,5 @@ for name, value in zip(
 # %% [markdown]
 # ## A detector of yours
 # torchvision's, Hugging Face's and Ultralytics' answers are read as they are, and so is any function that returns rows
-# of x1, y1, x2, y2, score, label. Networks in one stage and those of the DETR family can be explained with DeepSHAP, too:
-# name the query. [Targets](../targets.md) says how, and what else than a box can be explained.
+# of x1, y1, x2, y2, score, label. Networks in one stage and those of the DETR family can be explained with DeepSHAP,
+# too: name the query. [Targets](../targets.md) says how, and what else than a box can be explained.
