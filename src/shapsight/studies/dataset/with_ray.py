@@ -12,6 +12,7 @@ import os
 import pickle
 import platform
 import socket
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from shapsight.studies.shared.subject import on_device
 
 TURNS = 64  # tasks of a worker, at least, where there are blocks enough: the last ones end at nearly the same time
 LARGEST = 16  # blocks of a task, at most: what a worker that dies leaves to be looked at again
-TRIES = 5  # how often a task is tried again whose worker died
+TRIES = 5  # how often a task is begun whose workers die: Ray itself would go on for ever
 SMALLEST_STORE = 200 << 20  # bytes of the object store of a Ray of our own
 WAIT = 5.0  # seconds in which whatever listens at an address answers
 
@@ -68,17 +69,33 @@ class Shares:
 class Worker:
     """What Ray keeps in a process of its own, and calls with numbers of blocks."""
 
-    def __init__(self, content: Any, shares: Shares) -> None:
-        self.content, self.shares = content, shares
+    def __init__(self, content: Any, shares: Shares, begun: Any) -> None:
+        self.content, self.shares, self.begun = content, shares, begun
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[bytes]]:
         """Do some blocks; what came of each, or what was raised: Ray would wrap that beyond recognition."""
+        blocks = batch["item"].tolist()
         try:
+            found: list[Any] = self._notes(blocks)
             with on_device(self.work.job.model.bundle, self.shares.device):
-                found: list[Any] = list(self.work.on(batch["item"].tolist()))
+                found += self.work.on(blocks)
         except ShapsightError as error:
             found = [error]
         return {"done": [pickle.dumps(each) for each in found]}
+
+    def _notes(self, blocks: Sequence[int]) -> list[str]:
+        """Whether these blocks were begun before. Raises `StoreError` where that was too often."""
+        import ray
+
+        times = ray.get(self.begun.once_more.remote(blocks[0]))
+        which = f"blocks {blocks[0]} to {blocks[-1]}" if len(blocks) > 1 else f"block {blocks[0]}"
+        if times > TRIES:
+            raise StoreError(
+                f"{TRIES} workers ended by themselves while they explained {which}, which is usually memory: use fewer "
+                "--workers. What is finished is safe, and the same command goes on"
+            )
+        said = f"a worker ended by itself, or its machine did: what it left of {which} is done by another"
+        return [said] if times > 1 else []
 
     @cached_property
     def work(self) -> Work:
@@ -91,7 +108,19 @@ class Worker:
         return Work(job)
 
 
-def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares) -> Iterator[Done]:
+class Begun:
+    """How often each task was begun; it lives in a process of its own, which outlasts workers."""
+
+    def __init__(self) -> None:
+        self.times: Counter[int] = Counter()
+
+    def once_more(self, task: int) -> int:
+        """How often, with this time."""
+        self.times[task] += 1
+        return self.times[task]
+
+
+def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares) -> Iterator[Done | str]:
     import ray.data as ray_data
     from ray.exceptions import RayError
 
@@ -101,12 +130,11 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
     tasks = ray_data.from_items(list(blocks), override_num_blocks=-(-len(blocks) // size))
     found = tasks.map_batches(
         Worker,
-        fn_constructor_args=(ray.put(content), shares),
+        fn_constructor_args=(ray.put(content), shares, ray.remote(num_cpus=0)(Begun).remote()),
         batch_size=None,  # a task each
         concurrency=shares.workers,
         num_cpus=shares.cpus,
         num_gpus=shares.gpus,
-        max_task_retries=TRIES,
     )
     try:
         for row in found.iter_rows():
@@ -117,16 +145,16 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
     except RayError as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise StoreError(
-            f"Ray gave up ({why[0]} {why[-1]}). Workers that end by themselves mostly lack memory: use fewer --workers. "
-            "What is finished is safe, and the same command goes on"
+            f"Ray gave up: {why[-1]}. What is finished is safe, and the same command goes on"
         ) from error
 
 
 @contextmanager
 def _cluster(address: str, size: int) -> Iterator[Any]:
     """Ray, connected; a user's own connection is used as it is, and stays."""
-    # Ray tells its makers how it is used unless told otherwise before it starts.
+    # Ray tells its makers how it is used, and users of arguments that Ray Data gives itself, unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = _ray()
     if ray.is_initialized():
         yield ray
@@ -163,7 +191,9 @@ def _shares(nodes: Sequence[dict[str, Any]], device: str, workers: int | None) -
     if has_gpus:
         return Shares(count, "cuda", 1, 1)
     fitting = (
-        size for size in range(cpus // count, 0, -1) if sum(int(n.get("CPU", 0)) // size for n in alive) >= count
+        size
+        for size in range(cpus // count, 0, -1)
+        if sum(int(n.get("CPU", 0)) // size for n in alive) >= count
     )
     return Shares(count, device, next(fitting), 0)
 
