@@ -107,7 +107,9 @@ class Decoder:
         if self.pictures is None:
             return holds_bands(self.root / path)
         if isinstance(self.pictures, Blobs):
-            return bool(_in_file(self.pictures, path, holds_bands))
+            with suppress(UndecodableError):
+                return _in_file(self.pictures, path, holds_bands)
+            return False
         with self._lock:  # as in `_given`
             try:
                 return self.pictures.holds_bands(path)
@@ -213,6 +215,8 @@ def _in_file(blobs: Blobs, name: str, function: Callable[[Path], Result]) -> Res
         raise UndecodableError(name, error.reason) from error
     except FileNotFoundError as error:
         raise UndecodableError(name, "there is no such file") from error
+    except ValueError as error:
+        raise UndecodableError(name, str(error)) from error
     except Exception as error:  # each object store raises its own
         raise UndecodableError(name, f"it cannot be read: {str(error) or type(error).__name__}") from error
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from shapsight.data.blobs import Blobs
 from shapsight.data.given_files import refuse_endless
 from shapsight.data.pictures import numbered
-from shapsight.data.sources.asked import Asked
+from shapsight.data.sources.asked import Asked, objects
 from shapsight.data.sources.in_memory import list_given
 from shapsight.data.sources.listing import Listing
 from shapsight.data.sources.remote import Remote, naming_trouble, stamp_of
@@ -179,8 +179,8 @@ def _with_classes(
     numbers = table[column]
     if not numbers.dropna().between(-1, len(names) - 1).all():
         raise DataError(f"the column {column} holds numbers of no class")
-    labels = [None if pd.isna(number) or number < 0 else names[int(number)] for number in numbers]
-    return table.drop(columns=column).assign(label=labels), names
+    labels: list[Any] = [None if pd.isna(number) or number < 0 else names[int(number)] for number in numbers]
+    return table.drop(columns=column).assign(label=objects(labels)), names
 
 
 def _split(word: str) -> str:

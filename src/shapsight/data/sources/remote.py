@@ -54,6 +54,7 @@ class Remote:
         """Raises `MissingDependency` where fsspec needs another package for it."""
         with naming_trouble(url):
             files, path = fsspec.core.url_to_fs(url)
+            files.invalidate_cache()  # what is there now, not what was when somebody asked before
         return cls(url, files, path.rstrip("/"))
 
     @property

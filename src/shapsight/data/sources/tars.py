@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 from collections import Counter
@@ -73,17 +74,20 @@ def list_tars(
     left_alone = Counter[str]()
     for tar in tars:
         _read(remote, tar, len(tars) > 1, samples, skipped, left_alone)
-    for key, sample in samples.items():
-        if not sample.image:
-            skipped.append({"path": key, "reason": "the sample holds no image"})
     usable = [sample for sample in samples.values() if sample.image]
+    is_told = any({"json", "cls"} & set(sample.said) for sample in usable)  # texts alone may lie beside anything
+    for key, sample in samples.items():
+        if not sample.image and is_told:
+            skipped.append({"path": key, "reason": "the sample holds no image"})
+        elif not sample.image:  # a text that lies beside a packed folder's images
+            left_alone.update(f".{kind}" for kind in sample.said)
     if not usable:
         raise DataError(
             f"there are no images in {remote.url}" + (f": {skipped[0]['reason']}" if skipped else "")
         )
     names = _names(usable, tars)
     by_name = dict(zip(names, usable, strict=True))
-    if any(sample.said for sample in usable):
+    if is_told:
         columns = target_columns_of([_columns(sample.said) for sample in usable], asked)
         listing = list_given(
             columns, _blobs(remote, by_name), remote.name, asked, "what is beside the images in the tars"
@@ -119,6 +123,8 @@ def _read(
                         if member.isfile():
                             prefix = f"{PurePosixPath(path).stem}/" if is_several else ""
                             _note(tar, member, path, prefix, stamp, samples, left_alone)
+                    if tar.offset >= file.seek(0, os.SEEK_END):
+                        raise EOFError("its end is missing")
             except (tarfile.TarError, EOFError) as error:
                 skipped.append({"path": path, "reason": f"the tar is damaged or cut off ({error})"})
 
@@ -171,7 +177,9 @@ def _columns(said: Mapping[str, bytes]) -> dict[str, Any] | None:
                 continue
             found |= told if isinstance(told, Mapping) else {"json": told}
         else:
-            found["label" if kind == "cls" else kind] = text
+            found["label" if kind == "cls" else kind] = (
+                int(text) if kind == "cls" and text.isdecimal() else text
+            )
     return found or None
 
 
