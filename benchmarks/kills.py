@@ -199,21 +199,24 @@ class Killer:
 
 
 def _kill_workers(command: int | None, moments: Sequence[float], killed: list[int]) -> None:
-    """Kill one of the command's workers of Ray at each of some moments, in seconds from now."""
+    """Kill one of the command's workers of Ray at each of some moments, in seconds from when there are any."""
     import psutil
 
-    started, rng = time.monotonic(), Random(str(moments))
-    for moment in sorted(moments):
-        time.sleep(max(0.0, moment - (time.monotonic() - started)))
-        try:
-            below = psutil.Process(command).children(recursive=True)
-            workers = [each for each in below if each.name().startswith("ray::MapWorker")]
-            if workers:
-                chosen = rng.choice(workers)
+    def workers() -> list[psutil.Process]:
+        below = psutil.Process(command).children(recursive=True)
+        return [each for each in below if each.name().startswith("ray::MapWorker")]
+
+    rng = Random(str(moments))
+    with contextlib.suppress(psutil.Error):  # when the command has ended
+        while moments and not workers():
+            time.sleep(0.1)
+        started = time.monotonic()
+        for moment in sorted(moments):
+            time.sleep(max(0.0, moment - (time.monotonic() - started)))
+            if there := workers():
+                chosen = rng.choice(there)
                 chosen.kill()
                 killed.append(chosen.pid)
-        except psutil.Error:  # it has ended meanwhile
-            continue
 
 
 def command_line(command: str, scratch: Path, out: Path, *, is_quick: bool = False) -> list[str]:
@@ -290,7 +293,7 @@ def kill_again_and_again(
             if found.kills >= kills:
                 break
             if command == "store-ray":
-                moments = [rng.uniform(0, undisturbed.seconds) for _ in range(3)]
+                moments = [rng.uniform(0, undisturbed.seconds / 2) for _ in range(3)]
                 at = rng.uniform(0, undisturbed.seconds) if rng.random() < 1 / 3 else None
                 ended = killer.run(arguments, at=at, workers_at=moments)
                 found.kills += ended.workers + (ended.code is None)

@@ -41,7 +41,9 @@ SOURCES = (
 
 def name_of(source: Any) -> str:
     """What messages call it: its path, or what kind of object it is."""
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else type(source).__name__
+    if not isinstance(source, str | os.PathLike):
+        return type(source).__name__
+    return as_url(os.fspath(source)) or os.fspath(source)
 
 
 def list_source(source: Any, asked: Asked) -> Listing:

@@ -75,7 +75,9 @@ def list_tars(
     for tar in tars:
         _read(remote, tar, len(tars) > 1, samples, skipped, left_alone)
     usable = [sample for sample in samples.values() if sample.image]
-    is_told = any({"json", "cls"} & set(sample.said) for sample in usable)  # texts alone may lie beside anything
+    is_told = any(
+        {"json", "cls"} & set(sample.said) for sample in usable
+    )  # texts alone may lie beside anything
     for key, sample in samples.items():
         if not sample.image and is_told:
             skipped.append({"path": key, "reason": "the sample holds no image"})
