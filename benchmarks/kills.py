@@ -3,14 +3,15 @@
 python benchmarks/kills.py                             # 25 kills of each command, about fifteen minutes
 python benchmarks/kills.py --kills 2 --command cure    # a few
 
-The data are discs on plain walls, 32 pixels squared, and the network is small_cnn, so that each command takes seconds.
-`store` explains 120 images into a store, `store-workers` does so with two processes; their results are compared to
-the bit. `store-ray` does so with two workers of a Ray of its own, of which up to three are killed in each run, and in
-every third run the command, too. Every other kill falls on a moment drawn from the whole of the run, the others into the writing of a file drawn
-from all that it writes. A run is killed once to three times before it may end, and is then compared with an undisturbed
-one, file by file: weights and explanations to the byte, tables and facts as their values, times apart. `lost`: files or
-rows that the undisturbed run has, or results that were there at the kill and were made again; `doubled`: files or rows
-too many; `differing`: other values; `parts`: half-written files that stay.
+The data are discs on plain walls, 32 pixels squared, and the network is small_cnn, so that each command takes
+seconds. `store` explains 120 images into a store, `store-workers` does so with two processes; their results are
+compared to the bit. `store-ray` does so with two workers of a Ray of its own, of which up to three are killed in each
+run, and in every third run the command, too. Every other kill falls on a moment drawn from the whole of the run, the
+others into the writing of a file drawn from all that it writes. A run is killed once to three times before it may
+end, and is then compared with an undisturbed one, file by file: weights and explanations to the byte, tables and
+facts as their values, times apart. `lost`: files or rows that the undisturbed run has, or results that were there at
+the kill and were made again; `doubled`: files or rows too many; `differing`: other values; `parts`: half-written
+files that stay.
 """
 
 from __future__ import annotations

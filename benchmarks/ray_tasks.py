@@ -67,12 +67,11 @@ def main() -> None:
     for count, _ in enumerate(found.iter_rows(), 1):
         if count == 1:
             first, processor = time.perf_counter(), time.process_time()
-    last = time.perf_counter()
+    last, spent = time.perf_counter(), time.process_time() - processor
     print(
         f"{given.workers} workers, {given.tasks} tasks of {given.sleep} s: made in {made:.2f} s, first after "
         f"{first - started:.1f} s, then {(count - 1) / (last - first):.1f} tasks/s of "
-        f"{given.workers / max(given.sleep, 1e-9):.0f}; {(time.process_time() - processor) / count * 1000:.2f} ms of the "
-        "driver's processor for each",
+        f"{given.workers / max(given.sleep, 1e-9):.0f}; {spent / count * 1000:.2f} ms of the driver's processor each",
         flush=True,
     )
     ray.shutdown()
