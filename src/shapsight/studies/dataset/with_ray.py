@@ -152,9 +152,8 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
 @contextmanager
 def _cluster(address: str, size: int) -> Iterator[Any]:
     """Ray, connected; a user's own connection is used as it is, and stays."""
-    # Ray tells its makers how it is used, and users of arguments that Ray Data gives itself, unless told not to.
+    # Ray tells its makers how it is used unless told otherwise before it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray = _ray()
     if ray.is_initialized():
         yield ray
@@ -167,8 +166,9 @@ def _cluster(address: str, size: int) -> Iterator[Any]:
         _refuse_silent(address)
     try:
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        raise SettingError(f"{_no_ray(address)}: {str(error).strip().splitlines()[0]}") from error
+    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise SettingError(f"Ray cannot be used ({why[0]}): {_no_ray(address)}") from error
     try:
         yield ray
     finally:
