@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +32,7 @@ from shapsight.studies.shared.material import roi_of
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.option import DataOptions, roi_text
 from shapsight.studies.shared.reading import read
+from shapsight.studies.shared.recorded import digest_of
 from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import files_of, manifest_of, on_device, opened, settings_in
 from shapsight.studies.shared.words import count
@@ -219,8 +219,7 @@ def _card(
     if settings.method == "regions":
         used["regions"] = settings.regions
     if settings.method in ("deep", "gradient"):
-        compared = (references or bundle.prepared_references()).references.cpu().contiguous()
-        used["references"] = hashlib.sha256(compared.numpy().tobytes()).hexdigest()
+        used["references"] = digest_of(references or bundle.prepared_references())
     used |= {
         "outputs": settings.outputs,
         "model": bundle.fingerprint,
