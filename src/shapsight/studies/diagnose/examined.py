@@ -90,10 +90,7 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
     ]
     for sentence in (*notes, *more):
         narrator.note(sentence)
-    if recorded is not None:
-        chosen = recorded.pictures(rows)
-    else:
-        chosen = material.of(rows)
+    chosen = material.of(rows) if recorded is None else recorded.pictures(rows)
     case = Case(
         bundle,
         manifest,
@@ -114,17 +111,15 @@ def _read(whole: Whole | None, rows: pd.DataFrame) -> list[str]:
     """What is of all images of a store, and what of those that are looked at closely."""
     if whole is None:
         return []
-    few, recorded = count(len(rows), "image"), whole.recorded
-    sums = "what scene and region contribute, " if whole.has_sums else ""
-    if recorded.is_light:
+    many, few = f"all {len(whole.rows)} held-out images in the store", count(len(rows), "image")
+    if whole.recorded.is_light:
+        sums = " and what scene and region contribute" if whole.has_sums else ""
         return [
-            f"The store is light, without values of pixels: errors{', and ' + sums.rstrip(', ') if sums else ''} are of "
-            f"all {len(whole.rows)} held-out images in it; {few} were explained anew for all else."
+            f"A light store has no values of pixels: errors{sums} are of {many}; {few} are explained for all else."
         ]
+    sums = "" if whole.roi is None else ", what scene and region contribute"
     return [
-        f"Errors, {'' if whole.roi is None else 'what scene and region contribute, '}and where attribution lies are of all "
-        f"{len(whole.rows)} held-out images in the store; swaps, strategies, tests and pictures of single images are of "
-        f"{few}."
+        f"Errors, where attribution lies{sums} are of {many}; swaps, strategies, tests and single pictures of {few}."
     ]
 
 
