@@ -143,7 +143,7 @@ class Job:
         if card.task != "classification":
             said = self._said(explanation, pictures)
             return {f"predicted_{name}": said[:, n].tolist() for n, name in enumerate(card.output_names)}
-        outputs = bundle.predict(pictures, batch_size=1).double()
+        outputs = self._asked(pictures)
         chosen = outputs.argmax(1).tolist()
         names = card.output_names
         told = {"predicted_label": [names[n] if n < len(names) else f"output {n}" for n in chosen]}
@@ -157,11 +157,17 @@ class Job:
         return told | {"confidence": probabilities.amax(1).tolist(), "probability": of_label}
 
     def _said(self, explanation: Explanation, pictures: Tensor) -> Tensor:
-        """All outputs. Explained ones are known; for others each image is asked about alone, whatever is beside it."""
+        """All outputs: as explained, or asked about where only some are."""
         columns = list(range(len(self.model.bundle.card.output_names)))
         if all(row == columns for row in explanation.output_index.tolist()):
             return explanation.predictions.detach().cpu().double()
-        return self.model.bundle.predict(pictures, batch_size=1).double()
+        return self._asked(pictures)
+
+    def _asked(self, pictures: Tensor) -> Tensor:
+        """All outputs, always of as many pictures at a time: what rounding does to one depends on their number."""
+        missing = max(0, self.card.block - len(pictures))
+        whole = torch.cat([pictures, pictures[:1].expand(missing, *pictures.shape[1:])])
+        return self.model.bundle.predict(whole, self.card.block)[: len(pictures)].double()
 
     def _parts(self, rows: pd.DataFrame, explanation: Explanation) -> list[dict[str, list[float]]]:
         """What scene and region of interest contribute to each output."""
