@@ -1,4 +1,4 @@
-"""Studies that read a store of explanations: the same numbers, without asking the model again, some images at a time."""
+"""Studies that read a store: the same numbers, without asking the model again, and only some images at a time."""
 
 from pathlib import Path
 

@@ -13,7 +13,7 @@ import pandas as pd
 from shapsight.attribution.explain import METHODS
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import written
-from shapsight.errors import DataError, ExplainerError, SettingError
+from shapsight.errors import DataError, ExplainerError, NoImagesError, SettingError
 from shapsight.models.references import ChosenReferences
 from shapsight.store.card import Card
 from shapsight.store.encoding import check_kind
@@ -171,9 +171,9 @@ def _subject(
             own, explained.bundle, folder, before, data, DataOptions(), narrator, settings.seed
         )
     except DataError as error:
-        if data is None or isinstance(data, Manifest):
+        if data is None or isinstance(data, Manifest) or isinstance(error, NoImagesError):
             raise
-        # Explaining needs no targets; what is no data set at all is refused here, too.
+        # Explaining needs no targets.
         manifest = read(data, DataOptions(), narrator, targets=[], for_training=False)
         why = str(error).partition(". Expected")[0]
         narrator.note(f"Explained without errors, since no targets can be read: {why}")
