@@ -40,7 +40,10 @@ def bundle_of(photos: Path, seed: int = 0, **told) -> Bundle:
     torch.manual_seed(seed)
     references = list(map(str, sorted((photos / "red").glob("*.png"))[:3]))
     return Bundle.wrap(
-        Network(3 if "task" in told else 2), **(told or {"outputs": ["x", "y"]}), size=SIZE, references=references
+        Network(3 if "task" in told else 2),
+        **(told or {"outputs": ["x", "y"]}),
+        size=SIZE,
+        references=references,
     )
 
 

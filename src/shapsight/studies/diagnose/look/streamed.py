@@ -54,7 +54,7 @@ class Mean:
     @property
     def spread(self) -> Float[ndarray, "height width"]:
         """The standard deviation of the heatmaps."""
-        return np.sqrt((self._squares / self.images - self.heat**2).clip(min=0))
+        return np.asarray(np.sqrt((self._squares / self.images - self.heat**2).clip(min=0)))
 
     @property
     def picture(self) -> Tensor:
@@ -64,7 +64,7 @@ class Mean:
     @property
     def outline(self) -> Bool[ndarray, "height width"] | None:
         """Where the region of interest is in half of the images or more."""
-        return None if self._regions is None else np.greater_equal(self._regions / self.images, 0.5)
+        return None if self._regions is None else np.asarray(self._regions / self.images >= 0.5)
 
 
 @dataclass
