@@ -6,7 +6,8 @@
 
 The plain loop decodes 16 images, predicts all outputs, explains one with `DeepShap`, and writes nothing; the store does
 the same work and writes; what a call takes that finds everything finished is told apart. Both run in turn on shares of
-the images, so that what else the machine does falls on both. Memory is that of the process. The references are 25 of the images.
+the images, so that what else the machine does falls on both. Memory is that of the process. The
+references are 25 of the images.
 """
 
 from __future__ import annotations
