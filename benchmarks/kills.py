@@ -3,13 +3,15 @@
 python benchmarks/kills.py                             # 25 kills of each command, about fifteen minutes
 python benchmarks/kills.py --kills 2 --command cure    # a few
 
-The data are discs on plain walls, 32 pixels squared, and the network is small_cnn, so that each command takes seconds.
-`store` explains 120 images into a store, `store-workers` does so with two processes; their results are compared to
-the bit. Every other kill falls on a moment drawn from the whole of the run, the others into the writing of a file drawn
-from all that it writes. A run is killed once to three times before it may end, and is then compared with an undisturbed
-one, file by file: weights and explanations to the byte, tables and facts as their values, times apart. `lost`: files or
-rows that the undisturbed run has, or results that were there at the kill and were made again; `doubled`: files or rows
-too many; `differing`: other values; `parts`: half-written files that stay.
+The data are discs on plain walls, 32 pixels squared, and the network is small_cnn, so that each command takes
+seconds. `store` explains 120 images into a store, `store-workers` does so with two processes; their results are
+compared to the bit. `store-ray` does so with two workers of a Ray of its own, of which up to three are killed in each
+run, and in every third run the command, too. Every other kill falls on a moment drawn from the whole of the run, the
+others into the writing of a file drawn from all that it writes. A run is killed once to three times before it may
+end, and is then compared with an undisturbed one, file by file: weights and explanations to the byte, tables and
+facts as their values, times apart. `lost`: files or rows that the undisturbed run has, or results that were there at
+the kill and were made again; `doubled`: files or rows too many; `differing`: other values; `parts`: half-written
+files that stay.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from random import Random
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
-COMMANDS = ("train", "diagnose", "cure", "explain", "store", "store-workers")
-INTO = {"store": "--store", "store-workers": "--store"}  # where results go, if not into --out
+COMMANDS = ("train", "diagnose", "cure", "explain", "store", "store-workers", "store-ray")
+INTO = {
+    "store": "--store",
+    "store-workers": "--store",
+    "store-ray": "--store",
+}  # where results go, if not into --out
 # What is whole once it is there, and must not be made again.
 KEPT = {
     "train": (),
@@ -43,6 +49,7 @@ KEPT = {
     "explain": (),
     "store": ("table/rows/*.parquet",),
     "store-workers": ("table/rows/*.parquet",),
+    "store-ray": ("table/rows/*.parquet",),
 }
 # Of a run, not of its results.
 PASSING = ("seconds", "cost", "started", "finished", "resumed", "command", "versions", "out", "status")
@@ -100,6 +107,7 @@ class Ended:
     seconds: float
     writes: int
     said: str
+    workers: int = 0
 
 
 def _write_discs(folder: Path, count: int, colour: tuple[int, int, int], seed: int) -> None:
@@ -157,12 +165,16 @@ class Killer:
         at: float | None = None,
         at_write: int | None = None,
         delay: float = 0.0,
+        workers_at: Sequence[float] = (),
     ) -> Ended:
-        """To the end, or to a kill after `at` seconds or at the nth write."""
+        """To the end, or to a kill after `at` seconds or at the nth write; workers of Ray are killed on the way."""
         pipe, other = self.context.Pipe(duplex=False)
         process = self.context.Process(target=_in_child, args=(list(arguments), str(self.log), other))
         process.start()
         other.close()
+        killed: list[int] = []
+        aside = Thread(target=_kill_workers, args=(process.pid, workers_at, killed), daemon=True)
+        aside.start()
         started, writes, was_killed = time.monotonic(), 0, False
         while True:
             left = None if at is None or was_killed else max(0.0, at - (time.monotonic() - started))
@@ -179,9 +191,33 @@ class Killer:
                 except EOFError:
                     break
         process.join()
+        aside.join()
         is_killed = process.exitcode == -9
         said = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return Ended(None if is_killed else process.exitcode, time.monotonic() - started, writes, said)
+        return Ended(
+            None if is_killed else process.exitcode, time.monotonic() - started, writes, said, len(killed)
+        )
+
+
+def _kill_workers(command: int | None, moments: Sequence[float], killed: list[int]) -> None:
+    """Kill one of the command's workers of Ray at each of some moments, in seconds from when there are any."""
+    import psutil
+
+    def workers() -> list[psutil.Process]:
+        below = psutil.Process(command).children(recursive=True)
+        return [each for each in below if each.name().startswith("ray::MapWorker")]
+
+    rng = Random(str(moments))
+    with contextlib.suppress(psutil.Error):  # when the command has ended
+        while moments and not workers():
+            time.sleep(0.1)
+        started = time.monotonic()
+        for moment in sorted(moments):
+            time.sleep(max(0.0, moment - (time.monotonic() - started)))
+            if there := workers():
+                chosen = rng.choice(there)
+                chosen.kill()
+                killed.append(chosen.pid)
 
 
 def command_line(command: str, scratch: Path, out: Path, *, is_quick: bool = False) -> list[str]:
@@ -226,6 +262,7 @@ def command_line(command: str, scratch: Path, out: Path, *, is_quick: bool = Fal
         "cpu",
     ]
     rest |= {"store": whole, "store-workers": [*whole, "--workers", "2"]}
+    rest |= {"store-ray": [*whole, "--workers", "2", "--ray", "local"]}
     less = QUICK.get(command, []) if is_quick else []
     return [
         "explain" if command in INTO else command,
@@ -255,6 +292,12 @@ def kill_again_and_again(
         arguments = command_line(command, scratch, out, is_quick=is_quick)
         for _ in range(rng.choice((1, 1, 2, 3))):
             if found.kills >= kills:
+                break
+            if command == "store-ray":
+                moments = [rng.uniform(0, undisturbed.seconds / 2) for _ in range(3)]
+                at = rng.uniform(0, undisturbed.seconds) if rng.random() < 1 / 3 else None
+                ended = killer.run(arguments, at=at, workers_at=moments)
+                found.kills += ended.workers + (ended.code is None)
                 break
             is_timed = rng.random() < 0.5
             at = rng.uniform(0, undisturbed.seconds) if is_timed else None

@@ -91,6 +91,12 @@ def explained(folder: Path) -> object:
     return ss.explain_dataset(bundle, photos(folder), store=folder / "store", device="cpu", progress=False)
 
 
+def explained_by_ray(folder: Path) -> object:
+    bundle = Bundle.wrap(Tiny(2), size=16, references=torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    store = folder / "store"
+    return ss.explain_dataset(bundle, photos(folder), store=store, ray="auto", device="cpu", progress=False)
+
+
 def clustered(_: Path) -> object:
     return find_strategies(np.random.default_rng(0).random((20, 16, 16)))
 
@@ -140,6 +146,9 @@ DONE = {
     ("medical", "pydicom"): read("a.dcm"),
     ("medical", "nibabel"): read("a.nii"),
     ("coco", "pycocotools"): runs,
+    ("ray", "ray"): explained_by_ray,
+    ("remote", "fsspec"): lambda _: ss.read_dataset("s3://bucket/photos"),
+    ("remote", "s3fs"): lambda _: ss.read_dataset("s3://bucket/photos"),
     ("onnx", "onnx"): wrapped,
     ("onnx", "onnx2torch"): wrapped,
     ("onnx", "onnxruntime"): wrapped,

@@ -104,7 +104,7 @@ def label_column(
             f"nothing says which class the images of {listing.root} belong to: give label=, such as folder:1 or "
             "column:NAME"
         )
-    labels = column_by_rule(rule, table, listing.outermost, of_rows=listing.pictures is not None)
+    labels = column_by_rule(rule, table, listing.outermost, of_rows=listing.is_of_rows)
     return labels, [None if label else "there is no label" for label in labels]
 
 

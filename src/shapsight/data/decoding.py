@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from shapsight.data.blobs import Blobs
 from shapsight.data.depth import deep_colours, said_white, to_eight_bits, unopened_tiff
 from shapsight.data.given_files import refuse_endless
 from shapsight.data.pictures import Pictures
@@ -28,6 +29,7 @@ PHOTOGRAPHS = tuple(
 ORIENTATION_TAG = 0x0112  # EXIF; 1 means "as stored"
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # how Pillow opens grey files of more than 8 bits
 HOLDS_SEVERAL = ("GIF", "TIFF")
+Result = TypeVar("Result")
 NO_PICTURE = (
     "it holds bands or a volume, and no picture in red, green and blue can be made of that: a model of such images is "
     "wrapped with their number, Bundle.wrap(model, transform, channels=11, size=(64, 64))"
@@ -104,6 +106,10 @@ class Decoder:
         """Whether an image is no picture in colours, and can only be read as it is stored."""
         if self.pictures is None:
             return holds_bands(self.root / path)
+        if isinstance(self.pictures, Blobs):
+            with suppress(UndecodableError):
+                return _in_file(self.pictures, path, holds_bands)
+            return False
         with self._lock:  # as in `_given`
             try:
                 return self.pictures.holds_bands(path)
@@ -113,6 +119,8 @@ class Decoder:
     def stored(self, path: str, sides: int | None = None) -> Stored:
         """The image as it is stored, `(*sides, bands)`; see `read_stored`. Raises `UndecodableError`."""
         try:
+            if isinstance(self.pictures, Blobs):
+                return _in_file(self.pictures, path, lambda file: read_stored(file, sides))
             if self.pictures is not None:
                 with self._lock:
                     return self.pictures.stored(path, sides)
@@ -127,6 +135,8 @@ class Decoder:
 
     def decode(self, path: str) -> Picture:
         """The image in RGB. Raises `UndecodableError`."""
+        if isinstance(self.pictures, Blobs):
+            return _in_file(self.pictures, path, _decode)
         if self.pictures is not None:
             return self._given(path, self.pictures)
         name, hash_sign, number = path.rpartition("#")
@@ -194,6 +204,21 @@ def quiet_pillow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _in_file(blobs: Blobs, name: str, function: Callable[[Path], Result]) -> Result:
+    """What a function makes of the file of an image that lies elsewhere. Raises `UndecodableError` by its name."""
+    try:
+        with blobs.file(name) as file:
+            return function(file)
+    except UndecodableError as error:
+        raise UndecodableError(name, error.reason) from error
+    except FileNotFoundError as error:
+        raise UndecodableError(name, "there is no such file") from error
+    except ValueError as error:
+        raise UndecodableError(name, str(error)) from error
+    except Exception as error:  # each object store raises its own
+        raise UndecodableError(name, f"it cannot be read: {str(error) or type(error).__name__}") from error
 
 
 def _decode(path: Path, matte: str = "white") -> Picture:

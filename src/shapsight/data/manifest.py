@@ -229,6 +229,7 @@ class Manifest:
         with written(folder) as part:
             part.mkdir()
             for name in self.table["path"]:
+                (part / name).parent.mkdir(parents=True, exist_ok=True)
                 decoder.decode(name).image.save(part / name, "PNG", compress_level=1)
 
     def _saved_roi(self, folder: Path) -> str | None:

@@ -30,6 +30,8 @@ class Pictures:
     `item` gives the image of a number: PIL, array or tensor, or what `as_image` made of it before.
     """
 
+    are_paths = False  # the names tell nothing of the images
+
     def __init__(self, item: Callable[[int], Any], names: Sequence[str]) -> None:
         self.item = item
         self.names = tuple(names)
@@ -38,6 +40,10 @@ class Pictures:
         """Raises `ValueError` for an image that cannot be used, `KeyError` for a name that is not there."""
         found = self.item(self._numbers[name])
         return found if isinstance(found, tuple) else as_image(found)
+
+    def stamp(self, name: str) -> str:
+        """What tells that an image is the same as before; of objects in memory nothing does."""
+        return ""
 
     def stored(self, name: str, sides: int | None = None) -> Stored:
         """An image as it was given, `(*sides, bands)`. Raises `ValueError` for what is no array of numbers."""

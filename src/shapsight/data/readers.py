@@ -295,7 +295,7 @@ def _with_columns(listing: Listing, asked: Asked) -> pd.DataFrame:
     group = rules.group or ("column:group" if "group" in table.columns else None)
 
     def column(rule: Rule) -> pd.Series[str]:
-        of_rows = listing.pictures is not None
+        of_rows = listing.is_of_rows
         return column_by_rule(rule, table, listing.outermost, listing.order, of_rows=of_rows)
 
     found = {"environment": column(rules.environment or listing.environment)}

@@ -55,3 +55,8 @@ class Listing:
     splits_from: str = ""
     pictures: Pictures | None = None
     may_lack_targets: bool = False
+
+    @property
+    def is_of_rows(self) -> bool:
+        """Whether functions are given rows, since `path` is a name that tells nothing."""
+        return self.pictures is not None and not self.pictures.are_paths

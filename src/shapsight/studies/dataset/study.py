@@ -23,6 +23,7 @@ from shapsight.store.rows import read_rows
 from shapsight.store.store import Store, open_store
 from shapsight.store.writer import Writer
 from shapsight.studies.dataset.job import Job
+from shapsight.studies.dataset.with_ray import by_ray
 from shapsight.studies.dataset.work import Done, Work
 from shapsight.studies.dataset.workers import by_processes
 from shapsight.studies.explain.study import outputs_of, references_of
@@ -78,7 +79,7 @@ def explain_dataset(asked: Asked[ExplainSettings], model: Any, data: Any = None)
     with narrator.step(title, counted="images") as report:
         before = _finished(job, blocks, writer)
         report(before, mine)
-        for each in _worked(job, blocks, devices, settings.whole.workers):
+        for each in _worked(job, blocks, devices):
             if isinstance(each, str):
                 narrator.note(each)
                 continue
@@ -119,13 +120,17 @@ def refuse_without_store(settings: ExplainSettings) -> None:
         raise SettingError(f"{flags} is of whole data sets: add --store explanations.zarr, or leave it out")
 
 
-def _worked(job: Job, blocks: Sequence[int], devices: Sequence[str], workers: int) -> Iterator[Done | str]:
+def _worked(job: Job, blocks: Sequence[int], devices: Sequence[str]) -> Iterator[Done | str]:
     """The work on some blocks, by this process or by several; as many as there are devices at least."""
-    if max(workers, len(devices)) > 1:
+    whole = job.settings.whole
+    workers = whole.workers or 1
+    if whole.ray is not None:
+        yield from by_ray(job, blocks, whole.ray, whole.workers)
+    elif max(workers, len(devices)) > 1:
         yield from by_processes(job, blocks, devices, max(workers, len(devices)))
-        return
-    with on_device(job.model.bundle, devices[0]):
-        yield from Work(job).on(blocks)
+    else:
+        with on_device(job.model.bundle, devices[0]):
+            yield from Work(job).on(blocks)
 
 
 def _job(settings: ExplainSettings, model: Any, data: Any, narrator: Narrator) -> Job:

@@ -193,7 +193,7 @@ class Work:
 def stamp(manifest: Manifest, path: str) -> str:
     """Size and time of a file, which tell quickly that it is the same; empty where an image is no file of its own."""
     if manifest.pictures is not None:
-        return ""
+        return manifest.pictures.stamp(path)
     try:
         status = (manifest.root / path).stat()
     except OSError:

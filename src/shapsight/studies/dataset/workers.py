@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import pickle
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
@@ -27,7 +27,7 @@ def by_processes(job: Job, blocks: Sequence[int], devices: Sequence[str], count:
     What a process leaves that died is done by the others. Raises what a process raised, `ModelError` for a model that
     cannot be sent to one, and `StoreError` where all of them died.
     """
-    sent = _sent(job)
+    content = sent(job)
     context = multiprocessing.get_context(
         "spawn"
     )  # a copy of a process that holds threads or a GPU would hang
@@ -36,7 +36,7 @@ def by_processes(job: Job, blocks: Sequence[int], devices: Sequence[str], count:
     processes = [
         context.Process(
             target=_worker,
-            args=(sent, _turned(blocks, n, count), devices[n % len(devices)], threads, found),
+            args=(content, _turned(blocks, n, count), devices[n % len(devices)], threads, found),
             daemon=True,
         )
         for n in range(count)
@@ -77,11 +77,11 @@ def _collected(processes: Sequence[BaseProcess], found: Any) -> Iterator[Done | 
         raise StoreError("all processes ended by themselves, which is usually memory: use fewer --workers")
 
 
-def _worker(sent: bytes, blocks: Sequence[int], device: str, threads: int, found: Any) -> None:
+def _worker(content: bytes, blocks: Sequence[int], device: str, threads: int, found: Any) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     try:
         torch.set_num_threads(threads)
-        job: Job = pickle.loads(sent)  # our own, from the process that started this one
+        job: Job = pickle.loads(content)  # our own, from the process that started this one
         with on_device(job.model.bundle, device):
             for done in Work(job).on(blocks):
                 found.put(done)
@@ -100,13 +100,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _sent(job: Job) -> bytes:
+def sent(job: Job, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """A job as other processes get it. Raises `ModelError` for a model that cannot be sent."""
     try:
-        return pickle.dumps(job)
+        return dumps(job)
     except Exception as error:  # pickle raises what it likes
         raise ModelError(
             f"the model cannot be sent to other processes ({error}): define its class and its transform in a module "
-            "that can be imported, or leave --workers out"
+            "that can be imported, or leave --workers and --ray out"
         ) from error
 
 

@@ -176,8 +176,19 @@ class StoreSettings:
         str | None, Option("One job of several that share a store: 3/8 is the third eighth of the work.")
     ] = None
     workers: Annotated[
-        int, Option("Processes; they take turns over the devices of --device, by comma.", at_least=1)
-    ] = 1
+        int | None,
+        Option(
+            "Processes, by default one; they take turns over the devices of --device, by comma. With --ray its "
+            "workers, by default as many as it has GPUs or CPUs.",
+            at_least=1,
+        ),
+    ] = None
+    ray: Annotated[
+        str | None,
+        Option(
+            "Do the work by a Ray cluster: auto for the one of this machine, HOST:PORT, or local for one of its own."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
