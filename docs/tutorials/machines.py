@@ -17,7 +17,7 @@ from shapsight.data.rooms import write_world
 SIZE = 64
 write_world(Path("world"), images_per_room=12, size=SIZE)
 photos = ss.read_dataset("world/images", train_on=["room_1"])
-photos
+photos.table.groupby("environment").size()
 
 # %% [markdown]
 # ## A model whose answer is known
@@ -56,7 +56,8 @@ for limit in (4, None):
         bundle, photos, store="machine_1.zarr", shard="1/2", limit=limit, **how
     )
     print(len(ss.open_store("machine_1.zarr")), "images finished")
-ss.explain_dataset(bundle, photos, store="machine_2.zarr", shard="2/2", **how)
+found = ss.explain_dataset(bundle, photos, store="machine_2.zarr", shard="2/2", **how)
+print(found.headline)
 
 # %% [markdown]
 # In a Slurm array the command is `shapsight explain ... --store all.zarr --shard $((SLURM_ARRAY_TASK_ID + 1))/8`.

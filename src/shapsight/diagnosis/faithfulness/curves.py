@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int, Shaped
+from scipy.integrate import trapezoid
 from torch import Tensor, nn
 
 from shapsight.attribution.explanation import Explanation
@@ -137,7 +138,7 @@ def area_under(curves: pd.DataFrame, column: str) -> pd.DataFrame:
     """
     groups = curves.groupby(KEYS, sort=False)
     areas = groups[["share", column]].apply(
-        lambda rows: float(np.trapezoid(rows[column], rows["share"])) / float(np.ptp(rows["share"]))
+        lambda rows: float(trapezoid(rows[column], rows["share"])) / float(np.ptp(rows["share"]))
     )
     return areas.rename("area").reset_index()
 

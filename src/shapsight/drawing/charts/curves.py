@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from altair.typing import ChartType
 from numpy import ndarray
+from scipy.integrate import trapezoid
 
 from shapsight.drawing.charts.theme import (
     QUIET,
@@ -87,7 +88,7 @@ def _area(rows: pd.DataFrame) -> float:
     )
     share, value = known["share"].to_numpy(), known["value"].to_numpy()
     reach = float(np.ptp(share)) if len(share) else 0.0
-    return float(np.trapezoid(value, share)) / reach if reach else float("nan")
+    return float(trapezoid(value, share)) / reach if reach else float("nan")
 
 
 def training_curve(history: pd.DataFrame, best_epoch: int | None = None) -> ChartType:
