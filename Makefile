@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format install clean docs
+.PHONY: demo test wheel-test lint format install clean docs
 
 install: $(INSTALLED)
 
@@ -22,6 +22,12 @@ demo: install
 # One thread a worker: the tests' networks are small, and threads of several workers would only get in each other's way.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+
+# Wheel and sdist as people get them: built, installed where nothing else is, used from another folder.
+wheel-test: install
+	mkdir -p build
+	$(BIN)/pytest -p no:cacheprovider --basetemp=build/wheel_test tests/on_the_wheel/installed.py
+	rm -r build/wheel_test
 
 # The site, in build/site: open build/site/index.html. Tutorials that have changed are run.
 docs: install

@@ -3,6 +3,7 @@
     python benchmarks/deep.py                       # the steering case: ResNet-18, 2 outputs, 2 images, 100 references
     python benchmarks/deep.py --case many fashion   # 32 images; the Fashion-MNIST CNN
     python benchmarks/deep.py --case convnext_tiny --skip shap captum
+    python benchmarks/deep.py --case dinov2_s swinv2_t hiera_t detr_r50 --skip shap captum      # small transformers
     python benchmarks/deep.py --scaling             # seconds and memory for 16 to 256 references
 
 Every contestant runs in a process of its own, one after another, on the same seeded inputs. shap and captum cannot
@@ -53,6 +54,10 @@ CASES = {
     "mobilenet_v3_large": Case("mobilenet_v3_large", images=2, outputs=2, references=50),
     "convnext_tiny": Case("convnext_tiny", images=2, outputs=2, references=32),
     "vit_b_16": Case("vit_b_16", images=1, outputs=2, references=32),
+    "dinov2_s": Case("timm:vit_small_patch14_dinov2", images=1, outputs=1, references=25, size=224),
+    "swinv2_t": Case("timm:swinv2_tiny_window8_256", images=1, outputs=1, references=25, size=256),
+    "hiera_t": Case("timm:hiera_tiny_224", images=1, outputs=1, references=25),
+    "detr_r50": Case("detr_r50", images=1, outputs=1, references=25),
 }
 
 
@@ -78,6 +83,21 @@ class FashionCnn(nn.Module):
         return self.head(self.features(images))
 
 
+class Detr(nn.Module):
+    """Hugging Face's DETR with ResNet-50: the scores of its first query."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers import DetrConfig, DetrForObjectDetection
+
+        config = DetrConfig(use_timm_backbone=True, backbone="resnet50", use_pretrained_backbone=False)
+        self.network = DetrForObjectDetection(config)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.network(pixel_values=images).logits[:, 0]
+        return scores
+
+
 class SeparateBlock(torchvision.models.resnet.BasicBlock):
     """torchvision's block as shap and captum need it: two ReLU modules, nothing in place."""
 
@@ -100,6 +120,13 @@ def build(case: Case) -> nn.Module:
     torch.manual_seed(0)
     if case.arch == "fashion_cnn":
         return FashionCnn().eval()
+    if case.arch == "detr_r50":
+        return Detr().eval()
+    if case.arch.startswith("timm:"):
+        import timm
+
+        size = {"img_size": case.size} if "dinov2" in case.arch else {}
+        return timm.create_model(case.arch.removeprefix("timm:"), num_classes=10, **size).eval()
     model = torchvision.models.get_model(case.arch, weights=None, num_classes=max(case.outputs, 10)).eval()
     for module in model.modules():  # torchvision's ViT starts with a head of zeros
         if isinstance(module, nn.Linear) and not module.weight.any():

@@ -1,22 +1,35 @@
-"""The two pictures of docs/inputs.md: a volume and an image of 11 bands, both made here.
+"""The pictures of docs/inputs.md and a depth map's of docs/targets.md, all of it made here but ONNX's network.
 
-python docs/inputs.py
+    SHAPSIGHT_SHARED=../shared python docs/inputs.py
+
+The file in ONNX is SqueezeNet with ImageNet's weights, asked about scikit-image's photograph of a cup of coffee.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.models import squeezenet1_1
+from torchvision.transforms import v2
 
-from shapsight import Bundle, Explanation, PartitionShap, explain
+from shapsight import Bundle, Explanation, PartitionShap, RegionShap, explain
+from shapsight.attribution.several_inputs import SeveralInputs
+from shapsight.attribution.targets import Region
 
 HERE = Path(__file__).parent
+SHARED = Path(os.environ.get("SHAPSIGHT_SHARED", "../shared"))
+NUMBERS = ["speed", "hour", "rain"]
 BANDS, NEAR_INFRARED, RED = 11, 7, 3
 
 
@@ -77,6 +90,83 @@ def bands() -> Explanation:
     return explain(bundle, scene(0, 3), "deep")
 
 
+class Haze(nn.Module):
+    """The distance that haze tells, `(N, 3, H, W)` to `(N, H, W)`: what stands out less from its grey is far away."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        contrast = nn.functional.avg_pool2d((x - 0.7).abs().amax(1, keepdim=True), 9, 1, 4)
+        return -torch.log(contrast + 0.05).squeeze(1)
+
+
+def hills() -> Tensor:
+    """Five posts in haze, each farther away than the one before: `(3, 96, 160)`."""
+    generator = torch.Generator().manual_seed(0)
+    picture = 0.7 + 0.02 * torch.randn(3, 96, 160, generator=generator)
+    for number, far in enumerate((0.0, 0.35, 0.6, 0.8, 0.9)):
+        left, high = 12 + 30 * number, int(70 * (1 - 0.6 * far))
+        colour = 0.7 + (1 - far) * (torch.tensor([0.1, 0.3, 0.15]) - 0.7)
+        picture[:, 84 - high : 84, left : left + 14] = colour[:, None, None]
+    return picture
+
+
+class Brake(nn.Module):
+    """How hard to brake: something red in the upper half, the more the faster; and rain by itself."""
+
+    def forward(self, x: Tensor, numbers: Tensor) -> Tensor:
+        red = torch.relu(x[:, 0] - x[:, 1] - 0.3)[:, : x.shape[2] // 2].mean((1, 2))
+        return (20 * red * numbers[:, 0] / 50 + 0.1 * numbers[:, 2]).unsqueeze(1)
+
+
+def depth() -> Explanation:
+    """PartitionSHAP of the mean distance over the third post."""
+    region = torch.zeros(96, 160, dtype=torch.bool)
+    region[40:84, 72:86] = True
+    return PartitionShap(Haze(), "blur(64,64)", max_evals=600)(hills()[None], [Region(region)])
+
+
+def several() -> SeveralInputs:
+    """Exact values of 12 regions and of three numbers, for a picture with a red light on a wet evening."""
+    picture = 0.4 + 0.03 * torch.randn(3, 96, 128, generator=torch.Generator().manual_seed(2))
+    y, x = torch.meshgrid(torch.arange(96), torch.arange(128), indexing="ij")
+    picture[:, (y - 22) ** 2 + (x - 80) ** 2 < 110] = torch.tensor([0.95, 0.1, 0.1])[:, None]
+    picture[:, (y - 75) ** 2 + (x - 30) ** 2 < 90] = torch.tensor([0.95, 0.1, 0.1])[:, None]
+    usual = torch.tensor([30.0, 12.0, 0.0])
+    driver = RegionShap(Brake(), ("mean", usual), "grid(3,4)", output_names=["brake"])
+    return driver((picture[None], torch.tensor([[60.0, 20.0, 1.0]])))  # type: ignore[return-value]
+
+
+def draw_several(found: SeveralInputs) -> Figure:
+    """The picture with its values beside those of the numbers."""
+    table = found.inputs_table(names={1: NUMBERS})
+    print(table.to_string(index=False))
+    return found[0].plot(width=5.6)
+
+
+def onnx() -> Explanation:
+    """DeepSHAP of a file in ONNX."""
+    network = squeezenet1_1(weights=None).eval()
+    weights = load_file(SHARED / "models/squeezenet1_1_imagenet.safetensors")
+    network.load_state_dict({name: value.float() for name, value in weights.items()})
+    cup = Image.fromarray(skimage.data.coffee()).resize((224, 224))
+    greys = [Image.new("RGB", (224, 224), (level,) * 3) for level in range(0, 256, 32)]
+    transform = v2.Compose(
+        [
+            v2.Resize((224, 224)),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "squeezenet.onnx"
+        torch.onnx.export(network, (torch.rand(1, 3, 224, 224),), file, dynamo=False)
+        names = [str(number) for number in range(1000)]
+        names[967] = "espresso"
+        bundle = Bundle.wrap(str(file), transform, names, references=greys)
+        print(bundle.notes[0])
+        return explain(bundle, cup, "deep", "espresso")
+
+
 def write(figure: Figure, name: str) -> None:
     """A PNG of 200 colours, which is small."""
     with io.BytesIO() as file:
@@ -85,11 +175,18 @@ def write(figure: Figure, name: str) -> None:
 
 
 def main() -> None:
-    """Write both pictures."""
-    write(volume().plot(width=5.6), "inputs_volume.png")
-    found = bands()
-    write(found.plot(bands=(NEAR_INFRARED, RED, 1), width=6.2), "inputs_bands.png")
-    print(found.bands_table().sort_values("share", ascending=False).head(4).to_string(index=False))
+    """Write all pictures, or those named."""
+    drawn = {
+        "inputs_volume": lambda: volume().plot(width=5.6),
+        "inputs_bands": lambda: bands().plot(bands=(NEAR_INFRARED, RED, 1), width=6.2),
+        "inputs_several": lambda: draw_several(several()),
+        "inputs_onnx": lambda: onnx().plot(width=5.6),
+        "targets/depth": lambda: depth().plot(width=6.6),
+    }
+    for name in sys.argv[1:] or drawn:
+        write(drawn[name](), f"{name}.png")
+    if not sys.argv[1:]:
+        print(bands().bands_table().sort_values("share", ascending=False).head(4).to_string(index=False))
 
 
 if __name__ == "__main__":

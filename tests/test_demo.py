@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from shapsight.cli import app
+from shapsight.errors import SettingError
 from shapsight.studies.cure import study as cure
 from shapsight.studies.cure.trials import treatment_of
 from shapsight.studies.demo import study
@@ -21,7 +22,13 @@ ROOMS = {"baseline": ONE, "swap-scene": ONE, "more-environments": TWO, BOTH: TWO
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """The demo of a world of a few small pictures, and what was trained for it: recipe, rooms, seed, steps."""
-    small = replace(study.QUICK, arch="small_cnn", image_size=48, epochs=8, references=3, explain=1)
+    usual = study.USUAL
+    small = replace(
+        usual,
+        training=replace(usual.training, arch="small_cnn", image_size=48, epochs=8, references=3, explain=1),
+        images_per_room=10,
+        asked=replace(usual.asked, images=9, references=3),
+    )
     trained, seen = cure.trained, []
 
     def watched(trial, budget, material, *more):
@@ -30,9 +37,7 @@ def told(tmp_path_factory):
         return trained(trial, budget, material, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "QUICK", small)
-        patch.setattr(study, "IMAGES_PER_ROOM", 10)
-        patch.setattr(study, "ASKED", replace(study.ASKED, images=9, references=3))
+        patch.setattr(study, "USUAL", small)
         patch.setattr(cure, "trained", watched)
         run = tmp_path_factory.mktemp("demo") / "run"
         story = study.demo(run, seed=3, device="cpu", progress=False)
@@ -81,3 +86,9 @@ def test_the_commands_go_on_with_what_the_demo_left(told, tmp_path):
     for folder in (story.folder, story.folder / "cured"):
         assert "Done already: look, why" in shapsight("diagnose", folder, *how).stderr
     shapsight("compare", story.folder, story.folder / "cured", "--explain", 1, "--out", tmp_path / "compared")
+
+
+def test_of_quick_and_full_one_is_asked_for(tmp_path):
+    with pytest.raises(SettingError, match="quick form or in its full form"):
+        study.demo(tmp_path / "run", quick=True, full=True)
+    assert not (tmp_path / "run").exists()

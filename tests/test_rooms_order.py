@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ ROOMS = (
     "compat",
     "cli",
 )
+PUBLIC = ("maskers", "remedies", "targets", "trees")  # names of what lies in a room, imported by nobody here
 
 
 def room_of(dotted: str) -> str:
@@ -76,7 +78,14 @@ def test_every_file_belongs_to_a_room() -> None:
     tops = {
         path.relative_to(HOUSE).parts[0].removesuffix(".py").split("_")[0] for path in HOUSE.rglob("*.py")
     }
-    assert tops - {""} == set(ROOMS)
+    assert tops - {""} == {*ROOMS, *PUBLIC}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_is_imported_by_its_public_name(name: str) -> None:
+    module = importlib.import_module(f"shapsight.{name}")
+    assert module is getattr(shapsight, name) and module.__all__
+    assert all(hasattr(module, public) for public in module.__all__)
 
 
 def test_no_study_imports_from_the_inside_of_another() -> None:

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shapsight.attribution import maskers, targets, trees
+    from shapsight import maskers, remedies, targets, trees
     from shapsight.attribution.deep import DeepShap, register_rule
     from shapsight.attribution.explain import explain
     from shapsight.attribution.explanation import Explanation
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from shapsight.attribution.references import ChosenReferences, choose_references
     from shapsight.attribution.regions import RegionShap
     from shapsight.attribution.shared.outputs import TopK
-    from shapsight.data import remedies
     from shapsight.data.readers import read_dataset
     from shapsight.errors import ShapsightError
     from shapsight.models.bundle import Bundle, load_bundle
@@ -67,12 +66,7 @@ _HOMES = {
     "ShapCallback": "shapsight.studies.watch.study",
 }
 _NAMES_AT_HOME = {"open": "open_run"}  # where the public name would hide one of Python's
-_MODULES = {
-    "maskers": "shapsight.attribution.maskers",
-    "remedies": "shapsight.data.remedies",
-    "targets": "shapsight.attribution.targets",
-    "trees": "shapsight.attribution.trees",
-}
+_MODULES = ("maskers", "remedies", "targets", "trees")
 __all__ = [
     "Bundle",
     "ChosenReferences",
@@ -114,7 +108,7 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
     if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
+        return importlib.import_module(f"shapsight.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'shapsight' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), _NAMES_AT_HOME.get(name, name))

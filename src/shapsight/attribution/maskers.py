@@ -31,6 +31,19 @@ from shapsight.attribution.tokens import How, Removal
 from shapsight.errors import ExplainerError
 from shapsight.models.references import ChosenReferences
 
+__all__ = [
+    "Blur",
+    "Constant",
+    "Diffuse",
+    "Inpaint",
+    "Masker",
+    "Mean",
+    "References",
+    "Tokens",
+    "as_masker",
+    "mean_colour",
+]
+
 # The sides are (height, width), of volumes and clips (depth, height, width).
 Visible = Bool[Tensor, "coalitions channels_or_1 *sides"]
 Image = Shaped[Tensor, "channels *sides"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,9 +19,11 @@ from torch.utils.data import Dataset
 from shapsight.data.decoded import Decoded
 from shapsight.data.decoding import Decoder, UndecodableError, decode_image, quiet_pillow
 from shapsight.data.framing import Framing, framing_of
-from shapsight.data.manifest import Manifest
 from shapsight.data.pictures import Pictures
 from shapsight.errors import DataError
+
+if TYPE_CHECKING:
+    from shapsight.data.manifest import Manifest
 
 __all__ = [
     "ImageBatches",
@@ -72,8 +74,10 @@ def load_images(
     free) the pixels lie in a temporary file that is mapped into memory and gone with the tensor.
     `progress(done, total)` is called as images come in. Raises `DataError` for the first bad file.
     """
-    root = source.root if isinstance(source, Manifest) else Path(source)
-    decoded = source.decoded if isinstance(source, Manifest) else None
+    if isinstance(source, str | os.PathLike):
+        decoded, decoder = None, Decoder(Path(source), None)
+    else:
+        decoded, decoder = source.decoded, Decoder(source.root, source.pictures)
     framing = framing_of(size)
     if min(framing.size) < 1:
         raise DataError(f"images cannot be resized to {size} × {size} pixels: the size must be 1 or more")
@@ -82,7 +86,6 @@ def load_images(
         _free_memory() * IN_MEMORY if memory is None else memory,
         np.float32 if framing.is_stored else np.uint8,
     )
-    decoder = Decoder(root, source.pictures if isinstance(source, Manifest) else None)
 
     def load(path: str) -> Shaped[Tensor, "channels *sides"]:
         if framing.is_stored:

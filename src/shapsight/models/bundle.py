@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from shapsight.data.framing import Framing, Pixels, Stretched
 from shapsight.data.given_files import read_text
 from shapsight.data.images import Progress, load_images
-from shapsight.data.manifest import Manifest
 from shapsight.data.scale import Scale
 from shapsight.errors import DataError, ModelError, naming
 from shapsight.models.card import Card
@@ -35,6 +34,9 @@ from shapsight.models.remade import remade
 from shapsight.models.rescaled import in_units
 from shapsight.models.weights import load_state
 from shapsight.models.wrapping import Wrapping
+
+if TYPE_CHECKING:
+    from shapsight.data.manifest import Manifest
 
 FILES = ("model.safetensors", "references.safetensors", "card.json")
 ONNX = "model.onnx"  # in the bundle of an ONNX file, too

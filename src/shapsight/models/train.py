@@ -92,7 +92,7 @@ def fit(
     epoch ended is raised on. Raises `DataError` if there is nothing to train on, `ModelError` if the network
     does not take these images or was never better than NaN, `MissingDependency` without Lightning.
     """
-    loop = _lightning_loop()
+    loop = lightning_loop()
     scales = [manifest.scales[name] for name in manifest.targets]
     model = in_units(copy.deepcopy(built.model), scales).requires_grad_(True)
     _check_batches(built, plan.batch_size)
@@ -148,7 +148,8 @@ def draw_references(manifest: Manifest, count: int, seed: int = 0) -> np.ndarray
     return np.sort(np.random.default_rng([seed, 1]).choice(rows, min(count, len(rows)), replace=False))
 
 
-def _lightning_loop() -> ModuleType:
+def lightning_loop() -> ModuleType:
+    """What trains with Lightning. Raises `MissingDependency` without it."""
     try:
         import lightning.pytorch  # noqa: F401
     except ModuleNotFoundError as error:

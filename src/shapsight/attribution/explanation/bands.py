@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Shaped, UInt8
 from numpy import ndarray
 from torch import Tensor
@@ -14,6 +13,8 @@ from torch import Tensor
 from shapsight.errors import ExplainerError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from shapsight.attribution.explanation.explanation import Explanation
 
 ENDS = (2, 98)  # percentiles of a band that become black and white, as maps of satellites are drawn
@@ -21,6 +22,8 @@ ENDS = (2, 98)  # percentiles of a band that become black and white, as maps of 
 
 def bands_table(explanation: Explanation, names: Sequence[str] | None) -> pd.DataFrame:
     """See `Explanation.bands_table`."""
+    import pandas as pd
+
     channels = explanation.values.shape[2]
     given = explanation.images.shape[1] if explanation.images.dim() > 1 else channels
     if channels == 1 != given:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from shapsight.attribution.explanation.detail import regions_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from shapsight.attribution.explanation.explanation import Explanation
 
 
 def regions_table(explanation: Explanation, image: int, output: int | str) -> pd.DataFrame:
     """See `Explanation.regions_table`."""
+    import pandas as pd
+
     one = explanation.select(image, output)
     labels = regions_of(one)[0].cpu().numpy()
     heatmap = one.heatmap()[0, 0].detach().double().cpu().numpy()

@@ -24,8 +24,8 @@ from shapsight.studies.tasks import regression
 YOURS = "shapsight debug YOUR_PHOTOS --train-on ONE_ROOM --out runs/mine"
 
 
-def demo_page(story: Demo, first: Outcome, last: Outcome, *, command: str, seconds: float) -> Page:
-    """The report."""
+def demo_page(story: Demo, first: Outcome, last: Outcome, *, note: str, command: str, seconds: float) -> Page:
+    """The report; `note` is what a reader has to know of the form that it was told in."""
     return Page(
         title="A car that drives by its camera, on one track in three rooms",
         answer=Answer(
@@ -45,7 +45,7 @@ def demo_page(story: Demo, first: Outcome, last: Outcome, *, command: str, secon
             level=story.after.verdict.level if story.before.verdict.level == "shortcut" else "unknown",
         ),
         sections=[
-            _verdict_section("Why does it fail?", story.before, "before"),
+            _verdict_section("Why does it fail?", story.before, "before", [note] if note else []),
             _attempt_section(story),
             _verdict_section(f"Is {_said(story)} the cure?", story.after, "after"),
             regression.comparison_section(first, last),
@@ -94,7 +94,7 @@ def _errors(attempts: Sequence[Attempt], names: Sequence[str]) -> Any:
     return errors_at_a_glance(pd.DataFrame(rows), attempts[0].trained_on)
 
 
-def _verdict_section(heading: str, found: Diagnosis, which: str) -> Section:
+def _verdict_section(heading: str, found: Diagnosis, which: str, notes: Sequence[str] = ()) -> Section:
     said = found.verdict
     why = found.parts.get("why")
     pictures = [] if why is None else [_named(each, which) for each in why.pictures if each.alt == CHANGED]
@@ -103,6 +103,7 @@ def _verdict_section(heading: str, found: Diagnosis, which: str) -> Section:
         f"{said.headline} {evidence(found.facts)}",
         pictures,
         text="\n\n".join([f"Verdict: {said.level}.", *said.sentences, *said.reasons]),
+        notes=notes,
     )
 
 
@@ -146,7 +147,7 @@ def _attempt_section(story: Demo) -> Section:
     )
 
 
-def summary(story: Demo, said: Sequence[str], seconds: float) -> list[str]:
+def summary(story: Demo, said: Sequence[str], note: str, seconds: float) -> list[str]:
     """What the demo came to, for the terminal."""
     rooms = list(story.attempts[0].errors)
     wide = max(len(each.recipe) for each in story.attempts)
@@ -164,6 +165,7 @@ def summary(story: Demo, said: Sequence[str], seconds: float) -> list[str]:
             "After": story.after.verdict.headline,
             "Answer": said,
             f"MSE of {story.manifest.targets[0]}": tried,
+            **({"Note": note} if note else {}),
             "Report": f"{story.report()}   ({duration(seconds)})",
         }
     )

@@ -11,7 +11,9 @@ from shapsight.data.readers import read_dataset
 from shapsight.data.remedies.recipes import BASELINE, read_recipe
 from shapsight.data.rooms import ROOMS, write_world
 from shapsight.data.rooms.worlds import TAPE
+from shapsight.errors import SettingError
 from shapsight.models.devices import chosen_device
+from shapsight.models.train import lightning_loop
 from shapsight.report.page import Page
 from shapsight.studies.cure.study import train_once
 from shapsight.studies.demo.facts import Attempt, Demo
@@ -29,24 +31,51 @@ from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import write_page
 from shapsight.studies.shared.settings import DemoSettings, DiagnoseSettings, TrainingSettings
 
-QUICK = TrainingSettings(
-    train_on=ROOMS[0],
-    arch="resnet18",
-    weights="none",
-    image_size=128,
-    epochs=8,
-    batch_size=8,
-    learning_rate=1e-3,
-    schedule="one-cycle",
-    color_jitter=False,
-    explain=2,
+
+@dataclass(frozen=True)
+class Form:
+    """How much of the story is computed: pictures, trainings, remedies, and what is diagnosed.
+
+    `note` is what readers have to know of it.
+    """
+
+    training: TrainingSettings
+    images_per_room: int
+    recipes: tuple[str, ...]
+    asked: DiagnoseSettings
+    note: str = ""
+
+
+BOTH = "more-environments+swap-scene"
+USUAL = Form(
+    TrainingSettings(
+        train_on=ROOMS[0],
+        arch="resnet18",
+        weights="none",
+        image_size=128,
+        epochs=8,
+        batch_size=8,
+        learning_rate=1e-3,
+        schedule="one-cycle",
+        color_jitter=False,
+        explain=2,
+    ),
+    images_per_room=300,
+    recipes=("swap-scene", "more-environments", BOTH),
+    asked=DiagnoseSettings(images=48, references=16, only=("look", "why")),
 )
-FULL = replace(QUICK, image_size=224, epochs=20, explain=8)
-IMAGES_PER_ROOM = 300
-RECIPES = ("swap-scene", "more-environments", "more-environments+swap-scene")
+FULL = replace(USUAL, training=replace(USUAL.training, image_size=224, epochs=20, explain=8))
+# The smallest that was found to tell the story; `docs/demo.md` has what other sizes come to.
+QUICK = Form(
+    replace(USUAL.training, arch="small_cnn", image_size=96, epochs=12, batch_size=16, learning_rate=3e-3),
+    images_per_room=200,
+    recipes=(BOTH,),
+    asked=replace(USUAL.asked, references=8),
+    note="This is the quick form of the demo: small pictures, a small network, one remedy, and verdicts that luck may "
+    "turn. shapsight demo without --quick takes some minutes and tells it with a ResNet-18 and three remedies.",
+)
 # The last room is the one that no remedy sees.
 WIDER, UNSEEN = ROOMS[:-1], ROOMS[-1:]
-ASKED = DiagnoseSettings(images=48, references=16, only=("look", "why"))
 CURED = "cured"
 
 
@@ -54,6 +83,7 @@ CURED = "cured"
 class Experiment:
     """What the trainings of the story have in common."""
 
+    form: Form
     settings: CompletedSettings
     material: Material
     narrator: Narrator
@@ -95,6 +125,7 @@ def demo(
         story = shapsight.demo("runs/demo")
         story.before.verdict.level, story.best.recipe, story.after.verdict.level     # "shortcut", "swap-scene", "ok"
         story.bundle, story.errors, story.report()
+        shapsight.demo("runs/quick", quick=True)     # in a minute, of small pictures: one remedy, wider intervals
 
     A network is trained in one room, measured in three and diagnosed; remedies are trained with the same budget, once
     each, and the one with the lowest error in the room that none of them saw is diagnosed like the first. The run is
@@ -102,11 +133,14 @@ def demo(
     both.
     """
     wanted, narrator = asked.settings, asked.narrator
-    chosen_device(wanted.device)  # a wrong one is said before any work is done
-    how = replace(FULL if wanted.full else QUICK, seed=wanted.seed, device=wanted.device)
+    # What is wrong or missing is said before any work is done.
+    chosen_device(wanted.device)
+    lightning_loop()
+    form = _form(wanted)
+    how = form.training
     run = RunFolder.start(out, command=asked.command, settings=how.as_dict(), overwrite=overwrite)
     try:
-        experiment = _prepared(how, run, narrator)
+        experiment = _prepared(form, run, narrator)
         model = experiment.trained(BASELINE)
         model.training.bundle.save(run.folder("model"))
         # All else goes on in the run's own place, with its world.
@@ -118,16 +152,32 @@ def demo(
         run.keep_or_discard(error, narrator)
         raise
     answer = (page.answer.verdict, page.answer.evidence)
-    return replace(story, lines=tuple(summary(story, answer, asked.seconds)), sentences=answer)
+    return replace(story, lines=tuple(summary(story, answer, form.note, asked.seconds)), sentences=answer)
 
 
-def _prepared(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Experiment:
+def _form(wanted: DemoSettings) -> Form:
+    """The form that was asked for, on its device and with its seed."""
+    if wanted.quick and wanted.full:
+        raise SettingError("the demo is told in its quick form or in its full form: ask for one of them")
+    form = QUICK if wanted.quick else FULL if wanted.full else USUAL
+    training = replace(form.training, seed=wanted.seed, device=wanted.device)
+    diagnosed = replace(form.asked, seed=wanted.seed, device=wanted.device)
+    return replace(form, training=training, asked=diagnosed)
+
+
+def _prepared(form: Form, run: RunFolder, narrator: Narrator) -> Experiment:
     """The rendered world, decoded."""
+    how = form.training
     world, size = run.path / "world", how.image_size
     assert size is not None
     with narrator.step(f"Rendering {len(ROOMS)} rooms") as report:
         write_world(
-            world, images_per_room=IMAGES_PER_ROOM, size=size, seed=how.seed, world=TAPE, progress=report
+            world,
+            images_per_room=form.images_per_room,
+            size=size,
+            seed=how.seed,
+            world=TAPE,
+            progress=report,
         )
     manifest = read_dataset(world / "images", train_on=[how.train_on], seed=how.seed)
     settings = completed(how, manifest)
@@ -135,24 +185,19 @@ def _prepared(how: TrainingSettings, run: RunFolder, narrator: Narrator) -> Expe
     material = Material.decoded(manifest, settings.image_size, narrator, roi=roi)
     # The world moves with the run: diagnose, cure and compare look for it in the run's final place.
     run.card["settings"]["roi"] = os.fspath(run.target / "world" / "roi")
-    return Experiment(settings, material, narrator)
+    return Experiment(form, settings, material, narrator)
 
 
 def _told(
     experiment: Experiment, model: Trained, run: RunFolder, asked: Asked[DemoSettings]
 ) -> tuple[Demo, Page]:
     """The story of a model, and its page: diagnosed, remedies tried, the best one diagnosed."""
-    command, seed, device = asked.command, asked.settings.seed, asked.settings.device
-    diagnosing = partial(
-        diagnose,
-        settings=replace(ASKED, seed=seed, device=device),
-        progress=experiment.narrator,
-        command=command,
-    )
+    command, form = asked.command, experiment.form
+    diagnosing = partial(diagnose, settings=form.asked, progress=experiment.narrator, command=command)
     first = experiment.explained(model)
     _save(first, run)
     before = diagnosing(run.path)
-    models = {BASELINE: first, **{recipe: experiment.trained(recipe) for recipe in RECIPES}}
+    models = {BASELINE: first, **{recipe: experiment.trained(recipe) for recipe in form.recipes}}
     attempts = tuple(Attempt.of(recipe, each, UNSEEN) for recipe, each in models.items())
     best = min(attempts[1:], key=lambda attempt: attempt.error)
     last = experiment.explained(models[best.recipe], like=first)
@@ -163,7 +208,7 @@ def _told(
     story = Demo(**vars(open_run(run.path)), attempts=attempts, best=best, before=before, after=after)
     held_out = (first.predictions["split"] != "train") & (last.predictions["split"] != "train")
     same = [on_held_out(each, held_out) for each in (first, last)]
-    return story, demo_page(story, same[0], same[1], command=command, seconds=asked.seconds)
+    return story, demo_page(story, same[0], same[1], note=form.note, command=command, seconds=asked.seconds)
 
 
 def _save(outcome: Outcome, run: RunFolder) -> None:

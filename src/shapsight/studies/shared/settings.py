@@ -334,6 +334,9 @@ class CompareSettings:
 class DemoSettings:
     """What `shapsight demo` is asked to do."""
 
+    quick: Annotated[
+        bool, Option("The quick form, a minute: 96 pixels, a small network, one remedy; less certain.")
+    ] = False
     full: Annotated[bool, Option("224 pixels and 20 epochs: about as long as a lunch.")] = False
     seed: Seed = 0
     device: Device = "auto"

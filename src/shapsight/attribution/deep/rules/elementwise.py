@@ -40,14 +40,15 @@ class Elementwise(PairedRule):
         """`Δy/Δx`, or the derivative at the middle where x and b are close."""
         (x,), (b,) = pair.x, pair.b
         y_b = self.function(b) if pair.y_b is None else pair.y_b
-        return by_pieces(self._chord, torch.empty_like(b), (x, self.function(x)), (b, y_b))
+        close = x.abs().mul_(2 * CLOSE)  # |x| + |b| is 2 |x|, to six digits, where they are close
+        return by_pieces(self._chord, torch.empty_like(b), (x, self.function(x), close), (b, y_b))
 
-    def _chord(self, slope: Tensor, x: Tensor, y_x: Tensor, b: Tensor, y_b: Tensor) -> None:
+    def _chord(self, slope: Tensor, x: Tensor, y_x: Tensor, close: Tensor, b: Tensor, y_b: Tensor) -> None:
         difference = torch.sub(b, x)
         torch.sub(y_b, y_x, out=slope).div_(difference)
-        is_close = difference.abs_() <= x.abs().mul_(2 * CLOSE)  # then |x| + |b| is 2 |x|, to six digits
+        is_close = difference.abs_() <= close
         if is_close.any():
-            middle = ((x + b) / 2)[is_close]
+            middle = (x.expand_as(b)[is_close] + b[is_close]) / 2
             slope[is_close] = _derivative(self.function, middle)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:

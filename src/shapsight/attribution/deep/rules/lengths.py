@@ -20,6 +20,7 @@ class Length(PairedRule):
     """The Euclidean norm over some dimensions, which are kept: `g (x + b) / (‖x‖ + ‖b‖)`."""
 
     dims: tuple[int, ...]
+    keeps_output = True
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The norm."""
@@ -29,8 +30,8 @@ class Length(PairedRule):
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """Exact, since `‖x‖² - ‖b‖² = Σ (x + b) Δx`; 0 where both are the zero vector."""
         (x,), (b,) = pair.x, pair.b
-        total = self.forward(x) + self.forward(b)
-        return (g * (x + b) / total.masked_fill(total == 0, 1.0),)
+        total = self.forward(x) + (self.forward(b) if pair.y_b is None else pair.y_b)
+        return (torch.add(x, b).mul_(g / total.masked_fill_(total == 0, 1.0)),)
 
 
 def _euclidean(call: Call, input: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:

@@ -79,9 +79,10 @@ class Normalised(PairedRule):
 
 
 def _with_affine(call: Call, y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    if weight is not None:
-        y = product(call, torch.mul, y, weight) if call.depends(weight) else y * weight
-    return y if bias is None else y + bias
+    if weight is None or call.depends(weight):
+        y = y if weight is None else product(call, torch.mul, y, weight)
+        return y if bias is None else y + bias
+    return y * weight if bias is None else torch.addcmul(bias, y, weight)
 
 
 def _per_channel(values: Tensor | None, rank: int) -> Tensor | None:

@@ -47,7 +47,7 @@ class Product(PairedRule):
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """The vector-Jacobian product at the means of image and reference."""
         a, c = pair.cached(
-            "means", lambda: tuple(torch.add(x, b).mul_(0.5) for x, b in zip(pair.x, pair.b, strict=True))
+            "means", lambda: tuple(torch.lerp(b, x, 0.5) for x, b in zip(pair.x, pair.b, strict=True))
         )
         if a.is_complex() or c.is_complex():
             return gradient_at(self.function, (a, c), g)
@@ -55,7 +55,10 @@ class Product(PairedRule):
             shapes = a.shape, c.shape
             return pair.scale(c, g).sum_to_size(shapes[0]), pair.scale(a, g).sum_to_size(shapes[1])
         if self.function is torch.matmul and a.dim() == c.dim() > 1 and a.shape[:-2] == c.shape[:-2]:
-            return g @ c.transpose(-2, -1), a.transpose(-2, -1) @ g
+            to_c = (
+                a.transpose(-2, -1) @ g if c.stride(-1) == 1 else (g.transpose(-2, -1) @ a).transpose(-2, -1)
+            )
+            return g @ c.transpose(-2, -1), to_c  # in the layout of c, often keys that were transposed
         return gradient_at(self.function, (a, c), g)
 
 
@@ -87,12 +90,12 @@ class QuotientByLength(PairedRule):
         return torch.div(*inputs)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
-        """By the root of q, which does not underflow where the lengths are tiny."""
+        """By the root of q, which does not underflow where the lengths are tiny; sums first, as lengths are few."""
         (a_x, c_x), (a_b, c_b) = pair.x, pair.b
         root = torch.hypot(c_x, c_b)
-        share = g / root
-        crossed = (a_b * (c_x / c_b) + a_x * (c_b / c_x)) / root
-        return _of(a_b, share * ((c_x + c_b) / root)), _of(c_b, -share * crossed.conj())
+        along_x, along_b = ((g * a.conj()).sum_to_size(c_b.shape) for a in (a_x, a_b))
+        crossed = (along_b * (c_x / c_b) + along_x * (c_b / c_x)) / root / root
+        return _of(a_b, g * ((c_x + c_b) / root / root)), _of(c_b, crossed.neg_())
 
 
 def _of(operand: Tensor, multipliers: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Softmax, log-softmax and logsumexp by the logarithmic mean.
 
-With `M_i = (p_x - p_b) / (log p_x - log p_b)`, the logarithmic mean of the two probabilities, and
+With `M_i = (p_x - p_b) / d_i` and `d_i = log p_x - log p_b`, the logarithmic mean of the two probabilities, and
 `ΔL = Δlogsumexp = Σ M_j Δz_j / Σ M_j` exactly, since `Δp_i = M_i (Δz_i - ΔL)` and the probabilities sum to one.
+It is computed as `M = (p_x + p_b) / 2 · tanh(d / 2) / (d / 2)`, where nothing cancels.
 """
 
 from __future__ import annotations
@@ -19,40 +20,34 @@ if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call
 
 
-def logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """`(p - q) / (log p - log q)` from the logarithms: the larger one times `(1 - e⁻ᵈ) / d`, by series near 0."""
-    distance = torch.sub(log_p, log_q).abs_().nan_to_num_(0.0, torch.inf)  # -inf minus -inf is 0 here
-    share = torch.neg(distance).exp_().sub_(1).div_(distance)  # of the larger one, with the other sign
-    is_close = distance < 1e-2
-    if is_close.any():
-        share = torch.where(is_close, _minus_series(distance), share)
-    return torch.maximum(log_p, log_q).exp_().mul_(share).neg_()
-
-
-def _minus_series(d: Tensor) -> Tensor:
-    """`-(1 - d/2 (1 - d/3 (1 - d/4 (1 - d/5))))`, which is `(e⁻ᵈ - 1) / d` but for `d⁵/720`."""
-    series = torch.mul(d, -1 / 5).add_(1)
-    for divisor in (-4, -3):
-        series.mul_(d).div_(divisor).add_(1)
-    return series.mul_(d).div_(2).sub_(1)
-
-
 @dataclass(frozen=True, eq=False)
 class _OverDimension(PairedRule):
     dim: int
+
+    def _chances(self, z: Tensor, p: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The probabilities, and what to take from z for their logarithms."""
+        p = z.softmax(self.dim) if p is None else p
+        return p, z.amax(self.dim, keepdim=True) - p.amax(self.dim, keepdim=True).log_()
 
     def means(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """`M` and `1 / ΣM`."""
 
         def compute() -> tuple[Tensor, Tensor]:
-            log_x, b = pair.x[0].log_softmax(self.dim), pair.b[0]
-            mean = torch.empty_like(b)
-            for k in one_by_one(b):
-                one = log_x if len(log_x) == 1 else log_x[k]
-                mean[k] = logarithmic_mean(one, b[k].log_softmax(self.dim))
+            (x,), (b,) = pair.x, pair.b
+            (p_x, log_x), (p_b, log_b) = self._chances(x, None), self._chances(b, pair.y_b)
+            shift = log_b - log_x
+            mean = torch.empty_like(p_b)
+            for k in one_by_one(p_b):
+                one = slice(None) if len(x) == 1 else k
+                d = torch.sub(x[one], b[k]).add_(shift[k])
+                share = torch.div(d, 2).tanh_().div_(d)
+                torch.mul(share, torch.add(p_x[one], p_b[k]), out=mean[k])
             total = mean.sum(self.dim, keepdim=True)
-            if total.isnan().any():  # everything is masked here, and what comes of it is 0 or not used
-                mean, total = mean.nan_to_num_(0.0), total.nan_to_num_(1.0)
+            if total.isnan().any():  # equal probabilities, or both 0 behind a mask: they are their own mean
+                mean = torch.where(mean.isnan(), p_b, mean)
+                total = mean.sum(self.dim, keepdim=True)
+                if total.isnan().any():  # everything is masked here, and what comes of it is 0 or not used
+                    mean, total = mean.nan_to_num_(0.0), total.nan_to_num_(1.0)
             return mean, total.reciprocal_()
 
         result: tuple[Tensor, Tensor] = pair.cached("means", compute)
@@ -62,6 +57,8 @@ class _OverDimension(PairedRule):
 @dataclass(frozen=True, eq=False)
 class Softmax(_OverDimension):
     """`M_i (g_i - Σ_j g_j M_j / ΣM)`."""
+
+    keeps_output = True
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Softmax over one dimension."""

@@ -1,0 +1,4 @@
+"""Transforms against shortcuts: `from shapsight.remedies import SwapScene`."""
+
+from shapsight.data.remedies import *
+from shapsight.data.remedies import __all__
