@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fsspec.registry import _registry as FILE_SYSTEMS
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -86,9 +87,16 @@ def evaluated(folder: Path) -> object:
     return ss.evaluate(Bundle.wrap(Tiny(2), size=16, outputs=["x", "y"]), photos(folder), progress=False)
 
 
-def explained(folder: Path) -> object:
+def explained(folder: Path, **more: object) -> object:
     bundle = Bundle.wrap(Tiny(2), size=16, references=torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
-    return ss.explain_dataset(bundle, photos(folder), store=folder / "store", device="cpu", progress=False)
+    return ss.explain_dataset(
+        bundle, photos(folder), store=folder / "store", device="cpu", progress=False, **more
+    )
+
+
+def read_from_s3(_: Path) -> object:
+    FILE_SYSTEMS.pop("s3", None)  # it would be found
+    return ss.read_dataset("s3://bucket/photos")
 
 
 def clustered(_: Path) -> object:
@@ -143,6 +151,8 @@ DONE = {
     ("onnx", "onnx"): wrapped,
     ("onnx", "onnx2torch"): wrapped,
     ("onnx", "onnxruntime"): wrapped,
+    ("ray", "ray"): lambda folder: explained(folder, ray="local"),
+    ("remote", "s3fs"): read_from_s3,
 }
 FALLS_BACK = {("notebook", "anywidget")}  # pictures are shown in a frame
 

@@ -166,9 +166,13 @@ def _cluster(address: str, size: int) -> Iterator[Any]:
         _refuse_silent(address)
     try:
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-        why = str(error).strip().splitlines() or [type(error).__name__]
-        raise SettingError(f"Ray cannot be used ({why[0]}): {_no_ray(address)}") from error
+    except Exception as error:  # of many kinds, and Exception itself where its start took too long
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SettingError(
+            f"Ray did not start here ({why}): try again, or use --workers without --ray"
+            if address == "local"
+            else f"Ray cannot be used ({why}): {_no_ray(address)}"
+        ) from error
     try:
         yield ray
     finally:
