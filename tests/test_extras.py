@@ -87,16 +87,20 @@ def evaluated(folder: Path) -> object:
     return ss.evaluate(Bundle.wrap(Tiny(2), size=16, outputs=["x", "y"]), photos(folder), progress=False)
 
 
-def explained(folder: Path, **more: object) -> object:
+def explained(folder: Path) -> object:
     bundle = Bundle.wrap(Tiny(2), size=16, references=torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
-    return ss.explain_dataset(
-        bundle, photos(folder), store=folder / "store", device="cpu", progress=False, **more
-    )
+    return ss.explain_dataset(bundle, photos(folder), store=folder / "store", device="cpu", progress=False)
 
 
 def read_from_s3(_: Path) -> object:
     FILE_SYSTEMS.pop("s3", None)  # it would be found
     return ss.read_dataset("s3://bucket/photos")
+
+
+def explained_by_ray(folder: Path) -> object:
+    bundle = Bundle.wrap(Tiny(2), size=16, references=torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    store = folder / "store"
+    return ss.explain_dataset(bundle, photos(folder), store=store, ray="auto", device="cpu", progress=False)
 
 
 def clustered(_: Path) -> object:
@@ -148,10 +152,10 @@ DONE = {
     ("medical", "pydicom"): read("a.dcm"),
     ("medical", "nibabel"): read("a.nii"),
     ("coco", "pycocotools"): runs,
+    ("ray", "ray"): explained_by_ray,
     ("onnx", "onnx"): wrapped,
     ("onnx", "onnx2torch"): wrapped,
     ("onnx", "onnxruntime"): wrapped,
-    ("ray", "ray"): lambda folder: explained(folder, ray="local"),
     ("remote", "s3fs"): read_from_s3,
 }
 FALLS_BACK = {("notebook", "anywidget")}  # pictures are shown in a frame

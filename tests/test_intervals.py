@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
+from shapsight.diagnosis import intervals
 from shapsight.diagnosis.intervals import (
     drawn_counts,
     drawn_pairs,
@@ -56,14 +57,21 @@ def test_the_interval_of_a_ratio_of_means_is_that_of_scipy(values):
 
 def test_counts_and_rows_are_the_same_kind_of_draw(values):
     by_rows = np.concatenate([values[rows].mean(1) for rows in drawn_rows(40, generator(), MANY)])
-    by_counts = drawn_counts(40, generator(), MANY) @ values / 40
+    by_counts = np.concatenate([some @ values / 40 for some in drawn_counts(40, generator(), MANY)])
     assert len(by_rows) == len(by_counts) == MANY
     assert interval(by_rows) == pytest.approx(interval(by_counts), abs=0.02)
 
 
 def test_kinds_are_drawn_by_their_shares():
-    drawn = drawn_counts(10, generator(), 5000, shares=np.array([0.2, 0.8]))
+    drawn = np.concatenate(list(drawn_counts(10, generator(), 5000, shares=np.array([0.2, 0.8]))))
     assert (drawn.sum(1) == 10).all() and drawn[:, 0].mean() == pytest.approx(2, abs=0.05)
+
+
+def test_many_images_are_drawn_a_few_draws_at_a_time_and_the_same(monkeypatch, values):
+    whole = mean_with_interval(values, generator(), resamples=100)
+    monkeypatch.setattr(intervals, "CHUNK", 7 * len(values))
+    assert [len(some) for some in drawn_counts(len(values), generator(), 16)] == [7, 7, 2]
+    assert mean_with_interval(values, generator(), resamples=100) == pytest.approx(whole, rel=1e-12)
 
 
 def test_rows_and_columns_of_a_crossed_design_are_drawn_on_their_own():

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import shapsight as ss
 from discs import write_discs
 from shapsight.cli import app
+from shapsight.data.sources import folder
 from shapsight.errors import DataError, ExplainerError, ModelError, SettingError, StoreError
 from shapsight.models.bundle import Bundle
 from shapsight.store import arrays, encoding, writer
@@ -590,3 +591,28 @@ def test_a_stop_lets_go_of_what_it_held(bundle, photos, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             explained(bundle, photos, tmp_path / "e.zarr")
     assert len(explained(bundle, photos, tmp_path / "e.zarr").store) == 42
+
+
+def test_an_empty_folder_is_looked_into_once(bundle, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    calls = []
+    monkeypatch.setattr(folder, "find_images", lambda root: calls.append(root) or ([], {}))
+    with pytest.raises(DataError, match="there is no image in"):
+        explained(bundle, tmp_path / "empty", tmp_path / "e.zarr")
+    assert len(calls) == 1
+
+
+def test_the_commands_of_a_store_answer_in_json(bundle, photos, tmp_path):
+    def ask(*words) -> dict:
+        return json.loads(CliRunner().invoke(app, ["store", *map(str, words), "--json"]).stdout)
+
+    path = tmp_path / "e.zarr"
+    explained(bundle, photos, path, limit=16)
+    found = ask("status", path)
+    assert (found["finished"], found["planned"], found["skipped"]) == (16, 16, 0)
+    assert sum(row["finished"] for row in found["environments"]) == 16 and found["lines"]
+    assert ask("verify", path) == {
+        "images": 16, "is_whole": True, "parts": [], "damaged": [], "lines": ["16 images read, 0 of them damaged"],
+    }  # fmt: skip
+    merged = ask("merge", tmp_path / "all.zarr", path)
+    assert (merged["added"], merged["known"], merged["differing"]) == (16, 0, [])

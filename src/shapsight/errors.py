@@ -22,6 +22,10 @@ class DataError(ShapsightError):
     """A dataset, an image, a mask or a region of interest cannot be used as it is."""
 
 
+class NoImagesError(DataError):
+    """A place that was named as a dataset holds no image at all, however it is read."""
+
+
 class ModelError(ShapsightError):
     """An architecture, its weights or a bundle cannot be used as it is."""
 

@@ -202,9 +202,19 @@ def as_json(found: Any) -> str:
     tables = dict(found.tables)
     short = {name: table for name, table in tables.items() if len(table) <= MOST_ROWS}
     said["left_out"] = sorted(set(tables) - set(short))
-    # pandas writes numbers of numpy, times and NaN as JSON has them
-    said["tables"] = {name: json.loads(table.to_json(orient="records")) for name, table in short.items()}
+    said["tables"] = {name: rows_of(table) for name, table in short.items()}
+    return written_json(said)
+
+
+def written_json(said: Mapping[str, Any]) -> str:
+    """Plain content as JSON; what is not a finite number is null."""
     return json.dumps(_plain(said), indent=2, ensure_ascii=False, default=str)
+
+
+def rows_of(table: Any) -> list[dict[str, Any]]:
+    """A table's rows; pandas writes numbers of numpy, times and NaN as JSON has them."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from shapsight.cli.command import app, exit_codes, show
+from shapsight.cli.command import app, exit_codes, rows_of, show, written_json
 
 store = typer.Typer(
     help="Look after a store of explanations that explain --store made.",
@@ -16,10 +17,15 @@ store = typer.Typer(
 )
 app.add_typer(store, name="store")
 Where = Annotated[Path, typer.Argument(help="A store, such as explanations.zarr.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as one JSON object.")]
+
+
+def _tell(lines: Sequence[str], facts: Mapping[str, Any], as_json: bool) -> None:
+    typer.echo(written_json({**facts, "lines": lines})) if as_json else show(lines)
 
 
 @store.command(epilog="Example: shapsight store status explanations.zarr")
-def status(path: Where) -> None:
+def status(path: Where, as_json: AsJson = False) -> None:
     """How many images are finished, in which environments, how large and how exact."""
     with exit_codes():
         from shapsight.store.status import status as status_of
@@ -39,7 +45,8 @@ def status(path: Where) -> None:
             lines.append(f"  {row['environment']}: {row['finished']}{error}")
         if found.skipped:
             lines.append(f"{found.skipped} images could not be used: {path / 'table' / 'skipped.csv'}")
-        show(lines)
+        facts = vars(found) | {"bytes_per_image": found.bytes_per_image}
+        _tell(lines, facts | {"environments": rows_of(found.environments)}, as_json)
 
 
 @store.command(epilog="Example: shapsight store verify explanations.zarr --mend")
@@ -51,6 +58,7 @@ def verify(
             "--mend", help="Take out what is damaged, so that explain makes it anew, and half-written files."
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read every image and check its sums; exit code 1 where anything is damaged."""
     with exit_codes():
@@ -65,7 +73,8 @@ def verify(
             lines.append(f"{len(found.parts)} half-written files of a process that was killed ({gone})")
         if mend and not found.is_whole:
             lines.append("taken out: run the explain command again to make them anew")
-        show(lines)
+        facts = {"images": found.images, "is_whole": found.is_whole, "parts": found.parts}
+        _tell(lines, facts | {"damaged": rows_of(found.damaged)}, as_json)
         if not found.is_whole:
             raise typer.Exit(1)
 
@@ -74,6 +83,7 @@ def verify(
 def merge(
     target: Annotated[Path, typer.Argument(help="The store to put them into; made if there is none.")],
     sources: Annotated[list[Path], typer.Argument(help="The stores to take from; they stay.")],
+    as_json: AsJson = False,
 ) -> None:
     """Put the finished images of several stores of the same settings into one."""
     with exit_codes():
@@ -86,7 +96,7 @@ def merge(
             lines.append(
                 f"{len(found.differing)} of these are other pictures there, and stay as they are: {some}"
             )
-        show(lines)
+        _tell(lines, vars(found), as_json)
 
 
 @store.command(epilog="Example: shapsight store export explanations.zarr --as fiftyone --out heatmaps")

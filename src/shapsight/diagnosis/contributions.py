@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from shapsight.diagnosis.groups import generator_of, groups
@@ -111,6 +111,20 @@ def class_contributions_per_image(
     return table.assign(label_first=first.T.reshape(-1))
 
 
+def image_parts(
+    contributions: Float[ndarray, "images parts"],
+    rows: pd.DataFrame,
+    output: str,
+    *,
+    parts: Sequence[str] = PARTS,
+) -> pd.DataFrame:
+    """The same where nothing is known of a target: `target` and `pull` are NaN, so sizes and shares can be told of."""
+    values = np.asarray(contributions, dtype=float)
+    _check(values, rows, parts)
+    nothing = np.full(len(rows), np.nan)
+    return _long(rows, output, parts, values, values.sum(1), nothing, np.full_like(values, np.nan))
+
+
 def contributions_per_environment(
     per_image: pd.DataFrame, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
@@ -129,8 +143,7 @@ def contributions_per_environment(
         for environment, split, group in groups(chosen):
             sample = _Sample.of(group)
             counts = drawn_counts(sample.images, generator_of(environment, split, seed), resamples)
-            draws = counts.astype(float)
-            for measure, values, drawn in sample.measured(draws):
+            for measure, values, drawn in sample.measured(counts):
                 for number, part in enumerate(sample.parts):
                     if not np.isfinite(values[number]):
                         continue
@@ -185,12 +198,15 @@ class _Sample:
             return self.images - len(set(self.environments.tolist()))
         return np.inf
 
-    def measured(self, draws: Float[ndarray, "draws images"]) -> Iterator[tuple[str, ndarray, ndarray]]:
+    def measured(
+        self, counts: Iterable[Int[ndarray, "draws images"]]
+    ) -> Iterator[tuple[str, ndarray, ndarray]]:
         """Each measure's name, its value for every part, and the same for each draw."""
+        functions = {measure.name: getattr(self, f"_{measure.name}") for measure in MEASURES}
+        draws = [{name: of(some.astype(float)) for name, of in functions.items()} for some in counts]
         whole = np.ones((1, self.images))
-        for name in (measure.name for measure in MEASURES):
-            function = getattr(self, f"_{name}")
-            yield name, function(whole)[0], function(draws)
+        for name, of in functions.items():
+            yield name, of(whole)[0], np.concatenate([some[name] for some in draws])
 
     def _size(self, weights: ndarray) -> ndarray:
         return np.asarray(weights @ np.abs(self.values).T / weights.sum(1, keepdims=True))

@@ -37,14 +37,15 @@ def drawn_counts(
     resamples: int = RESAMPLES,
     *,
     shares: Float[ndarray, "kinds"] | None = None,
-) -> Int[ndarray, "draws kinds"]:
-    """How often each image is drawn, in each draw: enough for whatever is a function of weighted sums.
+) -> Iterator[Int[ndarray, "draws kinds"]]:
+    """How often each image is drawn, some draws at a time: enough for whatever is a function of weighted sums.
 
     `shares` says how many of all images are of each kind, where the measure depends on the kinds only.
     """
-    return generator.multinomial(
-        images, np.full(images, 1 / images) if shares is None else shares, size=resamples
-    )
+    kinds = np.full(images, 1 / images) if shares is None else shares
+    step = max(1, CHUNK // len(kinds))
+    for start in range(0, resamples, step):
+        yield generator.multinomial(images, kinds, size=min(step, resamples - start))
 
 
 def drawn_rows(
@@ -78,7 +79,8 @@ def mean_with_interval(
         return np.nan, np.nan, np.nan
     drawn = np.empty(0)
     if len(known) > 1:
-        drawn = drawn_counts(len(known), generator, resamples) @ known / len(known)
+        counts = drawn_counts(len(known), generator, resamples)
+        drawn = np.concatenate([some @ known / len(known) for some in counts])
     return float(known.mean()), *interval(drawn, level)
 
 
@@ -95,7 +97,7 @@ def ratio_with_interval(
         return np.nan, np.nan, np.nan
     drawn = np.empty(0)
     if len(over) > 1:
-        counts = drawn_counts(len(over), generator, resamples)
-        tops, bottoms = counts @ over, counts @ under
+        sums = [(some @ over, some @ under) for some in drawn_counts(len(over), generator, resamples)]
+        tops, bottoms = (np.concatenate(each) for each in zip(*sums, strict=True))
         drawn = np.where(bottoms > 0, tops / np.where(bottoms > 0, bottoms, 1), np.nan)
     return float(over.sum() / under.sum()), *interval(drawn, level)

@@ -24,7 +24,7 @@ from shapsight.data.sources.names import (
 )
 from shapsight.data.splits import split_names
 from shapsight.data.stored import bare
-from shapsight.errors import DataError
+from shapsight.errors import DataError, NoImagesError
 
 EXPECTED = (
     "Expected: a folder of environments, each a folder of images whose names begin with the pixel to drive "
@@ -183,10 +183,10 @@ def _found(root: Path) -> tuple[list[str], Counter[str]]:
     try:
         found, left_alone = find_images(root)
     except DataError as error:
-        raise DataError(f"{error}. {EXPECTED}") from error
+        raise NoImagesError(f"{error}. {EXPECTED}") from error
     if not found:
         only = f" (only {left_out_by_kind(left_alone)})" if left_alone else ""
-        raise DataError(f"there is no image in {root}{only}. {EXPECTED}")
+        raise NoImagesError(f"there is no image in {root}{only}. {EXPECTED}")
     return found, left_alone
 
 

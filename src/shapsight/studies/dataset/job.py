@@ -17,7 +17,7 @@ from torch import Tensor
 from shapsight.attribution.explain import COMPARING
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.shared.memory import is_out_of_memory
-from shapsight.attribution.shared.outputs import Outputs, TopK
+from shapsight.attribution.shared.outputs import Outputs
 from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
@@ -126,7 +126,7 @@ class Job:
 
     def _judged(self, rows: pd.DataFrame, explanation: Explanation, pictures: Tensor) -> list[dict[str, Any]]:
         """What the model says of each image, and how wrong it is where that is known."""
-        told = self._predicted(explanation, pictures)
+        told = self._predicted(rows, explanation, pictures)
         table, manifest, errors = rows.assign(**told), self.manifest, None
         names = [name for name in manifest.targets if f"predicted_{name}" in told]
         if names or ("label" in rows and "predicted_label" in told):
@@ -134,20 +134,40 @@ class Job:
         columns = {**told, **({} if errors is None else {"error": errors.tolist()})}
         return [{name: values[n] for name, values in columns.items()} for n in range(len(rows))]
 
-    def _predicted(self, explanation: Explanation, pictures: Tensor) -> dict[str, list[Any]]:
-        names, bundle = explanation.names(), self.model.bundle
-        predictions = explanation.predictions.detach().cpu()
-        if bundle.card.task != "classification":
-            return {
-                f"predicted_{name}": [float(predictions[n, row.index(name)]) for n, row in enumerate(names)]
-                for name in bundle.card.output_names
-                if all(name in row for row in names)
-            }
-        if isinstance(self.outputs, TopK) or self.outputs is None:
-            return {"predicted_label": [row[int(predictions[n].argmax())] for n, row in enumerate(names)]}
-        classes = bundle.card.output_names
-        of_all = bundle.predict(pictures).argmax(1).tolist()
-        return {"predicted_label": [classes[n] if n < len(classes) else f"output {n}" for n in of_all]}
+    def _predicted(
+        self, rows: pd.DataFrame, explanation: Explanation, pictures: Tensor
+    ) -> dict[str, list[Any]]:
+        """As `predict_table` says it, so that a store can be evaluated without asking the model again."""
+        bundle = self.model.bundle
+        card = bundle.card
+        if card.task != "classification":
+            said = self._said(explanation, pictures)
+            return {f"predicted_{name}": said[:, n].tolist() for n, name in enumerate(card.output_names)}
+        outputs = self._asked(pictures)
+        chosen = outputs.argmax(1).tolist()
+        names = card.output_names
+        told = {"predicted_label": [names[n] if n < len(names) else f"output {n}" for n in chosen]}
+        if "label" not in rows or not card.class_names:
+            return told
+        probabilities = bundle.probabilities(outputs)
+        of_label = [
+            float(one[card.class_names.index(label)]) if label in card.class_names else 0.0
+            for one, label in zip(probabilities, rows["label"], strict=True)
+        ]
+        return told | {"confidence": probabilities.amax(1).tolist(), "probability": of_label}
+
+    def _said(self, explanation: Explanation, pictures: Tensor) -> Tensor:
+        """All outputs: as explained, or asked about where only some are."""
+        columns = list(range(len(self.model.bundle.card.output_names)))
+        if all(row == columns for row in explanation.output_index.tolist()):
+            return explanation.predictions.detach().cpu().double()
+        return self._asked(pictures)
+
+    def _asked(self, pictures: Tensor) -> Tensor:
+        """All outputs, always of as many pictures at a time: what rounding does to one depends on their number."""
+        missing = max(0, self.card.block - len(pictures))
+        whole = torch.cat([pictures, pictures[:1].expand(missing, *pictures.shape[1:])])
+        return self.model.bundle.predict(whole, self.card.block)[: len(pictures)].double()
 
     def _parts(self, rows: pd.DataFrame, explanation: Explanation) -> list[dict[str, list[float]]]:
         """What scene and region of interest contribute to each output."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ import pandas as pd
 from shapsight.attribution.explain import METHODS
 from shapsight.data.manifest import Manifest
 from shapsight.data.written_files import written
-from shapsight.errors import DataError, ExplainerError, SettingError
+from shapsight.errors import DataError, ExplainerError, NoImagesError, SettingError
 from shapsight.models.references import ChosenReferences
 from shapsight.store.card import Card
 from shapsight.store.encoding import check_kind
@@ -34,6 +33,7 @@ from shapsight.studies.shared.material import roi_of
 from shapsight.studies.shared.narrator import Narrator, duration
 from shapsight.studies.shared.option import DataOptions, roi_text
 from shapsight.studies.shared.reading import read
+from shapsight.studies.shared.recorded import digest_of
 from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import files_of, manifest_of, on_device, opened, settings_in
 from shapsight.studies.shared.words import count
@@ -176,9 +176,9 @@ def _subject(
             own, explained.bundle, folder, before, data, DataOptions(), narrator, settings.seed
         )
     except DataError as error:
-        if data is None or isinstance(data, Manifest):
+        if data is None or isinstance(data, Manifest) or isinstance(error, NoImagesError):
             raise
-        # Explaining needs no targets; what is no data set at all is refused here, too.
+        # Explaining needs no targets.
         manifest = read(data, DataOptions(), narrator, targets=[], for_training=False)
         why = str(error).partition(". Expected")[0]
         narrator.note(f"Explained without errors, since no targets can be read: {why}")
@@ -224,8 +224,7 @@ def _card(
     if settings.method == "regions":
         used["regions"] = settings.regions
     if settings.method in ("deep", "gradient"):
-        compared = (references or bundle.prepared_references()).references.cpu().contiguous()
-        used["references"] = hashlib.sha256(compared.numpy().tobytes()).hexdigest()
+        used["references"] = digest_of(references or bundle.prepared_references())
     used |= {
         "outputs": settings.outputs,
         "model": bundle.fingerprint,

@@ -15,6 +15,7 @@ from shapsight.attribution.explanation import Explanation
 from shapsight.data.manifest import Manifest
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
+from shapsight.studies.diagnose.whole import Whole
 
 Report = Callable[[int, int], None]
 
@@ -38,6 +39,7 @@ class Case:
         explanation: DeepSHAP of the rows, in this order: of `targets`, or of each image's predicted class.
         targets: the explained targets of a regression; empty for classes.
         objects: masks of each category, where the annotations name several.
+        whole: a store with explanations of many more images, of which the rows are some.
 
     Raises `DataError` where these do not have the same number of images or their masks another size.
     """
@@ -51,6 +53,7 @@ class Case:
     targets: tuple[str, ...]
     objects: Mapping[str, Bool[ndarray, "rows size size"]] = field(default_factory=dict)
     seed: int = 0
+    whole: Whole | None = None
 
     def __post_init__(self) -> None:
         counts = {"images": len(self.images), "explained images": len(self.explanation)}

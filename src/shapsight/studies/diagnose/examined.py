@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, UInt8
@@ -19,12 +18,14 @@ from shapsight.data.objects import object_masks
 from shapsight.errors import DataError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.diagnose.case import Case
+from shapsight.studies.diagnose.whole import Whole
 from shapsight.studies.shared.analysis import predicted
 from shapsight.studies.shared.error_facts import ErrorFacts, error_facts, is_constant
 from shapsight.studies.shared.material import Material, region_masks, roi_of
 from shapsight.studies.shared.narrator import Narrator
+from shapsight.studies.shared.recorded import recorded_in
 from shapsight.studies.shared.references import with_references
-from shapsight.studies.shared.sampling import choose_held_out
+from shapsight.studies.shared.sampling import choose_held_out, held_out_rows
 from shapsight.studies.shared.settings import DiagnoseSettings
 from shapsight.studies.shared.subject import Subject, prediction_warnings
 from shapsight.studies.shared.words import count
@@ -61,20 +62,35 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
     """
     manifest, framing = subject.manifest, subject.bundle.seen
     targets = _targets(subject.bundle, settings.outputs)
-    material = Material.decoded(manifest, framing, narrator)
-    subject = with_references(subject, material.images, narrator, seed=settings.seed)
-    bundle = subject.bundle
-    judged = predicted(subject.name, bundle, material, narrator, seed=settings.seed)
-    predictions, errors = judged.predictions, judged.errors
+    recorded = None if settings.store is None else recorded_in(settings.store, subject, narrator)
+    if recorded is not None:
+        recorded.refuse_unexplained(targets)
+        recorded.refuse_other_method()
+        subject, manifest = recorded.subject, recorded.subject.manifest
+        judged = recorded.judged(settings.seed)
+    else:
+        material = Material.decoded(manifest, framing, narrator)
+        subject = with_references(subject, material.images, narrator, seed=settings.seed)
+        judged = predicted(subject.name, subject.bundle, material, narrator, seed=settings.seed)
+    bundle, predictions, errors = subject.bundle, judged.predictions, judged.errors
     rows, notes = choose_held_out(predictions, settings.images, seed=settings.seed)
-    region = roi_of(settings.roi, *subject.rois)
+    region = roi_of(settings.roi, None if recorded is None else recorded.roi, *subject.rois)
     masks = None if region is None else region_masks(region, rows, framing)
     roi = None if region is None else region.spec
     scales = prediction_warnings(predictions, manifest)
-    more = [*_one_environment(manifest), *_constant(predictions, manifest), *_regions(masks, roi)]
+    whole = None
+    if recorded is not None:
+        held_out = pd.concat([some for _, some in held_out_rows(predictions)]).sort_index()
+        whole = Whole(recorded, held_out, targets, region)
+    more = [
+        *_one_environment(manifest),
+        *_constant(predictions, manifest),
+        *_regions(masks, roi),
+        *_read(whole, rows),
+    ]
     for sentence in (*notes, *more):
         narrator.note(sentence)
-    chosen = material.images[torch.tensor(rows.index.to_numpy(np.int64))]
+    chosen = material.of(rows) if recorded is None else recorded.pictures(rows)
     case = Case(
         bundle,
         manifest,
@@ -85,9 +101,26 @@ def examine(subject: Subject, settings: DiagnoseSettings, narrator: Narrator) ->
         targets=targets,
         objects=_objects(settings.objects, roi, rows, framing),
         seed=settings.seed,
+        whole=whole,
     )
     facts = error_facts(errors, predictions, manifest)
     return Examined(subject, case, errors, roi, facts, (*subject.notes, *notes, *more, *scales))
+
+
+def _read(whole: Whole | None, rows: pd.DataFrame) -> list[str]:
+    """What is of all images of a store, and what of those that are looked at closely."""
+    if whole is None:
+        return []
+    many, few = f"all {len(whole.rows)} held-out images in the store", count(len(rows), "image")
+    if whole.recorded.is_light:
+        sums = " and what scene and region contribute" if whole.has_sums else ""
+        return [
+            f"A light store has no values of pixels: errors{sums} are of {many}; {few} are explained for all else."
+        ]
+    sums = "" if whole.roi is None else ", what scene and region contribute"
+    return [
+        f"Errors, where attribution lies{sums} are of {many}; swaps, strategies, tests and single pictures of {few}."
+    ]
 
 
 def _of_nothing(bundle: Bundle, images: UInt8[Tensor, "images 3 size size"]) -> Explanation:

@@ -61,7 +61,14 @@ def run_parts(
     stored = StoredExplanations(
         folder / EXPLANATIONS, case.bundle, case.targets, references=settings.references
     )
-    if any(part.needs_explanations for part in missing):
+    if (
+        any(part.needs_explanations for part in missing)
+        and case.whole is not None
+        and not case.whole.recorded.is_light
+    ):
+        explanation = case.whole.recorded.explanation(case.rows, case.targets)
+        case = replace(case, explanation=explanation)
+    elif any(part.needs_explanations for part in missing):
         references = stored.identity.references
         how = f"against {count(references, 'reference')}" if case.bundle.has_gradients else "by PartitionSHAP"
         title = f"Explaining {count(len(case.rows), 'image')} {how}"
@@ -108,6 +115,7 @@ def _key(part: Part, examined: Examined, settings: DiagnoseSettings) -> str:
         settings.seed,
         case.manifest.train_on,
         list(case.objects),
+        None if case.whole is None else case.whole.recorded.key,
         regions.hexdigest(),
     ]
     return digest(content)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
 from torch import Tensor
 
 from shapsight.data.manifest import Manifest
@@ -26,6 +25,7 @@ from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.material import Material
 from shapsight.studies.shared.outcome import Judged, save_judged
 from shapsight.studies.shared.reading import source_of
+from shapsight.studies.shared.recorded import recorded_in
 from shapsight.studies.shared.run_folder import RunFolder
 from shapsight.studies.shared.sections import left_out_section, made_with, write_page
 from shapsight.studies.shared.settings import EvaluateSettings
@@ -88,19 +88,25 @@ def evaluate(
     chosen_device(settings.device)  # a wrong one is said before any work is done
     subject = subject_of(model, data, settings.reading, narrator, seed=settings.seed)
     place = Place.of(out, subject.folder, "evaluation")
-    with on_device(subject.bundle, settings.device):
-        material = Material.decoded(subject.manifest, subject.bundle.seen, narrator)
-        judged = predicted(subject.name, subject.bundle, material, narrator, seed=settings.seed)
+    if settings.store is not None:
+        recorded = recorded_in(settings.store, subject, narrator)
+        subject, judged, pictures = recorded.subject, recorded.judged(settings.seed), recorded.pictures
+    else:
+        with on_device(subject.bundle, settings.device):
+            material = Material.decoded(subject.manifest, subject.bundle.seen, narrator)
+            judged = predicted(subject.name, subject.bundle, material, narrator, seed=settings.seed)
+        pictures = material.of
     notes = (*subject.notes, *prediction_warnings(judged.predictions, subject.manifest))
     where = source_of(subject.manifest if data is None else data)
     card = {"run": str(subject.folder or subject.name), "data": where, "seed": settings.seed}
+    card |= {} if settings.store is None else {"store": str(settings.store)}
     folder = RunFolder.start(
         place.path, command=asked.command, settings=card, overwrite=overwrite or out is None
     )
     try:
         save_judged(judged, folder)
         subject.manifest.save(folder.path)
-        write_page(_page(judged, subject, data, material.images, notes, card, asked), folder)
+        write_page(_page(judged, subject, data, pictures, notes, card, asked), folder)
     except BaseException:
         folder.discard()
         raise
@@ -124,7 +130,7 @@ def _page(
     judged: Judged,
     subject: Subject,
     data: Any,
-    images: UInt8[Tensor, "images 3 height width"],
+    pictures: Callable[[pd.DataFrame], Tensor],
     notes: tuple[str, ...],
     settings: dict[str, Any],
     asked: Asked[EvaluateSettings],
@@ -133,7 +139,8 @@ def _page(
     rows, facts = judged.predictions, judged.facts
 
     def shown(at: int) -> Shown:
-        return plain_image(images[int(rows.index[at])], rows.iloc[at].to_dict(), manifest, subject.bundle)
+        picture = pictures(rows.iloc[[at]])[0]
+        return plain_image(picture, rows.iloc[at].to_dict(), manifest, subject.bundle)
 
     typical = cards(rows, manifest, facts, shown)
     wrong = [shown(at) for at in _worst(rows, manifest)]

@@ -78,6 +78,10 @@ class Material:
         )
         return replace(self, images=bundle.load(self.manifest), framing=bundle.seen, masks=masks)
 
+    def of(self, rows: pd.DataFrame) -> UInt8[Tensor, "rows 3 height width"]:
+        """The images of some rows of the manifest's table."""
+        return self.images[torch.tensor(rows.index.to_numpy(np.int64))]
+
     def regions(self, rows: pd.DataFrame) -> Bool[ndarray, "rows size size"] | None:
         """The regions of interest of some rows of the manifest's table."""
         return None if self.roi is None else region_masks(self.roi, rows, self.framing)

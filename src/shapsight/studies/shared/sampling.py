@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -84,17 +84,22 @@ def choose_held_out(
     if count < 2:
         raise DataError(f"images={count}: a diagnosis needs 2 images or more")
     drawn, notes = {}, []
-    for environment, group in predictions.groupby("environment", sort=True):
-        held_out = group[group["split"] != "train"]
-        if held_out.empty:
-            held_out = group
-            images = f"{len(group)} image{'s' * (len(group) != 1)}"
+    for environment, held_out in held_out_rows(predictions):
+        if (held_out["split"] == "train").all():
+            images = f"{len(held_out)} image{'s' * (len(held_out) != 1)}"
             notes.append(f"Every image of {environment} was trained on, so its {images} flatter the model.")
         generator = np.random.default_rng([seed, zlib.crc32(str(environment).encode())])
         drawn[str(environment)] = _in_random_order(held_out, generator)
     shares = _evenly(count, {name: len(rows) for name, rows in drawn.items()})
     chosen = [row for name, rows in drawn.items() for row in rows[: shares[name]]]
     return predictions.loc[sorted(chosen)], tuple(notes)
+
+
+def held_out_rows(predictions: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each environment with its images that were not trained on; all of one of which every image was."""
+    for environment, group in predictions.groupby("environment", sort=True):
+        held_out = group[group["split"] != "train"]
+        yield str(environment), held_out if len(held_out) else group
 
 
 def _in_random_order(group: pd.DataFrame, generator: np.random.Generator) -> list[int]:

@@ -143,6 +143,12 @@ class CheckSettings:
 class EvaluateSettings:
     """What `shapsight evaluate` is asked to do; `reading` is how another dataset than the run's is read."""
 
+    store: Annotated[
+        Path | None,
+        Option(
+            "Read what the model says from this store that explain --store made, instead of asking the model."
+        ),
+    ] = None
     seed: Seed = 0
     device: Device = "auto"
     reading: DataOptions = field(default_factory=DataOptions)
@@ -275,6 +281,13 @@ class DiagnoseSettings:
         tuple[str, ...], Option("Parts to do, by comma: look, why, strategies, trust; by default all.")
     ] = ()
     roi: RoiSpec = None
+    store: Annotated[
+        Path | None,
+        Option(
+            "Read predictions and explanations of all images from this store that explain --store made; what a store "
+            "cannot tell is made of the --images that are looked at."
+        ),
+    ] = None
     objects: Annotated[
         str | None, Option("A COCO file with several categories; by default the ROI's if it is one.")
     ] = None

@@ -19,11 +19,13 @@ from shapsight.diagnosis.object_shares import object_shares, object_shares_per_e
 from shapsight.diagnosis.randomised import randomised_copy
 from shapsight.diagnosis.relevance_measures import measures_per_environment, measures_per_image
 from shapsight.studies.diagnose.case import Case, Report
+from shapsight.studies.diagnose.look.streamed import Atlas, beside_few, streamed, with_all
 from shapsight.studies.shared.contributions import PREDICTED, Contributions
 from shapsight.studies.shared.exact_contributions import contributions_of
 from shapsight.studies.shared.sampling import spread_over_environments
 
 HOME, ELSEWHERE = "home", "elsewhere"
+MOST_PLACES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,8 @@ class LookTables:
 
     Attributes
         output: the first explained target, or the predicted class.
-        rows, trained_on: of the case.
+        rows, trained_on: of the case, or of the store that it is of.
+        atlas: the mean heatmap of each environment.
     """
 
     output: str
@@ -45,6 +48,7 @@ class LookTables:
     objects: pd.DataFrame | None
     contributions: Contributions | None
     contributed: pd.DataFrame | None
+    atlas: Atlas
 
     @property
     def files(self) -> dict[str, pd.DataFrame]:
@@ -69,19 +73,32 @@ def is_home(rows: pd.DataFrame, trained_on: Sequence[str]) -> Bool[ndarray, "row
 
 def tables_of(case: Case, report: Report, *, images: int, copies: int, resamples: int) -> LookTables:
     """All of them; `images` are explained for each of so many randomised `copies` of the model."""
-    count = len(case.rows)
-    steps = 2 * count + copies * min(images, count)
-    per_image = measures_per_image(case.explanation, case.rows, case.masks)
+    count, rows, whole = len(case.rows), case.rows, case.whole
+    many = 0 if whole is None else len(whole.rows)
+    steps = many + 2 * count + copies * min(images, count)
+    places = _most(case.rows if whole is None else whole.rows)
+    found = None if whole is None else streamed(whole, places, lambda done: report(done, steps))
+    if found is not None and whole is not None:
+        per_image, atlas, rows = found.per_image, found.atlas, whole.rows
+    else:
+        per_image, atlas = measures_per_image(case.explanation, case.rows, case.masks), Atlas(places)
+        atlas.add(case.rows, case.explanation, case.images.float() / 255, case.masks)
     contributions = contributed = None
     if case.masks is not None:
         contributions = contributions_of(
             case.explanation, case.bundle, case.manifest, case.rows, case.images, case.masks,
-            progress=lambda done, total: report(count * done // max(total, 1), steps), seed=case.seed,
+            progress=lambda done, total: report(many + count * done // max(total, 1), steps), seed=case.seed,
         )  # fmt: skip
     if contributions is not None:
         contributed = contributions_per_environment(_by_place(contributions.per_image, case), seed=case.seed)
-    report(2 * count, steps)
-    control = _control(case, images, copies, lambda done: report(2 * count + done, steps))
+        if whole is not None:
+            sums = whole.recorded.contributions(whole.rows, whole.targets) if whole.has_sums else None
+            sums = sums if found is None or sums is not None else found.sums
+            contributions = with_all(contributions, sums, seed=case.seed)
+            placed = contributions_per_environment(_by_place(contributions.per_image, case), seed=case.seed)
+            contributed = beside_few(placed, contributed)
+    report(many + 2 * count, steps)
+    control = _control(case, images, copies, lambda done: report(many + 2 * count + done, steps))
     pooled = PREDICTED if case.manifest.class_names else None
     summary = partial(measures_per_environment, pooled=pooled, resamples=resamples, seed=case.seed)
     objects = None
@@ -93,7 +110,7 @@ def tables_of(case: Case, report: Report, *, images: int, copies: int, resamples
     target = case.targets[0] if case.targets else None
     return LookTables(
         output=pooled or case.explanation.name_of(0, 0),
-        rows=case.rows,
+        rows=rows,
         trained_on=case.manifest.train_on,
         per_image=per_image,
         measures=summary(per_image, randomised=control),
@@ -104,7 +121,13 @@ def tables_of(case: Case, report: Report, *, images: int, copies: int, resamples
         objects=objects,
         contributions=contributions,
         contributed=contributed,
+        atlas=atlas,
     )
+
+
+def _most(rows: pd.DataFrame) -> tuple[str, ...]:
+    """At most eight environments, those with most images."""
+    return tuple(sorted(rows["environment"].value_counts().index[:MOST_PLACES]))
 
 
 def _control(case: Case, images: int, copies: int, done: Callable[[int], None]) -> pd.DataFrame | None:
