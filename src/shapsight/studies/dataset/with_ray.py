@@ -17,11 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from shapsight.data.given_files import is_file
 from shapsight.errors import MissingDependency, SettingError, ShapsightError, StoreError
 from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
@@ -166,9 +168,13 @@ def _cluster(address: str, size: int) -> Iterator[Any]:
         _refuse_silent(address)
     try:
         ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-        why = str(error).strip().splitlines() or [type(error).__name__]
-        raise SettingError(f"Ray cannot be used ({why[0]}): {_no_ray(address)}") from error
+    except Exception as error:  # of many kinds, and Exception itself where its start took too long
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SettingError(
+            f"Ray did not start here ({why}): try again, or use --workers without --ray"
+            if address == "local"
+            else f"Ray cannot be used ({why}): {_no_ray(address)}"
+        ) from error
     try:
         yield ray
     finally:
@@ -218,7 +224,7 @@ def _refuse_unseen(job: Job) -> None:
 
 def _refuse_silent(address: str) -> None:
     """Raise `SettingError` where nobody listens, which Ray itself would find out after minutes."""
-    given = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    given = os.environ.get("RAY_ADDRESS") or _started_last() if address == "auto" else address
     if "://" in given:
         raise SettingError(
             f"--ray {given} would connect from outside the cluster: start the command on one of its machines with "
@@ -233,6 +239,12 @@ def _refuse_silent(address: str) -> None:
         socket.create_connection((host, int(port)), WAIT).close()
     except (OSError, OverflowError) as error:
         raise SettingError(f"{_no_ray(given)} ({error})") from error
+
+
+def _started_last() -> str:
+    """The address that `ray start` left on this machine, also where it has ended since; "auto" where there is none."""
+    file = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"
+    return (file.read_text().strip() if is_file(file) else "") or "auto"
 
 
 def _no_ray(address: str) -> str:
