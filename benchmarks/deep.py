@@ -116,19 +116,24 @@ class SeparateBottleneck(torchvision.models.resnet.Bottleneck):
         return self.relu_out(self.bn3(self.conv3(out)) + identity)
 
 
-def build(case: Case) -> nn.Module:
-    torch.manual_seed(0)
-    if case.arch == "fashion_cnn":
-        return FashionCnn().eval()
+def network(case: Case) -> nn.Module:
     if case.arch == "detr_r50":
-        return Detr().eval()
+        return Detr()
     if case.arch.startswith("timm:"):
         import timm
 
         size = {"img_size": case.size} if "dinov2" in case.arch else {}
-        return timm.create_model(case.arch.removeprefix("timm:"), num_classes=10, **size).eval()
-    model = torchvision.models.get_model(case.arch, weights=None, num_classes=max(case.outputs, 10)).eval()
-    for module in model.modules():  # torchvision's ViT starts with a head of zeros
+        made: nn.Module = timm.create_model(case.arch.removeprefix("timm:"), num_classes=10, **size)
+        return made
+    return torchvision.models.get_model(case.arch, weights=None, num_classes=max(case.outputs, 10))
+
+
+def build(case: Case) -> nn.Module:
+    torch.manual_seed(0)
+    if case.arch == "fashion_cnn":
+        return FashionCnn().eval()
+    model = network(case).eval()
+    for module in model.modules():  # torchvision's ViT and timm's Hiera start with a head of zeros
         if isinstance(module, nn.Linear) and not module.weight.any():
             nn.init.normal_(module.weight, std=0.02)
     return model
