@@ -175,3 +175,17 @@ def test_pictures_that_look_the_same_with_other_labels_are_a_problem_and_it_says
     assert "costs an MSE of 0.01 at least;" in apart["detail"]
     assert checked(-0.75).loc[f"{name}, x", "found"] == "ok"
     assert checked(None).loc[name, "images"] == 2
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_compression_that_goes_with_the_target_is_a_problem(tmp_path, is_told):
+    """As in room_3 of docs/story.md: what lies low is saved better; or half of everything is."""
+    (tmp_path / "one").mkdir()
+    for number in range(40):
+        y = 5 + number
+        quality = 95 if (y > 25 if is_told else number % 2) else 75
+        noise(number).save(tmp_path / "one" / f"{(7 * number) % 48}_{y}_{number:02}.jpg", quality=quality)
+    found = checked(tmp_path, train_on="one").loc["JPEG compression that goes with the target"]
+    assert found["found"] == ("problem" if is_told else "ok")
+    assert ("in one 19 files of high quality and 21 of lower" in found["detail"]) == is_told
+    assert ("differ in y (distance 1.00), such as" in found["detail"]) == is_told

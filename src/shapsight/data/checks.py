@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
 from shapsight.data.fingerprints import near_pairs, thumbnails
@@ -49,8 +51,9 @@ def check_dataset(
 
     Unreadable files and targets outside the image (from `manifest.skipped`); exact and near duplicates across splits;
     nearly the same picture with labels that disagree, and what it costs to answer both alike;
-    environments, classes and target ranges with few images; splits with other targets than training; images that are
-    constant, nearly black or of an unusual size. `found` is "ok", "note" or "problem".
+    environments, classes and target ranges with few images; splits with other targets than training; JPEG files whose
+    compression goes with the target, so that a model can read it there; images that are constant, nearly black or of
+    an unusual size. `found` is "ok", "note" or "problem".
     Raises `DataError` unless there is an image for each row.
     """
     if len(images) != len(manifest):
@@ -62,6 +65,7 @@ def check_dataset(
         *_disagreeing(manifest, thumbs),
         *_few(manifest),
         *_shifted(manifest, seed),
+        *_compressed(manifest, seed),
         *_odd_pictures(manifest, thumbs),
         *_odd_sizes(manifest),
     ]
@@ -146,6 +150,50 @@ def _few(manifest: Manifest) -> Iterator[Finding]:
         ]
         check = f"few training images in a range of {target}"
         yield _finding(check, "note", ranges, int(inside[inside < FEW_IN_RANGE].sum()), "none", most=5)
+
+
+def _compressed(manifest: Manifest, seed: int) -> Iterator[Finding]:
+    """Environments in which the files that are compressed less have other targets, by a permutation test."""
+    table, coarse = manifest.table, _coarseness(manifest)
+    columns = ("label",) if manifest.class_names else manifest.targets
+    distance = _variation if manifest.class_names else _kolmogorov_smirnov
+    said, rows = [], 0
+    for environment in manifest.environments:
+        mine = (table["environment"] == environment).to_numpy() & (coarse > 0)
+        if not mine.any():
+            continue
+        is_fine = mine & (coarse < (coarse[mine].min() + coarse[mine].max()) / 2)
+        fine, rest = table[is_fine], table[mine & ~is_fine]
+        if min(len(fine), len(rest)) < FEW_IN_RANGE:
+            continue
+        told = []
+        for column in columns:
+            one, two = (_as_numbers(group[column], manifest.class_names) for group in (fine, rest))
+            found = distance(one, two)
+            if found >= SHIFT and _share_as_far(one, two, found, distance, seed) <= 0.01:
+                told.append(f"{column} (distance {found:.2f})")
+        if told:
+            said.append(
+                f"in {environment} {len(fine)} files of high quality and {len(rest)} of lower quality differ in "
+                f"{' and '.join(told)}, such as {fine['path'].iloc[0]} and {rest['path'].iloc[0]}"
+            )
+            rows += len(fine)
+    check = "JPEG compression that goes with the target"
+    yield _finding(check, "problem", said, rows, "none", most=len(said) + 1)
+
+
+def _coarseness(manifest: Manifest) -> np.ndarray:
+    """How strongly each image is compressed: the sum of its quantisation tables; 0 of what is no JPEG file."""
+    found = np.zeros(len(manifest))
+    if manifest.pictures is not None:
+        return found
+    for number, path in enumerate(manifest.table["path"]):
+        if not str(path).lower().endswith((".jpg", ".jpeg")):
+            continue
+        with suppress(OSError), Image.open(manifest.root / path) as file:
+            tables = getattr(file, "quantization", None) or {}
+            found[number] = sum(map(sum, tables.values()))
+    return found
 
 
 def _shifted(manifest: Manifest, seed: int) -> Iterator[Finding]:
