@@ -1,6 +1,6 @@
 """Does a model tell room_3's two labels by how strongly a file is compressed? docs/story.md, from runs of `train`.
 
-    python docs/story/compression.py rooms runs/lite0_room_3 runs/lite0_all
+    python docs/story/compression.py rooms docs/story runs/lite0_room_3 runs/lite0_all      # the first run is drawn
 
 Every photograph of room_3 is there twice: once compressed strongly and labelled far ahead, once weakly and labelled
 near. The second is asked as it is, and saved again as strongly as the first.
@@ -12,11 +12,14 @@ import io
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 import shapsight as ss
+
+plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "savefig.dpi": 90})
 
 
 def pairs_of(room: Path) -> list[tuple[Path, Path]]:
@@ -47,7 +50,26 @@ def saved_as(path: Path, other: Path) -> np.ndarray:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def main(rooms: Path, runs: list[Path]) -> None:
+def draw(said: dict[str, np.ndarray], far: np.ndarray, near: np.ndarray) -> plt.Figure:
+    """What a model says of y for each kind of file, and the labels."""
+    rows = {
+        "far labels": far[:, 1],
+        "said of the files with far labels (6 kB)": said["far"][:, 1],
+        "near labels": near[:, 1],
+        "said of the files with near labels (16 kB)": said["near"][:, 1],
+        "said of these, saved as the far ones are": said["near, saved as far"][:, 1],
+    }
+    figure, axis = plt.subplots(figsize=(7.2, 2.3), layout="constrained")
+    for place, (name, values) in enumerate(rows.items()):
+        height = place + np.random.default_rng(0).uniform(-0.25, 0.25, len(values))
+        axis.plot(
+            values, height, "o", markersize=1.5, color="#777777" if "labels" in name[:11] else "#3b75af"
+        )
+    axis.set(yticks=range(5), yticklabels=rows, ylim=(4.5, -0.5), xlabel="y (the top of the picture is −1)")
+    return figure
+
+
+def main(rooms: Path, out: Path, runs: list[Path]) -> None:
     """The mean y that each model says, and its errors by either label."""
     sizes = {
         room: [path.stat().st_size for path in (rooms / room).glob("*.jpg")] for room in ("room_1", "room_2")
@@ -65,16 +87,21 @@ def main(rooms: Path, runs: list[Path]) -> None:
     rows = []
     for run in runs:
         bundle = ss.load_bundle(run / "model")
-        for name, pictures in asked.items():
-            said = np.concatenate(
-                [bundle.predict(np.stack(pictures[i : i + 32])) for i in range(0, len(pictures), 32)]
+        said = {
+            name: np.concatenate(
+                [bundle.predict(np.stack(some[i : i + 32])) for i in range(0, len(some), 32)]
             )
-            errors = [np.square(said - labels).mean(axis=0) for labels in (near, far)]
-            rows.append((run.name, name, said[:, 1].mean(), *errors[0], *errors[1]))
+            for name, some in asked.items()
+        }
+        for name, answers in said.items():
+            errors = [np.square(answers - labels).mean(axis=0) for labels in (near, far)]
+            rows.append((run.name, name, answers[:, 1].mean(), *errors[0], *errors[1]))
+        if run == runs[0]:
+            draw(said, far, near).savefig(out / "compression.png")
     columns = ["run", "files", "mean y", "x by near", "y by near", "x by far", "y by far"]
     print(pd.DataFrame(rows, columns=columns).round(4).to_string(index=False))
     print("labels, mean y: far", far[:, 1].mean().round(3), "near", near[:, 1].mean().round(3))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(run) for run in sys.argv[3:]])
