@@ -154,3 +154,17 @@ def test_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch):
     assert rows["memory"]["state"] == "problem"
     assert not checkup.is_well and checkup.headline.startswith("3 of ")
     assert ask("doctor").exit_code == 1
+
+
+def test_doctor_of_a_checkout_that_is_only_on_the_path_says_so(monkeypatch):
+    real = doctor_study.metadata.version
+
+    def version(name: str) -> str:
+        if name == "shapsight":
+            raise doctor_study.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(doctor_study.metadata, "version", version)
+    found = ss.doctor().table.set_index("what")
+    assert found.loc["shapsight", "found"].startswith("on the path but not installed")
+    assert "libraries" not in found.index

@@ -81,8 +81,7 @@ def doctor() -> Checkup:
     """
     checks = [
         _python(),
-        *_required(),
-        *_extras(),
+        *(_libraries() if _version("shapsight") else ()),
         _processor(),
         *_accelerators(),
         _memory(),
@@ -96,12 +95,17 @@ Check = tuple[str, str, str, str]
 
 
 def _python() -> Check:
-    return (
-        "shapsight",
-        f"{metadata.version('shapsight')}, Python {platform.python_version()}, {platform.platform()}",
-        "ok",
-        "",
-    )
+    version, machine = _version("shapsight"), f"Python {platform.python_version()}, {platform.platform()}"
+    if version:
+        return "shapsight", f"{version}, {machine}", "ok", ""
+    found = f"on the path but not installed, so what it needs is not known; {machine}"
+    return "shapsight", found, "note", "pip install -e . in its checkout"
+
+
+def _libraries() -> Iterator[Check]:
+    """What the installed package asks for."""
+    yield from _required()
+    yield from _extras()
 
 
 def _required() -> Iterator[Check]:
