@@ -186,11 +186,23 @@ class Runs:
         """
         number = farthest(images, references)
         both = tuple(apart(torch.stack([i[0], r[number]])) for i, r in zip(images, references, strict=True))
-        self._first_run(tuple(part[:1] for part in both))
-        try:
-            return self._plan_together(both, number, max_memory)
-        except (RunsDiffer, Selects):
-            pass
+        plan: Plan | None = None
+        for is_again in (False, True):
+            weights = self._weights()
+            try:
+                plan = self._plan_together(both, number, max_memory)
+            except (RunsDiffer, Selects):
+                pass
+            except Exception:
+                self._run_as_it_is(tuple(part[:1] for part in both))  # if that raises, it says more
+                raise
+            if is_again or self._weights() == weights:
+                break
+            self.state = State.of(
+                self.model
+            )  # the model has made weights when it was first run, and keeps them
+        if plan is not None:
+            return plan
         try:
             return self._plan_alone(both, number, max_memory, None)
         except Selects:
@@ -251,14 +263,14 @@ class Runs:
         # with folded weights image 0 is recorded anew; its predictions alone and in a batch were compared without
         return replace(plan, folding=folding, first=None if folding.norms else plan.first)
 
-    def _first_run(self, image: Parts) -> None:
-        """Show that the model runs at all; one that makes its weights when it is first run keeps them."""
-        weights = {id(parameter) for parameter in self.model.parameters()}
+    def _weights(self) -> set[int]:
+        return {id(parameter) for parameter in self.model.parameters()}
+
+    def _run_as_it_is(self, image: Parts) -> None:
+        """Show whether the model runs at all."""
         try:
             with torch.no_grad():
                 self.model(*(part.clone() for part in image))
-            if {id(parameter) for parameter in self.model.parameters()} != weights:
-                self.state = State.of(self.model)
         except Exception as error:
             shapes = " and ".join(f"{tuple(part.shape)} in {part.dtype}" for part in image)
             error.add_note(
