@@ -192,15 +192,14 @@ class Runs:
             try:
                 plan = self._plan_together(both, number, max_memory)
             except (RunsDiffer, Selects):
-                pass
+                plan = None  # each image is run alone, below
             except Exception:
                 self._run_as_it_is(tuple(part[:1] for part in both))  # if that raises, it says more
                 raise
             if is_again or self._weights() == weights:
                 break
-            self.state = State.of(
-                self.model
-            )  # the model has made weights when it was first run, and keeps them
+            # the model has made weights when it was first run, and keeps them
+            self.state = State.of(self.model)
         if plan is not None:
             return plan
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tarfile
@@ -148,7 +147,11 @@ def _note(
     sample = samples.setdefault(f"{prefix}{where.with_name(key or where.name)}", Sample())
     if kind in SAID and member.size <= LARGEST:
         file = tar.extractfile(member)
-        sample.said[kind] = b"" if file is None else file.read()
+        content = b"" if file is None else file.read()
+        if kind == "json" and not _is_json(content):
+            left_alone["JSON that cannot be read"] += 1
+            return
+        sample.said[kind] = content
     elif is_image(Path(name)) and not sample.image:
         sample.image = name
         sample.place = (path, member.offset_data, member.offset_data + member.size)
@@ -157,6 +160,14 @@ def _note(
         left_alone[
             f"{'second image of a sample' if is_image(Path(name)) else where.suffix or 'without a suffix'}"
         ] += 1
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        parsed_json(content.decode("utf-8", "replace").strip())
+    except ValueError:  # json's own errors are such
+        return False
+    return True
 
 
 def _names(samples: Sequence[Sample], tars: Sequence[str]) -> list[str]:
@@ -173,10 +184,7 @@ def _columns(said: Mapping[str, bytes]) -> dict[str, Any] | None:
     for kind, content in said.items():
         text = content.decode("utf-8", "replace").strip()
         if kind == "json":
-            try:
-                told = parsed_json(text)
-            except (ValueError, json.JSONDecodeError):
-                continue
+            told = parsed_json(text)
             found |= told if isinstance(told, Mapping) else {"json": told}
         else:
             found["label" if kind == "cls" else kind] = (
