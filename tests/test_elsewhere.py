@@ -24,6 +24,7 @@ from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
 from shapsight.data.sources import remote
 from shapsight.errors import DataError, MissingDependency
+from tiny_networks import of_layers
 
 SIZE = 32
 
@@ -109,13 +110,8 @@ def test_a_folder_on_an_object_store_is_read_as_one_on_disk(photos, bucket):
 def test_what_is_explained_from_an_object_store_is_that_of_the_disk_and_is_not_fetched_again(
     photos, bucket, tmp_path, monkeypatch
 ):
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),
-        torch.nn.Linear(64, 2),
-    )  # fmt: skip
     references = [str(file) for file in sorted((photos / "red").glob("*.png"))[:2]]
-    bundle = ss.Bundle.wrap(network, outputs=["x", "y"], size=SIZE, references=references)
+    bundle = ss.Bundle.wrap(of_layers(), outputs=["x", "y"], size=SIZE, references=references)
     how = {"method": "deep", "outputs": "all", "dtype": "float32", "device": "cpu", "progress": False}
     here = ss.explain_dataset(bundle, photos, store=tmp_path / "here.zarr", **how).store
     found = ss.explain_dataset(bundle, bucket, store=tmp_path / "there.zarr", **how)
@@ -164,17 +160,20 @@ def test_what_lies_beside_an_image_in_a_shard_is_its_row(photos, tmp_path):
             {"angle": number / 8, "environment": "a" if number < 4 else "b"}
         ).encode()
     files["lost.json"] = b"{}"
+    files["torn.json"] = b'{"angle": '
     found = ss.read_dataset(packed(tmp_path / "shard-000.tar", files))
     assert found.targets == ("angle",)
     assert list(found.table["angle"]) == [number / 8 for number in range(12)]
     assert list(found.table["environment"]) == ["a"] * 4 + ["b"] * 8
-    assert found.skipped.to_dict("records") == [{"path": "lost", "reason": "the sample holds no image"}]
+    no_image = "the sample holds no image"
+    assert set(found.skipped["path"]) == {"lost", "torn"} and set(found.skipped["reason"]) == {no_image}
+    assert any("JSON that cannot be read" in note for note in found.notes)
     classes = {name.replace(".json", ".cls"): b"%d" % (n % 3) for n, name in enumerate(files)}
     labelled = {
         **{n: c for n, c in files.items() if n.endswith(".png")},
         **{n: c for n, c in classes.items() if "cls" in n},
     }
-    labelled.pop("lost.cls")
+    del labelled["lost.cls"], labelled["torn.cls"]
     found = ss.read_dataset(packed(tmp_path / "classes.tar", labelled), class_names=["egret", "bus", "cat"])
     assert found.class_names == ("egret", "bus", "cat")
     assert set(found.table["label"]) == {"egret", "bus", "cat"}

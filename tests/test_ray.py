@@ -10,6 +10,7 @@ from discs import write_discs
 from shapsight.errors import SettingError
 from shapsight.models.bundle import Bundle
 from shapsight.studies.dataset.with_ray import _shares
+from tiny_networks import of_layers
 
 pytest.importorskip("ray")
 HOW = {"method": "deep", "outputs": "all", "dtype": "float32", "device": "cpu", "progress": False}
@@ -24,13 +25,8 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(photos: Path) -> Bundle:
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3, 2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),
-        torch.nn.Linear(64, 2),
-    )  # fmt: skip
     references = [str(file) for file in sorted((photos / "red").glob("*.png"))[:3]]
-    return Bundle.wrap(network, outputs=["x", "y"], size=32, references=references)
+    return Bundle.wrap(of_layers(), outputs=["x", "y"], size=32, references=references)
 
 
 # Ray Data warns of options of its own, and of files that it leaves to the end of the process.
