@@ -17,7 +17,7 @@ from shapsight.store.card import GROUP
 from shapsight.store.places import TABLE
 
 SPATIAL = ("depth", "height", "width")
-SMALL = 16 << 10  # bytes of an image below which a chunk of its own costs more time than it saves
+SMALL = 64 << 10  # bytes of an image below which a chunk of its own costs more time than it saves
 LEVEL = 3  # zstd's: beyond it files get hardly smaller and writing takes longer
 
 

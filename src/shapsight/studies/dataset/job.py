@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 from torch import Tensor
 
-from shapsight.attribution.explain import COMPARING
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.shared.memory import is_out_of_memory
-from shapsight.attribution.shared.outputs import Outputs
+from shapsight.attribution.shared.outputs import Outputs, TopK
+from shapsight.attribution.targets.aimed import are_aimed, called
 from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
 from shapsight.data.roi import Roi
@@ -27,11 +28,19 @@ from shapsight.models.references import ChosenReferences
 from shapsight.store.card import Card
 from shapsight.store.encoding import encoded
 from shapsight.store.store import PART
-from shapsight.studies.shared.explained_model import ExplainedModel
+from shapsight.studies.shared.explained_model import ExplainedModel, placed
 from shapsight.studies.shared.material import region_masks
 from shapsight.studies.shared.settings import ExplainSettings
 
 PARTS = ("scene", "region")
+# What images that are explained in one call share: the plan of the model's calls, and the replayed references.
+# GradientSHAP draws by an image's number in its call, so one an image is what makes its values the same again.
+SHARING = ("deep",)
+JOINED = 4  # blocks that are explained in one call, at most: beyond it little is left to be shared
+ROOM = 32 << 20  # bytes of values for which blocks are joined
+# Pictures that are predicted in one call, always: what rounding does to one depends on their number. So few need less
+# memory than explaining one.
+PREDICTED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,27 +72,41 @@ class Job:
         """How the model sees an image."""
         return self.model.bundle.seen
 
+    @property
+    def together(self) -> int:
+        """Images that are handed over at a time: a block, or several where the method shares work between images."""
+        size = self.card.block
+        if self.settings.method not in SHARING:
+            return size
+        values = 4 * size * self._columns * self.framing.channels * math.prod(self.framing.size)
+        return size * min(JOINED, max(1, ROOM // values))
+
     def explained(
         self,
         rows: pd.DataFrame,
-        pictures: UInt8[Tensor, "images 3 height width"],
+        pictures: Shaped[Tensor, "images channels *sides"],
         known: Sequence[Mapping[str, Any]],
+        most: int,
     ) -> Block:
         """Explain some images; `rows` are those of the manifest, `known` what else their rows say.
 
-        What an image gets depends on nothing beside it. Where memory runs out, fewer are explained at a time.
-        Raises `ExplainerError` where no image at all can be explained.
+        What an image gets depends on nothing beside it. No more than `most` are explained at a time, and fewer where
+        memory runs out.
         """
         found: list[Explanation] = []
         notes: list[str] = []
         failed: dict[int, ExplainerError] = {}
-        for number, one in enumerate(self._each(pictures, notes)):
-            if isinstance(one, ExplainerError):
-                failed[number] = one
-            else:
-                found.append(one)
+        for piece in self._pieces(rows, most):
+            asked = self._placed(rows.iloc[piece.start])
+            for number, one in enumerate(self._each(pictures[piece], asked, notes), piece.start):
+                if isinstance(one, ExplainerError):
+                    failed[number] = one
+                else:
+                    found.append(one)
+        paths = list(rows["path"])
+        reasons = {paths[n]: str(error) for n, error in failed.items()}
         if not found:
-            raise failed[0]
+            return Block([], {}, reasons, tuple(notes))
         kept = [number for number in range(len(rows)) if number not in failed]
         explanation = found[0] if len(found) == 1 else Explanation.concatenate(found)
         arrays, said = encoded(explanation, pictures[kept], self.card)
@@ -99,15 +122,38 @@ class Job:
             {**known[number], **row, **told, **judged, **parts, "finished": _now()}
             for number, (row, told, judged, parts) in zip(kept, more, strict=True)
         ]
-        paths = list(rows["path"])
-        return Block(whole, arrays, {paths[n]: str(error) for n, error in failed.items()}, tuple(notes))
+        return Block(whole, arrays, reasons, tuple(notes))
 
-    def _each(self, pictures: Tensor, notes: list[str]) -> list[Explanation | ExplainerError]:
-        """Each image's explanation, or why it has none. All at once where the method shares work between images."""
-        if self.settings.method not in COMPARING and len(pictures) > 1:
-            return [one for picture in pictures for one in self._each(picture[None], notes)]
+    @property
+    def _columns(self) -> int:
+        """How many outputs are explained of each image."""
+        if isinstance(self.outputs, TopK):
+            return self.outputs.k
+        return len(self.outputs) if isinstance(self.outputs, Sequence) else len(self.model.names)
+
+    def _pieces(self, rows: pd.DataFrame, most: int) -> Iterator[slice]:
+        """What is explained in one call: of targets that are about places, images of one size."""
+        most = most if self.settings.method in SHARING else 1
+        sizes = [*zip(rows["height"], rows["width"], strict=True)] if are_aimed(self.outputs) else [()]
+        start = 0
+        for stop in range(1, len(rows) + 1):
+            is_other = stop < len(sizes) and sizes[stop] != sizes[start]
+            if stop == len(rows) or stop - start == most or is_other:
+                yield slice(start, stop)
+                start = stop
+
+    def _placed(self, row: Mapping[Any, Any]) -> Outputs:
+        """Targets in pixels of an image, in those of what the model sees of it."""
+        return placed(self.outputs, (int(row["height"]), int(row["width"])), self.framing)
+
+    def _each(
+        self, pictures: Tensor, outputs: Outputs, notes: list[str]
+    ) -> list[Explanation | ExplainerError]:
+        """Each image's explanation, or why it has none."""
         try:
-            found = self.model.explain(pictures, self.outputs, self.settings, self.references, False)
+            found = self.model.explain(pictures, outputs, self.settings, self.references, False)
+            if are_aimed(outputs):  # called as the user places them
+                found = replace(found, output_names=called(self.outputs))
             return [found[number] for number in range(len(found))]
         except UnsupportedOperation:
             raise
@@ -122,7 +168,8 @@ class Job:
         middle = len(pictures) // 2
         if is_memory:
             notes.append(f"memory ran out with {len(pictures)} images at a time: went on with {middle}")
-        return [*self._each(pictures[:middle], notes), *self._each(pictures[middle:], notes)]
+        halves = (pictures[:middle], pictures[middle:])
+        return [one for half in halves for one in self._each(half, outputs, notes)]
 
     def _judged(self, rows: pd.DataFrame, explanation: Explanation, pictures: Tensor) -> list[dict[str, Any]]:
         """What the model says of each image, and how wrong it is where that is known."""
@@ -140,6 +187,8 @@ class Job:
         """As `predict_table` says it, so that a store can be evaluated without asking the model again."""
         bundle = self.model.bundle
         card = bundle.card
+        if card.task == "targets":
+            return {}
         if card.task != "classification":
             said = self._said(explanation, pictures)
             return {f"predicted_{name}": said[:, n].tolist() for n, name in enumerate(card.output_names)}
@@ -159,15 +208,16 @@ class Job:
     def _said(self, explanation: Explanation, pictures: Tensor) -> Tensor:
         """All outputs: as explained, or asked about where only some are."""
         columns = list(range(len(self.model.bundle.card.output_names)))
-        if all(row == columns for row in explanation.output_index.tolist()):
+        is_whole = all(row == columns for row in explanation.output_index.tolist())
+        if is_whole and not are_aimed(self.outputs):
             return explanation.predictions.detach().cpu().double()
         return self._asked(pictures)
 
     def _asked(self, pictures: Tensor) -> Tensor:
-        """All outputs, always of as many pictures at a time: what rounding does to one depends on their number."""
-        missing = max(0, self.card.block - len(pictures))
+        """All outputs."""
+        missing = -len(pictures) % PREDICTED
         whole = torch.cat([pictures, pictures[:1].expand(missing, *pictures.shape[1:])])
-        return self.model.bundle.predict(whole, self.card.block)[: len(pictures)].double()
+        return self.model.bundle.predict(whole, PREDICTED)[: len(pictures)].double()
 
     def _parts(self, rows: pd.DataFrame, explanation: Explanation) -> list[dict[str, list[float]]]:
         """What scene and region of interest contribute to each output."""
