@@ -123,6 +123,11 @@ class Writer:
             for file in files:
                 file.unlink(missing_ok=True)
 
+    def forget_deaths(self) -> None:
+        """Of all blocks: whoever comes next begins anew."""
+        for file in begun_file(self.path, 0).parent.glob("*"):
+            file.unlink(missing_ok=True)
+
     def keep(self, block: int, rows: Sequence[Row]) -> None:
         """Let the images of a claimed block that have none of these rows count as not finished."""
         write_rows(self.path, block, rows)

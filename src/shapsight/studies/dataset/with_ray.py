@@ -12,7 +12,6 @@ import os
 import pickle
 import platform
 import socket
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from shapsight.studies.shared.subject import on_device
 
 TURNS = 64  # tasks of a worker, at least, where there are blocks enough: the last ones end at nearly the same time
 LARGEST = 16  # blocks of a task, at most: what a worker that dies leaves to be looked at again
-TRIES = 5  # how often a task is begun whose workers die: Ray itself would go on for ever
+RESTARTS = 50  # of each worker: Ray itself would go on for ever
 SMALLEST_STORE = 200 << 20  # bytes of the object store of a Ray of our own
 WAIT = 5.0  # seconds in which whatever listens at an address answers
 
@@ -42,8 +41,8 @@ def by_ray(job: Job, blocks: Sequence[int], address: str, workers: int | None) -
 
     `address` is "local" for a Ray of our own on this machine, "auto" for the one that runs here (or RAY_ADDRESS), or
     HOST:PORT. Workers take a GPU each where the cluster has any, else share its CPUs; `workers` is how many, by default
-    all. Raises what a worker raised, `SettingError` where no Ray runs or takes part, and `StoreError` where a task's
-    workers die again and again.
+    all. Raises what a worker raised, `SettingError` where no Ray runs or takes part, and `StoreError` where workers die
+    again and again.
     """
     content = sent(_placed(job), _cloudpickle().dumps)
     with _cluster(address, len(content)) as ray:
@@ -71,33 +70,17 @@ class Shares:
 class Worker:
     """What Ray keeps in a process of its own, and calls with numbers of blocks."""
 
-    def __init__(self, content: Any, shares: Shares, begun: Any) -> None:
-        self.content, self.shares, self.begun = content, shares, begun
+    def __init__(self, content: Any, shares: Shares) -> None:
+        self.content, self.shares = content, shares
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[bytes]]:
         """Do some blocks; what came of each, or what was raised: Ray would wrap that beyond recognition."""
-        blocks = batch["item"].tolist()
         try:
-            found: list[Any] = self._notes(blocks)
             with on_device(self.work.job.model.bundle, self.shares.device):
-                found += self.work.on(blocks)
+                found: list[Any] = list(self.work.on(batch["item"].tolist()))
         except ShapsightError as error:
             found = [error]
         return {"done": [pickle.dumps(each) for each in found]}
-
-    def _notes(self, blocks: Sequence[int]) -> list[str]:
-        """Whether these blocks were begun before. Raises `StoreError` where that was too often."""
-        import ray
-
-        times = ray.get(self.begun.once_more.remote(blocks[0]))
-        which = f"blocks {blocks[0]} to {blocks[-1]}" if len(blocks) > 1 else f"block {blocks[0]}"
-        if times > TRIES:
-            raise StoreError(
-                f"{TRIES} workers ended by themselves while they explained {which}, which is usually memory: use fewer "
-                "--workers. What is finished is safe, and the same command goes on"
-            )
-        said = f"a worker ended by itself, or its machine did: what it left of {which} is done by another"
-        return [said] if times > 1 else []
 
     @cached_property
     def work(self) -> Work:
@@ -110,18 +93,6 @@ class Worker:
         return Work(job)
 
 
-class Begun:
-    """How often each task was begun; it lives in a process of its own, which outlasts workers."""
-
-    def __init__(self) -> None:
-        self.times: Counter[int] = Counter()
-
-    def once_more(self, task: int) -> int:
-        """How often, with this time."""
-        self.times[task] += 1
-        return self.times[task]
-
-
 def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares) -> Iterator[Done | str]:
     import ray.data as ray_data
     from ray.exceptions import RayError
@@ -132,11 +103,12 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
     tasks = ray_data.from_items(list(blocks), override_num_blocks=-(-len(blocks) // size))
     found = tasks.map_batches(
         Worker,
-        fn_constructor_args=(ray.put(content), shares, ray.remote(num_cpus=0)(Begun).remote()),
+        fn_constructor_args=(ray.put(content), shares),
         batch_size=None,  # a task each
         concurrency=shares.workers,
         num_cpus=shares.cpus,
         num_gpus=shares.gpus,
+        max_restarts=RESTARTS,
     )
     try:
         for row in found.iter_rows():

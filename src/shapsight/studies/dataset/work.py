@@ -160,9 +160,10 @@ class Work:
         rows = pd.concat([found.rows for found in some])
         known = [each for found in some for each in found.known]
         deaths = max(found.deaths for found in some)
+        if deaths >= self.job.together.bit_length():
+            self.writer.forget_deaths()
+            raise StoreError(_deadly(rows, self.job, deaths))
         with self.writer.begun([found.block for found in some]):
-            if deaths >= self.job.together.bit_length():
-                raise StoreError(_deadly(rows, self.job, deaths))
             block = self.job.explained(rows, torch.cat([found.pictures for found in some]), known, self.most)
         self.has_explained |= bool(block.rows) or any(found.done.known for found in some)
         if not self.has_explained:
@@ -252,9 +253,9 @@ def stamp(manifest: Manifest, path: str) -> str:
 
 def _went_on(job: Job, most: int) -> str:
     """What is said of images whose process was killed before."""
-    said = "a process ended by itself while it explained, which is usually memory"
     how = f"went on with {most} images at a time, and the same values"
-    return f"{said}: {how if job.settings.method in SHARING else 'its images were done again'}"
+    how = how if job.settings.method in SHARING else "its images were done again"
+    return f"a process was killed while it explained, as the system does where memory runs out: {how}"
 
 
 def _deadly(rows: pd.DataFrame, job: Job, deaths: int) -> str:
@@ -263,7 +264,7 @@ def _deadly(rows: pd.DataFrame, job: Job, deaths: int) -> str:
     sides = " × ".join(map(str, job.framing.size))
     last = ", the last with one image at a time" if job.settings.method in SHARING else ""
     return (
-        f"{deaths} processes ended by themselves{last}, while they explained images of {sides} from "
+        f"{deaths} processes were killed one after the other{last}, while they explained images of {sides} from "
         f"{rows['path'].iloc[0]} on, which is usually memory ({memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} "
         "GB are free now): use fewer --workers, a machine with more memory, or a model of smaller images. What is "
         "finished is safe, and the same command goes on"
