@@ -127,6 +127,35 @@ def test_what_is_explained_from_an_object_store_is_that_of_the_disk_and_is_not_f
     assert fetched == []
 
 
+def test_masks_on_an_object_store_are_those_of_the_disk(photos, bucket, server, tmp_path, monkeypatch):
+    references = [str(file) for file in sorted((photos / "red").glob("*.png"))[:2]]
+    bundle = ss.Bundle.wrap(of_layers(), outputs=["x", "y"], size=SIZE, references=references)
+    how = {"method": "deep", "outputs": "all", "dtype": "float32", "device": "cpu", "progress": False}
+    client = boto3.client("s3", endpoint_url=server)
+    generator = np.random.default_rng(0)
+    masks = tmp_path / "masks"
+    for number, file in enumerate(sorted(photos.glob("*/*.png"))):
+        (masks / file.parent.name).mkdir(parents=True, exist_ok=True)
+        place = masks / file.parent.name / file.name
+        if number % 2:
+            Image.fromarray(generator.integers(0, 2, (SIZE, SIZE)).astype(np.uint8) * 255).save(place)
+        else:
+            place = place.with_suffix(".json")
+            place.write_text(json.dumps([[[0, 0], [9, 0], [9, 20], [0, 20]]]))
+        client.upload_file(str(place), "photos", f"masks/{place.relative_to(masks).as_posix()}")
+    here = ss.explain_dataset(bundle, photos, store=tmp_path / "here.zarr", roi=str(masks), **how).store
+    store = tmp_path / "there.zarr"
+    there = ss.explain_dataset(bundle, bucket, store=store, roi="s3://photos/masks", **how).store
+    for part in ("part_scene", "part_region"):
+        np.testing.assert_array_equal(np.stack(here.images[part]), np.stack(there.images[part]))
+    assert there.card.settings["roi"] == "s3://photos/masks"
+    roi = pickle.loads(pickle.dumps(ss.read_dataset(bundle and bucket, roi="s3://photos/masks").roi))
+    assert roi == "s3://photos/masks"
+    table = pd.DataFrame({"path": [f"red/{file.name}" for file in sorted((photos / "red").glob("*.png"))[:3]]})
+    table["roi"] = [f"../masks/{path}" for path in table["path"]]
+    client.close()
+
+
 def test_a_table_on_an_object_store_names_images_beside_it(photos, bucket, server):
     client = boto3.client("s3", endpoint_url=server)
     names = sorted(file.relative_to(photos).as_posix() for file in photos.rglob("*.png"))

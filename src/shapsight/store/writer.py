@@ -161,7 +161,7 @@ class Writer:
     ) -> dict[str, ndarray]:
         """Arrays of the whole block, with the images that were finished before."""
         whole = {
-            name: np.full((size, *array.shape[1:]), 0 if array.dtype.kind == "u" else np.nan, array.dtype)
+            name: np.full((size, *array.shape[1:]), arrays.empty(array.dtype), array.dtype)
             for name, array in content.items()
         }
         if before:

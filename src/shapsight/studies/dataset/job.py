@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
+from numpy import ndarray
 from torch import Tensor
 
 from shapsight.attribution.explanation import Explanation
@@ -72,6 +73,10 @@ class Job:
         """How the model sees an image."""
         return self.model.bundle.seen
 
+    def regions(self, rows: pd.DataFrame) -> Bool[ndarray, "images height width"] | None:
+        """The region of interest of some rows; drawn beside the model, since masks may have to be fetched."""
+        return None if self.roi is None or rows.empty else region_masks(self.roi, rows, self.framing)
+
     @property
     def together(self) -> int:
         """Images that are handed over at a time: a block, or several where the method shares work between images."""
@@ -86,9 +91,10 @@ class Job:
         rows: pd.DataFrame,
         pictures: Shaped[Tensor, "images channels *sides"],
         known: Sequence[Mapping[str, Any]],
+        regions: Bool[ndarray, "images height width"] | None,
         most: int,
     ) -> Block:
-        """Explain some images; `rows` are those of the manifest, `known` what else their rows say.
+        """Explain some images; `rows` are those of the manifest, `known` what else their rows say, `regions` as drawn.
 
         What an image gets depends on nothing beside it. No more than `most` are explained at a time, and fewer where
         memory runs out.
@@ -97,8 +103,8 @@ class Job:
         notes: list[str] = []
         failed: dict[int, ExplainerError] = {}
         for piece in self._pieces(rows, most):
-            asked = self._placed(rows.iloc[piece.start])
-            for number, one in enumerate(self._each(pictures[piece], asked, notes), piece.start):
+            each = self._each(pictures[piece], rows.iloc[piece.start], notes)
+            for number, one in enumerate(each, piece.start):
                 if isinstance(one, ExplainerError):
                     failed[number] = one
                 else:
@@ -108,14 +114,16 @@ class Job:
         if not found:
             return Block([], {}, reasons, tuple(notes))
         kept = [number for number in range(len(rows)) if number not in failed]
-        explanation = found[0] if len(found) == 1 else Explanation.concatenate(found)
-        arrays, said = encoded(explanation, pictures[kept], self.card)
+        arrays, said = encoded(found, pictures[kept], self.card)
+        explanation = found[0]
+        if len(found) > 1:  # targets may be about other pixels of each
+            explanation = Explanation.concatenate([replace(one, outlines=None) for one in found])
         table = rows.iloc[kept]
         more = zip(
             table.to_dict("records"),
             said,
             self._judged(table, explanation, pictures[kept]),
-            self._parts(table, explanation),
+            _parts(explanation, None if regions is None else regions[kept]),
             strict=True,
         )
         whole = [
@@ -142,17 +150,14 @@ class Job:
                 yield slice(start, stop)
                 start = stop
 
-    def _placed(self, row: Mapping[Any, Any]) -> Outputs:
-        """Targets in pixels of an image, in those of what the model sees of it."""
-        return placed(self.outputs, (int(row["height"]), int(row["width"])), self.framing)
-
     def _each(
-        self, pictures: Tensor, outputs: Outputs, notes: list[str]
+        self, pictures: Tensor, first: pd.Series[Any], notes: list[str]
     ) -> list[Explanation | ExplainerError]:
-        """Each image's explanation, or why it has none."""
+        """Each image's explanation, or why it has none; all are as large as the `first`, where that matters."""
         try:
+            outputs = placed(self.outputs, (int(first["height"]), int(first["width"])), self.framing)
             found = self.model.explain(pictures, outputs, self.settings, self.references, False)
-            if are_aimed(outputs):  # called as the user places them
+            if are_aimed(self.outputs):  # called as the user places them
                 found = replace(found, output_names=called(self.outputs))
             return [found[number] for number in range(len(found))]
         except UnsupportedOperation:
@@ -169,7 +174,7 @@ class Job:
         if is_memory:
             notes.append(f"memory ran out with {len(pictures)} images at a time: went on with {middle}")
         halves = (pictures[:middle], pictures[middle:])
-        return [one for half in halves for one in self._each(half, outputs, notes)]
+        return [one for half in halves for one in self._each(half, first, notes)]
 
     def _judged(self, rows: pd.DataFrame, explanation: Explanation, pictures: Tensor) -> list[dict[str, Any]]:
         """What the model says of each image, and how wrong it is where that is known."""
@@ -219,13 +224,16 @@ class Job:
         whole = torch.cat([pictures, pictures[:1].expand(missing, *pictures.shape[1:])])
         return self.model.bundle.predict(whole, PREDICTED)[: len(pictures)].double()
 
-    def _parts(self, rows: pd.DataFrame, explanation: Explanation) -> list[dict[str, list[float]]]:
-        """What scene and region of interest contribute to each output."""
-        if self.roi is None:
-            return [{} for _ in range(len(rows))]
-        inside = torch.from_numpy(region_masks(self.roi, rows, self.framing))
-        sums = explanation.parts(torch.stack([~inside, inside], 1)).values.detach().cpu().double()
-        return [{f"{PART}{part}": one[:, n].tolist() for n, part in enumerate(PARTS)} for one in sums]
+
+def _parts(
+    explanation: Explanation, regions: Bool[ndarray, "images height width"] | None
+) -> list[dict[str, list[float]]]:
+    """What scene and region of interest contribute to each output."""
+    if regions is None:
+        return [{} for _ in range(len(explanation))]
+    inside = torch.from_numpy(regions)
+    sums = explanation.parts(torch.stack([~inside, inside], 1)).values.detach().cpu().double()
+    return [{f"{PART}{part}": one[:, n].tolist() for n, part in enumerate(PARTS)} for one in sums]
 
 
 def _now() -> str:

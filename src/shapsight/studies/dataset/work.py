@@ -9,10 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import psutil
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
+from numpy import ndarray
 from torch import Tensor
 
 from shapsight.data.manifest import Manifest
@@ -67,6 +69,7 @@ class _Taken:
     rows: pd.DataFrame
     pictures: Shaped[Tensor, "images channels *sides"]
     known: Sequence[Mapping[str, Any]]
+    regions: Bool[ndarray, "images height width"] | None
     done: Done
     deaths: int  # of processes that were killed while they explained it
 
@@ -164,7 +167,10 @@ class Work:
             self.writer.forget_deaths()
             raise StoreError(_deadly(rows, self.job, deaths))
         with self.writer.begun([found.block for found in some]):
-            block = self.job.explained(rows, torch.cat([found.pictures for found in some]), known, self.most)
+            pictures = torch.cat([found.pictures for found in some])
+            drawn = [found.regions for found in some if found.regions is not None]
+            regions = np.concatenate(drawn) if drawn else None
+            block = self.job.explained(rows, pictures, known, regions, self.most)
         self.has_explained |= bool(block.rows) or any(found.done.known for found in some)
         if not self.has_explained:
             raise ExplainerError(next(iter(block.failed.values())))
@@ -194,7 +200,8 @@ class Work:
         stack = torch.stack([picture for _, picture, _ in todo]) if todo else torch.empty(0)
         before = len(wanted) - len(todo) - len(failed)
         done = Done(block, 0, before, failed, changed)
-        return _Taken(block, lock, table, stack, known, done, self.writer.deaths(block))
+        regions = self.job.regions(table)
+        return _Taken(block, lock, table, stack, known, regions, done, self.writer.deaths(block))
 
     def _pictures(self, paths: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
         """What the model sees of some images, and why some cannot be read."""
