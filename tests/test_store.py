@@ -300,7 +300,9 @@ def test_images_that_every_process_dies_of_end_in_a_message_and_the_same_command
     for block in (0, 1):
         killed(tmp_path / "e.zarr", block, 7)
     calls = counted(monkeypatch)
-    with pytest.raises(StoreError, match="7 processes were killed one after the other, the last with one image"):
+    with pytest.raises(
+        StoreError, match="7 processes were killed one after the other, the last with one image"
+    ):
         explained(bundle, photos, tmp_path / "e.zarr")
     assert calls == []
     assert len(explained(bundle, photos, tmp_path / "e.zarr").store) == 42

@@ -39,7 +39,9 @@ class Classifier(nn.Module):
         convolution, pool = (
             (nn.Conv3d, nn.AdaptiveAvgPool3d) if is_volume else (nn.Conv2d, nn.AdaptiveAvgPool2d)
         )
-        self.layers = nn.Sequential(convolution(channels, 4, 3), nn.ReLU(), pool(1), nn.Flatten(), nn.Linear(4, 3))
+        self.layers = nn.Sequential(
+            convolution(channels, 4, 3), nn.ReLU(), pool(1), nn.Flatten(), nn.Linear(4, 3)
+        )
 
     def forward(self, images):
         return self.layers(images)
@@ -79,7 +81,9 @@ def test_a_target_is_explained_of_all_images_as_of_one_and_its_name_is_told(phot
     assert list(found.store.images["path"]) == [f"{n}.png" for n in range(6)]
     assert list(found.skipped["path"]) == ["6.png", "7.png", "8.png"]  # of another size than the mask
     assert found.skipped["reason"].str.contains("48").all()
-    one = explain_files([photos / "4.png"], tmp_path / "one", model=bundle, **{k: v for k, v in how.items() if k != "dtype"})
+    one = explain_files(
+        [photos / "4.png"], tmp_path / "one", model=bundle, **{k: v for k, v in how.items() if k != "dtype"}
+    )
     expected = ss.Explanation.load(tmp_path / "one" / "explanations" / "4.safetensors")
     assert torch.equal(found.store[4].values, expected.values)
     names = ["floor in the region", "wall at row 3, column 4"]
@@ -93,11 +97,19 @@ def test_a_target_is_explained_of_all_images_as_of_one_and_its_name_is_told(phot
 
 def test_targets_in_pixels_are_placed_in_each_image_by_its_size(photos, tmp_path):
     bundle = segmenter(photos)
-    found = ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", target=("pixel(wall, 20, 20)",), **HOW)
+    found = ss.explain_dataset(
+        bundle, photos, store=tmp_path / "e.zarr", target=("pixel(wall, 20, 20)",), **HOW
+    )
     assert len(found.store) == 9
     for number in (2, 7):
         place = tmp_path / f"{number}"
-        explain_files([photos / f"{number}.png"], place, model=bundle, target=("pixel(wall, 20, 20)",), **{"method": "deep", "device": "cpu", "progress": False})
+        explain_files(
+            [photos / f"{number}.png"],
+            place,
+            model=bundle,
+            target=("pixel(wall, 20, 20)",),
+            **{"method": "deep", "device": "cpu", "progress": False},
+        )
         expected = ss.Explanation.load(place / "explanations" / f"{number}.safetensors")
         assert torch.equal(found.store[number].values, expected.values)
 
@@ -117,7 +129,9 @@ def test_another_target_and_another_region_of_the_same_name_are_refused(photos, 
 
 def test_targets_of_classes_are_explained_beside_what_the_model_says(photos, tmp_path):
     references = [str(photos / f"{n}.png") for n in range(3)]
-    bundle = Bundle.wrap(Classifier(), outputs=["a", "b", "c"], size=SIZE, task="classification", references=references)
+    bundle = Bundle.wrap(
+        Classifier(), outputs=["a", "b", "c"], size=SIZE, task="classification", references=references
+    )
     targets = ("contrast(a, b)", "entropy()")
     store = ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", target=targets, **HOW).store
     logits = bundle.predict([str(photos / path) for path in store.images["path"]])
@@ -143,7 +157,9 @@ def scenes(folder: Path, suffix: str, shape: tuple[int, ...], count: int = 6) ->
         elif suffix == ".nii.gz":
             import nibabel
 
-            nibabel.save(nibabel.Nifti1Image(array.astype(np.float32), np.eye(4)), folder / f"{number}.nii.gz")
+            nibabel.save(
+                nibabel.Nifti1Image(array.astype(np.float32), np.eye(4)), folder / f"{number}.nii.gz"
+            )
         elif suffix == ".png":
             import cv2
 
@@ -202,11 +218,22 @@ def test_files_of_other_bands_than_the_model_takes_are_refused_or_left_out_by_na
         file.rename(folder / f"other_{file.name}")
     found = ss.explain_dataset(bundle, folder, store=tmp_path / "e.zarr", outputs="b", **HOW)
     assert len(found.store) == 6
-    assert found.skipped["reason"].str.contains("holds 5 bands, where most of these images hold 11 bands").all()
+    assert (
+        found.skipped["reason"].str.contains("holds 5 bands, where most of these images hold 11 bands").all()
+    )
     with pytest.raises(DataError, match="hold 11 bands, and the model takes 5"):
         ss.explain_dataset(
-            of_bands(tmp_path / "scenes", 11, (12, 10)).__class__.wrap(Classifier(5), outputs=["a", "b", "c"], channels=5, size=(12, 10), references=np.zeros((1, 12, 10, 5))),
-            folder, store=tmp_path / "f.zarr", outputs="b", **HOW,
+            of_bands(tmp_path / "scenes", 11, (12, 10)).__class__.wrap(
+                Classifier(5),
+                outputs=["a", "b", "c"],
+                channels=5,
+                size=(12, 10),
+                references=np.zeros((1, 12, 10, 5)),
+            ),
+            folder,
+            store=tmp_path / "f.zarr",
+            outputs="b",
+            **HOW,
         )
 
 
@@ -233,5 +260,7 @@ def test_a_region_of_interest_of_bands_is_summed_where_it_can_be_placed_and_else
 
 
 def test_a_model_of_targets_without_one_says_what_to_give(photos, tmp_path):
-    with pytest.raises(SettingError, match=r"Segmenter answers with more than a row an image: say.* --target"):
+    with pytest.raises(
+        SettingError, match=r"Segmenter answers with more than a row an image: say.* --target"
+    ):
         ss.explain_dataset(segmenter(photos), photos, store=tmp_path / "e.zarr", **HOW)

@@ -60,7 +60,10 @@ def status(store: Store) -> Status:
         max(gaps, default=0.0),
         float(images["stored_error"].max()) if len(images) else 0.0,
         len(pd.read_csv(file)) if file.is_file() else 0,
-        tuple(name for name, _ in Counter(name for names in images["output"] for name in names).most_common(MOST)),
+        tuple(
+            name
+            for name, _ in Counter(name for names in images["output"] for name in names).most_common(MOST)
+        ),
     )
 
 
