@@ -170,7 +170,7 @@ def test_a_table_on_an_object_store_names_masks_beside_it(photos, bucket, server
         f"red/{file.name}" for file in sorted((photos / "red").glob("*.png")) if file.stat().st_size > 60
     ]
     (photos / "masks").mkdir()
-    for number, name in enumerate(names):
+    for number in range(len(names)):
         mask = np.zeros((SIZE, SIZE), np.uint8)
         mask[number:] = 255
         Image.fromarray(mask).save(photos / "masks" / f"{number}.png")

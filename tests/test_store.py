@@ -628,6 +628,37 @@ def test_black_box_methods_are_explained_image_by_image_with_the_same_seed(bundl
     assert torch.equal(store[17].above_noise, expected.above_noise)
 
 
+def test_gradients_are_drawn_alike_whatever_was_explained_before(bundle, photos, tmp_path):
+    how = {"method": "gradient", "samples": 6}
+    place, changed = tmp_path / "e.zarr", sorted(photos.glob("blue/*.png"))[5]
+    before = changed.read_bytes()
+    Image.fromarray(np.full((SIZE, SIZE, 3), 200, np.uint8)).save(changed)
+    explained(bundle, photos, place, **how)
+    changed.write_bytes(before)
+    again = explained(bundle, photos, place, **how).store  # one image alone, which was the sixth of its block
+    assert same(again, explained(bundle, photos, tmp_path / "new.zarr", **how).store)
+
+
+def test_a_second_run_over_images_that_cannot_be_explained_ends_as_the_first_did(
+    bundle, photos, tmp_path, monkeypatch
+):
+    explain = ExplainedModel.explain
+    for number, file in enumerate(
+        (*sorted(photos.glob("blue/*.png"))[:1], *sorted(photos.glob("red/*.png"))[-1:])
+    ):
+        Image.fromarray(np.full((SIZE, SIZE, 3), 200 + number, np.uint8)).save(file)
+
+    def picky(self, image, *arguments):
+        if any(len(each.unique()) == 1 for each in image):
+            raise ExplainerError("the model answers image 0 with NaN")
+        return explain(self, image, *arguments)
+
+    monkeypatch.setattr(ExplainedModel, "explain", picky)
+    for _ in range(2):
+        found = explained(bundle, photos, tmp_path / "e.zarr")
+        assert (len(found.store), len(found.skipped)) == (40, 2)
+
+
 def test_a_stop_lets_go_of_what_it_held(bundle, photos, tmp_path, monkeypatch):
     """A notebook goes on in the same process after Ctrl-C."""
     monkeypatch.setattr(work, "AHEAD", 3)

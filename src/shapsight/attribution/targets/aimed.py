@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -199,9 +199,9 @@ def _feed(digest: Any, thing: Any) -> None:
     if isinstance(thing, Tensor):
         digest.update(f"{thing.dtype}{tuple(thing.shape)}".encode())
         digest.update(thing.detach().cpu().contiguous().numpy().tobytes())
-    elif isinstance(thing, Aim) and is_dataclass(thing):
-        for each in fields(thing):
-            _feed(digest, getattr(thing, each.name))
+    elif isinstance(thing, Aim):
+        for each in vars(thing).values():
+            _feed(digest, each)
 
 
 def carried(outputs: Any, frame: Frame, size: tuple[int, int], seen: tuple[int, int]) -> list[Any]:

@@ -153,8 +153,8 @@ def _job(settings: ExplainSettings, model: Any, data: Any, narrator: Narrator) -
     outputs: Any = list(map(spoken, settings.target)) or outputs_of(settings.outputs, explained.names)
     if explained.bundle.card.task == "targets" and not are_aimed(outputs):
         raise SettingError(
-            f"{explained.bundle.name} answers with more than a row an image: say what of it is explained with --target, "
-            "such as mask(road, road.png)"
+            f"{explained.bundle.name} answers with more than a row an image: say what of it is explained with "
+            "--target, such as mask(road, road.png)"
         )
     _refuse_unfitting(explained.bundle.seen, manifest, roi)
     with on_device(explained.bundle, settings.device):
@@ -203,7 +203,9 @@ def _refuse_unfitting(seen: Framing, manifest: Manifest, roi: Roi | None) -> Non
             f"the images in {manifest.root} hold {bands.mode()[0]} bands, and the model takes {seen.channels}: give "
             "Bundle.wrap a transform that picks or makes these, or name other data"
         )
-    if roi is not None and (len(seen.size) > 2 or roi.mask(manifest.table.iloc[0], seen).shape != seen.size):
+    if roi is not None and (
+        len(seen.size) > 2 or roi.mask(manifest.table.to_dict("records")[0], seen).shape != seen.size
+    ):
         raise DataError(
             f"a region of interest ({roi}) is of the pixels of a file, and the model takes "
             f"{' × '.join(map(str, seen.size))}: explain without --roi, and sum over regions afterwards with "

@@ -63,7 +63,7 @@ class ExplainedModel:
 
     def chosen(
         self,
-        images: UInt8[Tensor, "images 3 size size"],
+        images: Shaped[Tensor, "images channels *sides"],
         count: int,
         settings: ExplainSettings,
         narrator: Narrator,
