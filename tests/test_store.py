@@ -629,7 +629,7 @@ def test_black_box_methods_are_explained_image_by_image_with_the_same_seed(bundl
 
 
 def test_gradients_are_drawn_alike_whatever_was_explained_before(bundle, photos, tmp_path):
-    how = {"method": "gradient", "samples": 6}
+    how = {"method": "gradient", "samples": 200}
     place, changed = tmp_path / "e.zarr", sorted(photos.glob("blue/*.png"))[5]
     before = changed.read_bytes()
     Image.fromarray(np.full((SIZE, SIZE, 3), 200, np.uint8)).save(changed)
