@@ -14,7 +14,9 @@ import os
 import time
 from typing import Any
 
-CPUS = 2  # that Ray is told of: workers that sleep share one of them, so that there may be many more than cores
+CPUS = (
+    2  # that Ray is told of: workers that sleep share one of them, so that there may be many more than cores
+)
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
 

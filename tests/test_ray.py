@@ -49,12 +49,62 @@ class Dying(nn.Module):
         return self.inner(images)
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:9", "no Ray runs at 127.0.0.1:9: start one with `ray start --head`"),
+        ("ray://127.0.0.1:10001", "start the command on one of its machines"),
+        ("everywhere", "none of auto, local and HOST:PORT"),
+    ],
+)
+def test_an_address_where_no_ray_runs_is_refused_with_what_to_do(bundle, photos, tmp_path, address, said):
+    with pytest.raises(SettingError, match=said):
+        ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", ray=address, **HOW)
+
+
+def test_auto_asks_where_the_environment_says(bundle, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(SettingError, match=r"127\.0\.0\.1:9"):
+        ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", ray="auto", **HOW)
+
+
+def node(**resources: float) -> dict:
+    return {"Alive": True, "Resources": resources}
+
+
+def test_workers_share_the_processors_so_that_all_find_room():
+    dead = {"Alive": False, "Resources": {"CPU": 64}}
+    found = _shares([node(CPU=7), node(CPU=5), dead], "auto", 3)
+    assert (found.workers, found.cpus, found.gpus) == (3, 3, 0)  # with 4 each, only two would find room
+    assert _shares([node(CPU=7), node(CPU=5)], "cpu", None).workers == 12
+
+
+def test_workers_take_a_gpu_each_where_there_are_any():
+    found = _shares([node(CPU=8, GPU=2), node(CPU=8, GPU=4)], "auto", None)
+    assert (found.workers, found.gpus, found.device) == (6, 1, "cuda")
+    assert _shares([node(CPU=8, GPU=2)], "cpu", None).gpus == 0
+    with pytest.raises(SettingError, match="0 GPUs"):
+        _shares([node(CPU=8)], "cuda", None)
+    with pytest.raises(SettingError, match="not enough for --workers 9"):
+        _shares([node(CPU=8)], "cpu", 9)
+    with pytest.raises(SettingError, match="each worker takes one"):
+        _shares([node(GPU=2)], "cuda:0,cuda:1", None)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """One Ray for all tests here, as a user's own connection."""
     ray = pytest.importorskip("ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    places = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ray.init(
+        "local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"env_vars": {"PYTHONPATH": places}},
+    )
     yield
     ray.shutdown()
 
@@ -104,9 +154,7 @@ def test_images_that_workers_of_ray_are_killed_at_are_explained_fewer_at_a_time(
 
 
 @quiet
-def test_workers_of_ray_that_die_again_and_again_end_in_a_message(
-    cluster, photos, tmp_path, monkeypatch
-):
+def test_workers_of_ray_that_die_again_and_again_end_in_a_message(cluster, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(with_ray, "RESTARTS", 1)
     deaths = tmp_path / "deaths"
     deaths.mkdir()
@@ -114,47 +162,7 @@ def test_workers_of_ray_that_die_again_and_again_end_in_a_message(
     bundle = Bundle.wrap(Dying(deaths), outputs=["x", "y"], size=32, references=references)
     for number in range(5):
         (deaths / str(number)).touch()
-    with pytest.raises(StoreError, match="Ray gave up.*the same command goes on"):
+    with pytest.raises(
+        StoreError, match=r"a worker ended by itself more than 1 times.*What is finished is safe"
+    ):
         ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", ray="local", workers=1, **HOW)
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("127.0.0.1:9", "no Ray runs at 127.0.0.1:9: start one with `ray start --head`"),
-        ("ray://127.0.0.1:10001", "start the command on one of its machines"),
-        ("everywhere", "none of auto, local and HOST:PORT"),
-    ],
-)
-def test_an_address_where_no_ray_runs_is_refused_with_what_to_do(bundle, photos, tmp_path, address, said):
-    with pytest.raises(SettingError, match=said):
-        ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", ray=address, **HOW)
-
-
-def test_auto_asks_where_the_environment_says(bundle, photos, tmp_path, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    with pytest.raises(SettingError, match=r"127\.0\.0\.1:9"):
-        ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", ray="auto", **HOW)
-
-
-def node(**resources: float) -> dict:
-    return {"Alive": True, "Resources": resources}
-
-
-def test_workers_share_the_processors_so_that_all_find_room():
-    dead = {"Alive": False, "Resources": {"CPU": 64}}
-    found = _shares([node(CPU=7), node(CPU=5), dead], "auto", 3)
-    assert (found.workers, found.cpus, found.gpus) == (3, 3, 0)  # with 4 each, only two would find room
-    assert _shares([node(CPU=7), node(CPU=5)], "cpu", None).workers == 12
-
-
-def test_workers_take_a_gpu_each_where_there_are_any():
-    found = _shares([node(CPU=8, GPU=2), node(CPU=8, GPU=4)], "auto", None)
-    assert (found.workers, found.gpus, found.device) == (6, 1, "cuda")
-    assert _shares([node(CPU=8, GPU=2)], "cpu", None).gpus == 0
-    with pytest.raises(SettingError, match="0 GPUs"):
-        _shares([node(CPU=8)], "cuda", None)
-    with pytest.raises(SettingError, match="not enough for --workers 9"):
-        _shares([node(CPU=8)], "cpu", 9)
-    with pytest.raises(SettingError, match="each worker takes one"):
-        _shares([node(GPU=2)], "cuda:0,cuda:1", None)

@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import platform
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 
 from shapsight.data.given_files import is_file
-from shapsight.errors import MissingDependency, SettingError, ShapsightError, StoreError
+from shapsight.errors import MissingDependency, ModelError, SettingError, ShapsightError, StoreError
 from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
 from shapsight.studies.dataset.workers import sent
@@ -33,6 +34,7 @@ TURNS = 64  # tasks of a worker, at least, where there are blocks enough: the la
 LARGEST = 16  # blocks of a task, at most: what a worker that dies leaves to be looked at again
 RESTARTS = 50  # of each worker: Ray itself would go on for ever
 SMALLEST_STORE = 200 << 20  # bytes of the object store of a Ray of our own
+RAISED = re.compile(r"[\w.]*(Error|Exception)\b.*: ")
 WAIT = 5.0  # seconds in which whatever listens at an address answers
 
 
@@ -88,7 +90,14 @@ class Worker:
         import ray
 
         torch.set_num_threads(self.shares.cpus)
-        job: Job = pickle.loads(ray.get(self.content))  # our own, from the process that asked for it
+        content = ray.get(self.content)
+        try:
+            job: Job = pickle.loads(content)  # our own, from the process that asked for it
+        except (ImportError, AttributeError) as error:
+            raise ModelError(
+                f"the machine {platform.node()} of the cluster cannot import what the model is made of ({error}): "
+                "install it there, or define the model in the script itself"
+            ) from error
         _refuse_unseen(job)
         return Work(job)
 
@@ -117,10 +126,18 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
                 raise each
             yield each
     except RayError as error:
-        why = str(error).strip().splitlines() or [type(error).__name__]
         raise StoreError(
-            f"Ray gave up: {why[-1]}. What is finished is safe, and the same command goes on"
+            f"Ray gave up: {_why(error)}. What is finished is safe, and the same command goes on"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """What Ray says, in a line: what was raised last, not what was made of it and how that could be tried again."""
+    if "died" in type(error).__name__.lower():
+        return f"a worker ended by itself more than {RESTARTS} times, which is usually memory: use fewer --workers"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    raised = [line for line in lines if RAISED.match(line) and not line.startswith("ray.")]
+    return raised[-1] if raised else lines[0]
 
 
 @contextmanager
