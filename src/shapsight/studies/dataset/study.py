@@ -39,7 +39,7 @@ from shapsight.studies.shared.subject import files_of, manifest_of, on_device, o
 from shapsight.studies.shared.words import count
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ExplainedDataset(Found):
     """A data set's explanations: `.store` (see `open_store`), `.tables`, and `.skipped` with what could not be used."""
 

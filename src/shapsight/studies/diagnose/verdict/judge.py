@@ -77,6 +77,9 @@ class Verdict:
     advice: tuple[Advice, ...]
     evidence: tuple[Evidence, ...]
 
+    def __repr__(self) -> str:
+        return "\n    ".join((f"Verdict: {self.level}: {self.headline}", *self.sentences))
+
 
 def judge(facts: DiagnosisFacts, thresholds: Thresholds | None = None) -> Verdict:
     """Judge a model by the facts of the parts that were done.
