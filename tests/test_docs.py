@@ -21,7 +21,7 @@ from example_world import names, statements, write_world
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
 # Code fenced as python is run, in order; as py it is only shown.
-PAGES = ["start.md", *(f"{folder}/{page.name}" for folder in ("howto", "coming_from")
+PAGES = ["start.md", "gallery.md", *(f"{folder}/{page.name}" for folder in ("howto", "coming_from")
                        for page in sorted((DOCS / folder).glob("*.md")))]  # fmt: skip
 
 
