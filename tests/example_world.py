@@ -184,14 +184,21 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
         "transform": v2.Compose([ss.remedies.Flip()]),
     }  # fmt: skip
     if example.startswith(("gallery", "howto/figures")):
-        bands, volumes = torch.rand(3, 11, 16, 16), torch.rand(3, 1, 6, 16, 16)
         region = found["mask"].clone()
         return {
-            "images": found["images"] if "howto" in example else found["images"][:1], "detector": Detector(), "region": region, "track": region.repeat(2, 2)[:SIZE],
-            "segmenter": nn.Conv2d(3, 2, 3, padding=1), "embedding": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-            "crop": found["images"][1:2], "vit": _small_vit(), "network_of_bands": nn.Sequential(nn.Conv2d(11, 2, 16), nn.Flatten()),
-            "scenes": bands, "network_of_volumes": nn.Sequential(nn.AvgPool3d((6, 16, 16)), nn.Flatten()), "volumes": volumes,
-        }  # fmt: skip
+            "images": found["images"] if example.startswith("howto") else found["images"][:1],
+            "detector": Detector(),
+            "segmenter": nn.Conv2d(3, 2, 3, padding=1),
+            "region": region,
+            "track": region.repeat(2, 2)[:SIZE],
+            "embedding": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "crop": found["images"][1:2],
+            "vit": _small_vit(),
+            "network_of_bands": nn.Sequential(nn.Conv2d(11, 2, 16), nn.Flatten()),
+            "scenes": torch.rand(3, 11, 16, 16),
+            "network_of_volumes": nn.Sequential(nn.AvgPool3d((6, 16, 16)), nn.Flatten()),
+            "volumes": torch.rand(3, 1, 6, 16, 16),
+        }
     if example == "remedies.right_reasons":
         return sample | {"images": found["images"], "masks": found["roi"], "targets": torch.zeros(6, 2)}
     if example.startswith("remedies"):

@@ -92,7 +92,8 @@ def test_a_manifest_that_was_just_read_can_be_copied_and_sent_to_another_process
 
 def test_a_manifest_is_shown_in_a_line(manifest):
     assert repr(manifest) == (
-        "Manifest(data: 3 images, regression of x, y; 1 train, 1 validation, 1 unseen; environments b 1, a 2; 1 left out)"
+        "Manifest(data: 3 images, regression of x, y; 1 train, 1 validation, 1 unseen; "
+        "environments b 1, a 2; 1 left out)"
     )
 
 

@@ -58,7 +58,7 @@ def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
     assert found.level == "shortcut"
     first, second, third = found.sentences
     assert first == (
-        "Trained on room_1, the model's error is 9.1 times as high as at home in room_2 (MSE 0.31, 95 % 0.27 to 0.36, "
+        "Trained on room_1, the model's error in room_2 is 9.1 times as high as at home (MSE 0.31, 95 % 0.27 to 0.36, "
         "against 0.034, 0.03 to 0.04)."
     )
     assert second == (
