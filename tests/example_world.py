@@ -190,6 +190,8 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
             "detector": Detector(),
             "segmenter": nn.Conv2d(3, 2, 3, padding=1),
             "region": region,
+            "row": 60,
+            "column": 48,
             "track": region.repeat(2, 2)[:SIZE],
             "embedding": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             "crop": found["images"][1:2],

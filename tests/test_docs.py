@@ -106,6 +106,7 @@ def test_the_site_is_whole_and_asks_for_nothing_and_is_searched_from_the_disk(
     built = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     assert list(broken(site)) == []
+    assert [page.name for page in site.rglob("*.html") if "| --- |" in page.read_text(encoding="utf-8")] == []
     for tutorial in (DOCS / "tutorials").glob("*.py"):
         assert "<img" in (site / "tutorials" / f"{tutorial.stem}.html").read_text(encoding="utf-8")
         assert (site / "tutorials" / f"{tutorial.stem}.ipynb").is_file()
