@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shapsight.data.remedies.recipes import read_recipe
+from shapsight.diagnosis.estimate import Estimate
 from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts
 from shapsight.studies.diagnose.trust.facts import TrustFacts
@@ -58,7 +59,9 @@ def test_a_ratio_beyond_a_hundred_is_written_out():
         "x", "mean squared error of x", "MSE", environments=2, home="room_1", home_error=Estimate(0.0015), home_images=9,
         worst="room_2", worst_error=Estimate(0.29), worst_images=9, ratio=193.0,
     )  # fmt: skip
-    assert "error in room_2 is 190 times as high as at home (MSE" in judge(DiagnosisFacts(errors)).sentences[0]
+    assert (
+        "error in room_2 is 190 times as high as at home (MSE" in judge(DiagnosisFacts(errors)).sentences[0]
+    )
 
 
 def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
