@@ -56,8 +56,8 @@ def verdict(errors: dict[str, Any] | None = None, why: dict[str, Any] | None = N
 
 def test_a_ratio_beyond_a_hundred_is_written_out():
     errors = ErrorFacts(
-        "x", "mean squared error of x", "MSE", environments=2, home="room_1", home_error=Estimate(0.0015), home_images=9,
-        worst="room_2", worst_error=Estimate(0.29), worst_images=9, ratio=193.0,
+        "x", "mean squared error of x", "MSE", environments=2, home="room_1", home_error=Estimate(0.0015),
+        home_images=9, worst="room_2", worst_error=Estimate(0.29), worst_images=9, ratio=193.0,
     )  # fmt: skip
     assert (
         "error in room_2 is 190 times as high as at home (MSE" in judge(DiagnosisFacts(errors)).sentences[0]
