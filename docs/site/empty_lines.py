@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
-RUN_ON = re.compile(r"^((?![-*|>#\s]|\d+\. ).+)\n(?=- |\* |\d+\. |\|)", re.MULTILINE)
+RUN_ON = re.compile(r"^((?![-*] |[|>#\s]|\d+\. ).+)\n(?=- |\* |\d+\. |\|)", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
