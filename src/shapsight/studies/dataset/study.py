@@ -46,7 +46,7 @@ from shapsight.studies.shared.words import count
 PLACE_IN_MEMORY = re.compile(r" at 0x[0-9a-f]+")  # another one in each process
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ExplainedDataset(Found):
     """A data set's explanations: `.store` (see `open_store`), `.tables`, and `.skipped` with what could not be used."""
 

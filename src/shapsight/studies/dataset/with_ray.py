@@ -133,11 +133,12 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
 
 def _why(error: Exception) -> str:
     """What Ray says, in a line: what was raised last, not what was made of it and how that could be tried again."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if raised := [line for line in lines if RAISED.match(line) and not line.startswith("ray.")]:
+        return raised[-1]
     if "died" in type(error).__name__.lower():
         return f"a worker ended by itself more than {RESTARTS} times, which is usually memory: use fewer --workers"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    raised = [line for line in lines if RAISED.match(line) and not line.startswith("ray.")]
-    return raised[-1] if raised else lines[0]
+    return lines[0]
 
 
 @contextmanager

@@ -38,7 +38,7 @@ SKIPPED = "skipped.csv"
 REFERENCES = 25  # of more in a folder, as many are chosen
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Explained(Found):
     """Explanations of some files: `.table` (a row for each image and output), `.figures`, `.folder` with all."""
 
