@@ -121,7 +121,7 @@ def test_relu_slopes_are_the_same_whatever_the_memory_order_of_image_and_referen
             torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_the_chunk_of_references_shrinks_with_the_largest_tensor_but_not_below_four() -> None:
+def test_the_chunk_of_references_shrinks_with_the_largest_tensor_but_not_below_ten() -> None:
     def chunk(largest: int) -> int:
         return budget(Need(1000, 1000, largest), None, CPU).chunk
 

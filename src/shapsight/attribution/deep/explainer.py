@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Any, Literal, overload
 
 import torch
@@ -276,7 +277,10 @@ class DeepShap:
         count = len(self.references[0])
         steps = Steps(report, len(images[0]) * chosen.shape[1] * count, start * chosen.shape[1] * count)
         # With a tolerance it is asked often enough whether more references are needed.
-        step = amounts.chunk if tolerance is None else min(amounts.chunk, LARGEST_CHUNK)
+        most = amounts.chunk if tolerance is None else min(amounts.chunk, LARGEST_CHUNK)
+        step = ceil(
+            count / ceil(count / most)
+        )  # chunks of like size: one of a single reference takes long for it
         for first in range(0, count, step):
             rows = slice(first, min(first + step, count))
             self._attribute(runs, plan, recorded, result, rows, list(result.places()), steps)
