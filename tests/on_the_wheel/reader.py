@@ -11,7 +11,6 @@ import json
 import re
 import sys
 import textwrap
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torchvision.models import VisionTransformer, squeezenet1_1
+from torch import nn
+from torchvision.models import squeezenet1_1
 from torchvision.transforms import v2
 
 import shapsight as ss
@@ -81,30 +80,10 @@ def _write_idx(file: Path, numbers: np.ndarray) -> None:
     file.write_bytes(bytes([0, 0, 8, numbers.ndim]) + sizes + numbers.astype(np.uint8).tobytes())
 
 
-def network(outputs: int, channels: int = 3) -> nn.Module:
+def network(outputs: int) -> nn.Module:
     """A few layers, for images of any size."""
-    layers = [nn.Conv2d(channels, 4, 5, 2), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(4), nn.Flatten()]
+    layers = [nn.Conv2d(3, 4, 5, 2), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(4), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(64, outputs))
-
-
-class Detector(nn.Module):
-    """A box whose score is how bright the image is."""
-
-    def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """As torchvision's detectors answer."""
-        box, label = torch.tensor([[4.0, 4.0, 20.0, 20.0]]), torch.tensor([1])
-        return [{"boxes": box, "labels": label, "scores": image.mean()[None]} for image in images]
-
-
-class Segmenter(nn.Conv2d):
-    """A score of each label at each pixel."""
-
-    def __init__(self) -> None:
-        super().__init__(3, 2, 3, padding=1)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """As torchvision's segmenters answer."""
-        return {"out": super().forward(images)}
 
 
 def own() -> dict[str, Any]:
@@ -123,26 +102,10 @@ def own() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def of_gallery() -> dict[str, Any]:
-    """What only the gallery shows."""
-    known, files = own(), glob("photos/room_1/*.jpg")
-    segmenter = ss.Bundle.wrap(Segmenter(), None, ["espresso", "soup bowl"], size=400, task="targets")
-    region = torch.zeros(400, 400, dtype=torch.bool)
-    region[50:110, 70:150] = True
-    volumes = nn.Sequential(nn.Conv3d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten())
-    return known | {
-        "ss": ss, "targets": ss.targets, "photos": ss.read_dataset("photos", train_on=["room_1"], roi="below:112"),
-        "bundle": ss.Bundle.wrap(known["network"], known["transform"], ["x", "y"], references=files),
-        "masks": torch.ones(len(files), SIDE, SIDE), "photographs": files,
-        "detector": Detector(), "segmenter": segmenter, "region": region,
-        "vit": VisionTransformer(SEEN, 8, 1, 2, 16, 32, num_classes=2),
-    }  # fmt: skip
-
-
 def main(page: Path) -> None:
     """Run the Python of a page, in order."""
     write_things()
-    known = own() | (of_gallery() if page.stem == "gallery" else {})
+    known = own()
     for code in fenced(page, "python", "py"):
         print(code)
         exec(compile(code, page.name, "exec"), known)
