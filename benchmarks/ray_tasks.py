@@ -1,6 +1,7 @@
 """What handing out work costs Ray: workers that only sleep, in the way that `shapsight explain --ray` uses them.
 
     python benchmarks/ray_tasks.py --workers 8 --tasks 400 --sleep 0.01
+    python benchmarks/ray_tasks.py --workers 64 --tasks 1280 --sleep 5      # as 64 GPUs would, some four minutes
 
 Tells how long the workers took to start, how many tasks a second were handed out and came back, and how many of them
 the driver's processor can do. A task is up to 16 blocks of 16 images.
@@ -13,6 +14,9 @@ import os
 import time
 from typing import Any
 
+CPUS = (
+    2  # that Ray is told of: workers that sleep share one of them, so that there may be many more than cores
+)
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
 
@@ -45,7 +49,7 @@ def main() -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     ray.init(
         "local",
-        num_cpus=given.workers,
+        num_cpus=CPUS,
         object_store_memory=200 << 20,
         include_dashboard=False,
         log_to_driver=False,
@@ -60,7 +64,7 @@ def main() -> None:
         fn_constructor_args=(given.sleep,),
         batch_size=None,
         concurrency=given.workers,
-        num_cpus=1,
+        num_cpus=CPUS / 2 / given.workers,
     )
     started = time.perf_counter()
     first, processor, count = 0.0, 0.0, 0

@@ -5,7 +5,8 @@
     python benchmarks/store.py photographs --count 200 --workers 1,2 --light
 
 The plain loop decodes 16 images, predicts all outputs, explains one with `DeepShap`, and writes nothing; the store does
-the same work and writes; what a call takes that finds everything finished is told apart. Both run in turn on shares of
+the same work, up to 64 images in a call, and writes; what a call takes that finds everything finished is told apart.
+Both run in turn on shares of
 the images, so that what else the machine does falls on both. Memory is that of the process. The
 references are 25 of the images.
 """

@@ -168,10 +168,12 @@ def onnx() -> Explanation:
 
 
 def write(figure: Figure, name: str) -> None:
-    """A PNG of 200 colours, which is small."""
+    """A PNG of 256 colours, which is small; those of the key are among them."""
     with io.BytesIO() as file:
         figure.savefig(file, format="png", dpi=90)
-        Image.open(file).convert("RGB").quantize(200).save(HERE / name, optimize=True)
+        Image.open(file).convert("RGB").quantize(
+            256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        ).save(HERE / name, optimize=True)
 
 
 def main() -> None:

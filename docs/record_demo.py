@@ -3,7 +3,8 @@
     shapsight demo --out runs/demo
     python docs/record_demo.py runs/demo/report.html docs/demo.webp
 
-Also writes the first screen as a still picture beside it (docs/demo.png). Needs Chromium and playwright.
+Also writes the first screen as a still picture beside it (docs/demo.png), and of that each picture alone, for the start
+page (docs/demo_swapped.png, _before, _after, _errors). Needs Chromium and playwright.
 """
 
 from __future__ import annotations
@@ -114,7 +115,11 @@ def main() -> None:
         page = chromium.new_context(viewport=SIZE, color_scheme="light").new_page()
         page.goto(given.page.resolve().as_uri())
         page.locator("html[data-ready]").wait_for(state="attached")
-        page.screenshot(path=given.picture.with_suffix(".png"))
+        still = given.picture.with_suffix(".png")
+        page.screenshot(path=still)
+        shown = page.locator(".first .still, .first .chart")
+        for place, name in zip(shown.all(), ("swapped", "before", "after", "errors"), strict=True):
+            place.screenshot(path=still.with_stem(f"{still.stem}_{name}"))
         film = Film(page)
         for step in story(film):
             print(step)

@@ -56,6 +56,16 @@ class Network(nn.Module):
         return self.head(self.layer3(self.stem(images)).flatten(1))
 
 
+class Detector(nn.Module):
+    """Finds one thing in each image, always in the same place, and is the surer the brighter it is there."""
+
+    def forward(self, images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        box, label = torch.tensor([[16.0, 16.0, 48.0, 40.0]]), torch.tensor([1])
+        return [
+            {"boxes": box, "labels": label, "scores": image[:, 16:40, 16:48].mean()[None]} for image in images
+        ]
+
+
 def write_world(folder: Path) -> None:
     """Photographs of four rooms, a table, class folders, bundles and two runs."""
     generator = np.random.default_rng(0)
@@ -153,6 +163,11 @@ def names(example: str) -> dict[str, Any]:
     return found | _given(example, pictures, found)
 
 
+def _small_vit() -> nn.Module:
+    small = {"img_size": SEEN, "embed_dim": 48, "depth": 2, "num_classes": 2}
+    return timm.create_model("vit_tiny_patch16_224", **small).eval()
+
+
 def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> dict[str, Any]:
     """Names that mean something else in some examples, or occur in one."""
     two = {"model": found["network"], "explanation": _explanation(("x", "y"))}
@@ -168,6 +183,24 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
         "scenes": ss.remedies.Scenes.of(pictures), "recoloured": recoloured,
         "transform": v2.Compose([ss.remedies.Flip()]),
     }  # fmt: skip
+    if example.startswith(("gallery", "howto/figures")):
+        region = found["mask"].clone()
+        return {
+            "images": found["images"] if example.startswith("howto") else found["images"][:1],
+            "detector": Detector(),
+            "segmenter": nn.Conv2d(3, 2, 3, padding=1),
+            "region": region,
+            "row": 60,
+            "column": 48,
+            "track": region.repeat(2, 2)[:SIZE],
+            "embedding": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "crop": found["images"][1:2],
+            "vit": _small_vit(),
+            "network_of_bands": nn.Sequential(nn.Conv2d(11, 2, 16), nn.Flatten()),
+            "scenes": torch.rand(3, 11, 16, 16),
+            "network_of_volumes": nn.Sequential(nn.AvgPool3d((6, 16, 16)), nn.Flatten()),
+            "volumes": torch.rand(3, 1, 6, 16, 16),
+        }
     if example == "remedies.right_reasons":
         return sample | {"images": found["images"], "masks": found["roi"], "targets": torch.zeros(6, 2)}
     if example.startswith("remedies"):
@@ -218,8 +251,7 @@ def _given(example: str, pictures: torch.Tensor, found: Mapping[str, Any]) -> di
     if example == "Bundle":
         return two
     if example == "maskers.Tokens":
-        small_vit = {"img_size": SEEN, "embed_dim": 48, "depth": 2, "num_classes": 2}
-        return {"vit": timm.create_model("vit_tiny_patch16_224", **small_vit).eval()}
+        return {"vit": _small_vit()}
     if example == "read_dataset":
         numbers = np.linspace(-0.9, 0.9, len(pictures))
         rows = [{"image": each.permute(1, 2, 0).numpy(), "x": number, "y": -number, "room": "hall",

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shapsight import DeepShap
+from shapsight.attribution.deep import replay
 from shapsight.attribution.deep.folding import Folding
+from shapsight.attribution.deep.layout import widen
 from shapsight.attribution.deep.rules import pooling
 from shapsight.attribution.deep.runs import Runs
 from shapsight.attribution.shared.memory import budget
@@ -222,3 +224,43 @@ def test_a_model_that_predicts_otherwise_in_another_memory_layout_keeps_the_one_
     explanation = DeepShap(model, references)(images)
     torch.testing.assert_close(explanation.predictions, model(images).detach(), rtol=1e-10, atol=1e-12)
     assert explanation.completeness_gap.abs().max() < 1e-12
+
+
+class Windows(nn.Module):
+    """Attention within windows of 4 × 4 pixels, with keys and queries of length one, as in Swin (Liu et al. 2022)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.queries, self.values, self.head = nn.Linear(3, 8), nn.Linear(3, 6), nn.Linear(6, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        n, channels, height, width = images.shape
+        grid = images.reshape(n, channels, height // 4, 4, width // 4, 4)
+        windows = grid.permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, channels)
+        q = F.normalize(self.queries(windows), dim=-1)
+        weights = (5 * q @ q.transpose(-2, -1)).softmax(-1)
+        found = F.layer_norm(weights @ F.gelu(self.values(windows)), (6,))
+        return (
+            self.head(found * found.sigmoid() + found / (1 + found.norm(dim=2, keepdim=True)))
+            .view(n, -1, 2)
+            .mean(1)
+        )
+
+
+def test_an_images_windows_are_not_copied_for_every_reference(monkeypatch):
+    model = Windows().double()
+    images, references = torch.rand(2, 3, 8, 12).double(), torch.rand(3, 3, 8, 12).double()
+    explainer = DeepShap(model, references)
+    beside = explainer(images)
+    widened = []
+    monkeypatch.setattr(
+        replay, "widen", lambda one, many, fold: widened.append(one.shape) or widen(one, many, fold)
+    )
+    explainer(images)
+    assert not widened
+    monkeypatch.setattr(replay, "_spans_less", lambda kept: False)
+    copied = explainer(images)
+    assert (6, 16, 6) in widened
+    torch.testing.assert_close(beside.values, copied.values, rtol=1e-9, atol=1e-12)
+    assert beside.completeness_gap.abs().max() < 1e-12

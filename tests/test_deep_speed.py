@@ -75,9 +75,9 @@ def test_filters_made_from_the_input_stay_with_autograd() -> None:
 
 
 def _pair(x: Tensor, b: Tensor, rule: object) -> Pair:
-    (_, notes_x), (y_b, notes_b) = rule.run(x), rule.run(b)
+    (y_x, notes_x), (y_b, notes_b) = rule.run(x), rule.run(b)
     return Pair(
-        (x,), (b,), y_b, tuple(n.expand_as(m) for n, m in zip(notes_x, notes_b, strict=True)), notes_b
+        (x,), (b,), y_x, y_b, tuple(n.expand_as(m) for n, m in zip(notes_x, notes_b, strict=True)), notes_b
     )
 
 
@@ -85,7 +85,7 @@ RULES = {
     "gelu": Elementwise(F.gelu),
     "layer norm": Normalised((-1,), 1e-5),
     "group norm's dimensions": Normalised((-2, -1), 1e-5),
-    "norm over channels": Normalised((1,), 1e-5),
+    "norm over channels": Normalised((-3,), 1e-5),
     "RMS norm": Normalised((-1,), 1e-5, is_centred=False),
     "softmax": Softmax(-1),
     "max pooling": MaxPooling2d([3, 3], [2, 2], [1, 1], [1, 1], True),
@@ -105,6 +105,9 @@ def test_multipliers_in_pieces_are_those_of_the_whole(
     monkeypatch.setattr(pieces, "PER_THREAD", 40)
     (in_pieces,) = rule.multipliers(g, _pair(x, b, rule))
     torch.testing.assert_close(in_pieces, whole, rtol=1e-9, atol=1e-12)
+    last = _pair(x, b, rule)
+    last.is_last = True  # what nobody needs again is not kept, and is computed in one go with the multipliers
+    torch.testing.assert_close(rule.multipliers(g, last)[0], whole, rtol=1e-9, atol=1e-12)
     change = rule.run(x)[0] - rule.run(b)[0]
     torch.testing.assert_close((in_pieces * (x - b)).sum(), (g * change).sum(), rtol=1e-9, atol=1e-9)
 

@@ -22,6 +22,7 @@ import shapsight as ss
 from discs import write_discs
 from shapsight.data.images import load_images
 from shapsight.data.manifest import Manifest
+from shapsight.data.roi import read_roi
 from shapsight.data.sources import remote
 from shapsight.errors import DataError, MissingDependency
 from tiny_networks import of_layers
@@ -125,6 +126,79 @@ def test_what_is_explained_from_an_object_store_is_that_of_the_disk_and_is_not_f
     again = ss.explain_dataset(bundle, manifest, store=tmp_path / "there.zarr", **how)
     assert "22 were finished before" in again.lines
     assert fetched == []
+
+
+def test_masks_on_an_object_store_are_those_of_the_disk(photos, bucket, server, tmp_path, monkeypatch):
+    references = [str(file) for file in sorted((photos / "red").glob("*.png"))[:2]]
+    bundle = ss.Bundle.wrap(of_layers(), outputs=["x", "y"], size=SIZE, references=references)
+    how = {"method": "deep", "outputs": "all", "dtype": "float32", "device": "cpu", "progress": False}
+    client = boto3.client("s3", endpoint_url=server)
+    generator = np.random.default_rng(0)
+    masks = tmp_path / "masks"
+    for number, file in enumerate(sorted(photos.glob("*/*.png"))):
+        (masks / file.parent.name).mkdir(parents=True, exist_ok=True)
+        place = masks / file.parent.name / file.name
+        if number % 2:
+            Image.fromarray(generator.integers(0, 2, (SIZE, SIZE)).astype(np.uint8) * 255).save(place)
+        else:
+            place = place.with_suffix(".json")
+            place.write_text(json.dumps([[[0, 0], [9, 0], [9, 20], [0, 20]]]))
+        client.upload_file(str(place), "photos", f"masks/{place.relative_to(masks).as_posix()}")
+    here = ss.explain_dataset(bundle, photos, store=tmp_path / "here.zarr", roi=str(masks), **how).store
+    store = tmp_path / "there.zarr"
+    there = ss.explain_dataset(bundle, bucket, store=store, roi="s3://photos/masks", **how).store
+    for part in ("part_scene", "part_region"):
+        np.testing.assert_array_equal(np.stack(here.images[part]), np.stack(there.images[part]))
+    assert there.card.settings["roi"] == "s3://photos/masks"
+    drawn = pickle.loads(pickle.dumps(read_roi("s3://photos/masks")))  # as workers get it
+    row = {"path": "red/gone.png", "width": SIZE, "height": SIZE}
+    with pytest.raises(
+        DataError, match=r"no mask for red/gone\.png: looked for s3://photos/masks/red/gone\.png"
+    ):
+        drawn.mask(row)
+    small = {"path": sorted(masks.glob("*/*.png"))[0].relative_to(masks).as_posix(), "width": 8, "height": 8}
+    with pytest.raises(DataError, match=r"the mask s3://photos/masks/.*png is 32 × 32 pixels"):
+        drawn.mask(small)
+    with pytest.raises(DataError, match="nothing at s3://photos/nowhere"):
+        read_roi("s3://photos/nowhere")
+    client.close()
+
+
+def test_a_table_on_an_object_store_names_masks_beside_it(photos, bucket, server):
+    client = boto3.client("s3", endpoint_url=server)
+    names = [
+        f"red/{file.name}" for file in sorted((photos / "red").glob("*.png")) if file.stat().st_size > 60
+    ]
+    (photos / "masks").mkdir()
+    for number in range(len(names)):
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        mask[number:] = 255
+        Image.fromarray(mask).save(photos / "masks" / f"{number}.png")
+        client.upload_file(str(photos / "masks" / f"{number}.png"), "photos", f"drives/masks/{number}.png")
+    roi = [f"masks/{number}.png" for number in range(len(names))]
+    pd.DataFrame({"path": names, "angle": np.linspace(-1, 1, len(names)), "roi": roi}).to_csv(
+        photos / "masked.csv", index=False
+    )
+    client.upload_file(str(photos / "masked.csv"), "photos", "drives/masked.csv")
+    client.close()
+    for source in (photos / "masked.csv", f"{bucket}/masked.csv"):
+        manifest = ss.read_dataset(source, roi="column:roi")
+        masks = [read_roi(manifest.roi).mask(row) for row in manifest.table.to_dict("records")]
+        assert [int(mask.sum()) for mask in masks] == [SIZE * (SIZE - n) for n in range(len(names))]
+
+
+def test_a_bucket_that_cannot_be_read_is_asked_once(photos, bucket, tmp_path, monkeypatch):
+    references = [str(file) for file in sorted((photos / "red").glob("*.png"))[:2]]
+    bundle = ss.Bundle.wrap(of_layers(), outputs=["x", "y"], size=SIZE, references=references)
+    asked = []
+    real = remote.Remote.at
+    monkeypatch.setattr(remote.Remote, "at", lambda url: asked.append(url) or real(url))
+    how = {"store": tmp_path / "e.zarr", "method": "deep", "device": "cpu", "progress": False}
+    for url in ("s3://no-such-bucket/photos", "s3://photos/none", "s3://photos/none.csv"):
+        asked.clear()
+        with pytest.raises(DataError):
+            ss.explain_dataset(bundle, url, **how)
+        assert asked == [url]
 
 
 def test_a_table_on_an_object_store_names_images_beside_it(photos, bucket, server):

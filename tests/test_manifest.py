@@ -90,6 +90,23 @@ def test_a_manifest_that_was_just_read_can_be_copied_and_sent_to_another_process
     assert len(pickle.dumps(manifest)) < 20_000  # without the pixels
 
 
+def test_a_manifest_is_shown_in_a_line(manifest):
+    assert repr(manifest) == (
+        "Manifest(data: 3 images, regression of x, y; 1 train, 1 validation, 1 unseen; "
+        "environments b 1, a 2; 1 left out)"
+    )
+
+
+def test_many_classes_and_environments_are_shown_as_a_few_and_their_number(manifest):
+    names = tuple("abcdefghij")
+    table = pd.concat([manifest.table.assign(label=name, environment=name, group="g") for name in names])
+    many = Manifest(Path("data"), table, (), manifest.skipped.iloc[:0], class_names=names, roi="below:5")
+    assert repr(many) == (
+        "Manifest(data: 30 images, classification of a, b, c, d, e, f and 4 more; 10 train, 10 validation, 10 unseen; "
+        "environments a 3, b 3, c 3, d 3, e 3, f 3 and 4 more; 1 groups; roi below:5)"
+    )
+
+
 def test_splits_give_rows_and_positions_that_agree(manifest):
     assert manifest.environments == ("a", "b")
     assert manifest.split("train")["path"].tolist() == ["a/3_4,5.jpg"]

@@ -85,7 +85,9 @@ def test_every_public_name_has_an_example(name):
 @pytest.mark.filterwarnings("ignore:.*seems to be on another scale")  # the model is hardly trained
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # shap's
 @pytest.mark.parametrize("name", [name for name in WITH_EXAMPLES if name.split(".")[0] not in NEVER_RUN])
-def test_the_examples_of_public_names_run(name, world, monkeypatch):
+def test_the_examples_of_public_names_run_and_what_they_give_is_shown_in_a_few_lines(
+    name, world, monkeypatch
+):
     monkeypatch.chdir(world)
     matplotlib.use("agg")
     given = names(name)
@@ -93,6 +95,10 @@ def test_the_examples_of_public_names_run(name, world, monkeypatch):
         for text, code in statements(block):
             if not any(part in text for part in NOT_RUN):
                 exec(code, given)
+    shown = {
+        key: repr(value) for key, value in given.items() if type(value).__module__.startswith("shapsight.")
+    }
+    assert {key: text for key, text in shown.items() if len(text) > 1500 or text.count("\n") > 20} == {}
 
 
 def test_what_is_not_run_is_still_there():

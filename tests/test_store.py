@@ -27,7 +27,7 @@ from shapsight.store.export import export
 from shapsight.store.merge import merge
 from shapsight.store.store import Store
 from shapsight.store.verify import verify
-from shapsight.studies.dataset import work
+from shapsight.studies.dataset import work, workers
 from shapsight.studies.shared.explained_model import ExplainedModel
 
 shap = pytest.importorskip("shap")  # its import warns
@@ -198,7 +198,7 @@ def test_a_stop_at_any_moment_loses_no_finished_image_and_nothing_is_made_twice(
     assert verify(place).is_whole
     calls = counted(monkeypatch)
     found = explained(bundle, photos, place)
-    assert calls == [16, 10]
+    assert calls == [26]
     assert same(found.store, whole)
     assert "16 were finished before" in found.lines
 
@@ -260,7 +260,7 @@ def test_two_that_work_at_the_same_time_explain_each_image_once(bundle, photos, 
     assert same(ss.open_store(tmp_path / "e.zarr"), whole)
 
 
-def test_processes_make_the_same_store_and_the_images_of_one_that_dies_are_done_by_the_other(
+def test_processes_make_the_same_store_and_the_images_of_one_that_dies_are_done_by_another(
     photos, tmp_path, capsys
 ):
     whole = explained(bundle_of(photos), photos, tmp_path / "whole.zarr").store
@@ -268,8 +268,53 @@ def test_processes_make_the_same_store_and_the_images_of_one_that_dies_are_done_
     dies_by.touch()
     found = explained(bundle_of(photos, dies_by), photos, tmp_path / "e.zarr", workers=2, progress=True)
     assert not dies_by.exists()
-    assert "ended by itself (exit code 9" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "ended by itself (exit code 9; -9 is usually memory): another one goes on" in said
+    assert "went on with 32 images at a time" in said
     assert same(found.store, whole)
+
+
+def killed(place: Path, block: int, times: int) -> None:
+    """What processes leave that are killed one after the other while they explain a block."""
+    (place / "table" / "begun").mkdir(parents=True, exist_ok=True)
+    (place / "table" / "begun" / f"{block:08}").write_bytes(b"." * times)
+
+
+@pytest.mark.parametrize(("times", "most"), [(1, 32), (4, 4), (6, 1)])
+def test_images_whose_process_was_killed_are_explained_fewer_at_a_time_and_the_same(
+    bundle, photos, tmp_path, monkeypatch, capsys, times, most
+):
+    whole = explained(bundle, photos, tmp_path / "whole.zarr").store
+    killed(tmp_path / "e.zarr", 0, times)
+    calls = counted(monkeypatch)
+    found = explained(bundle, photos, tmp_path / "e.zarr", progress=True)
+    assert max(calls) == most
+    assert f"went on with {most} images at a time, and the same values" in capsys.readouterr().err
+    assert same(found.store, whole)
+    assert not list((tmp_path / "e.zarr" / "table" / "begun").iterdir())
+
+
+def test_images_that_every_process_dies_of_end_in_a_message_and_the_same_command_begins_anew(
+    bundle, photos, tmp_path, monkeypatch
+):
+    for block in (0, 1):
+        killed(tmp_path / "e.zarr", block, 7)
+    calls = counted(monkeypatch)
+    with pytest.raises(
+        StoreError, match="7 processes were killed one after the other, the last with one image"
+    ):
+        explained(bundle, photos, tmp_path / "e.zarr")
+    assert calls == []
+    assert len(explained(bundle, photos, tmp_path / "e.zarr").store) == 42
+
+
+def test_processes_that_die_before_they_explain_anything_are_not_started_for_ever():
+    told = "ended by itself (exit code -9; -9 is usually memory): another one goes on"
+    assert told in workers._died(0, 2, -9, 15)
+    with pytest.raises(StoreError, match="16 processes ended by themselves"):
+        workers._died(0, 2, -9, 16)
+    with pytest.raises(StoreError, match="process 1 of 2 ended with the error that it has printed"):
+        workers._died(0, 2, 1, 1)
 
 
 def test_a_model_that_cannot_be_sent_to_processes_is_said(bundle, photos, tmp_path):
@@ -367,7 +412,7 @@ def test_memory_that_runs_out_makes_fewer_images_at_a_time_and_the_same_numbers(
 
     monkeypatch.setattr(ExplainedModel, "explain", small)
     found = explained(bundle, photos, tmp_path / "e.zarr", progress=True)
-    assert "memory ran out with 8 images at a time: went on with 4" in capsys.readouterr().err
+    assert "memory ran out with 42 images at a time: went on with 21" in capsys.readouterr().err
     assert same(found.store, whole)
 
 
@@ -581,6 +626,37 @@ def test_black_box_methods_are_explained_image_by_image_with_the_same_seed(bundl
     )  # fmt: skip
     assert torch.equal(store[17].values, expected.values)
     assert torch.equal(store[17].above_noise, expected.above_noise)
+
+
+def test_gradients_are_drawn_alike_whatever_was_explained_before(bundle, photos, tmp_path):
+    how = {"method": "gradient", "samples": 200}
+    place, changed = tmp_path / "e.zarr", sorted(photos.glob("blue/*.png"))[5]
+    before = changed.read_bytes()
+    Image.fromarray(np.full((SIZE, SIZE, 3), 200, np.uint8)).save(changed)
+    explained(bundle, photos, place, **how)
+    changed.write_bytes(before)
+    again = explained(bundle, photos, place, **how).store  # one image alone, which was the sixth of its block
+    assert same(again, explained(bundle, photos, tmp_path / "new.zarr", **how).store)
+
+
+def test_a_second_run_over_images_that_cannot_be_explained_ends_as_the_first_did(
+    bundle, photos, tmp_path, monkeypatch
+):
+    explain = ExplainedModel.explain
+    for number, file in enumerate(
+        (*sorted(photos.glob("blue/*.png"))[:1], *sorted(photos.glob("red/*.png"))[-1:])
+    ):
+        Image.fromarray(np.full((SIZE, SIZE, 3), 200 + number, np.uint8)).save(file)
+
+    def picky(self, image, *arguments):
+        if any(len(each.unique()) == 1 for each in image):
+            raise ExplainerError("the model answers image 0 with NaN")
+        return explain(self, image, *arguments)
+
+    monkeypatch.setattr(ExplainedModel, "explain", picky)
+    for _ in range(2):
+        found = explained(bundle, photos, tmp_path / "e.zarr")
+        assert (len(found.store), len(found.skipped)) == (40, 2)
 
 
 def test_a_stop_lets_go_of_what_it_held(bundle, photos, tmp_path, monkeypatch):

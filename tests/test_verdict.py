@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shapsight.data.remedies.recipes import read_recipe
+from shapsight.diagnosis.estimate import Estimate
 from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts
 from shapsight.studies.diagnose.trust.facts import TrustFacts
@@ -53,12 +54,22 @@ def verdict(errors: dict[str, Any] | None = None, why: dict[str, Any] | None = N
     return judge(facts_of(**parts if why is None else parts | {"why": WHY | why}))
 
 
+def test_a_ratio_beyond_a_hundred_is_written_out():
+    errors = ErrorFacts(
+        "x", "mean squared error of x", "MSE", environments=2, home="room_1", home_error=Estimate(0.0015),
+        home_images=9, worst="room_2", worst_error=Estimate(0.29), worst_images=9, ratio=193.0,
+    )  # fmt: skip
+    assert (
+        "error in room_2 is 190 times as high as at home (MSE" in judge(DiagnosisFacts(errors)).sentences[0]
+    )
+
+
 def test_a_shortcut_is_told_in_three_sentences_that_hold_the_numbers():
     found = verdict(why={}, look=LOOK)
     assert found.level == "shortcut"
     first, second, third = found.sentences
     assert first == (
-        "Trained on room_1, the model's error is 9.1 times as high as at home in room_2 (MSE 0.31, 95 % 0.27 to 0.36, "
+        "Trained on room_1, the model's error in room_2 is 9.1 times as high as at home (MSE 0.31, 95 % 0.27 to 0.36, "
         "against 0.034, 0.03 to 0.04)."
     )
     assert second == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def executed(source: Path, kept: Path) -> Any:
     if file.is_file():
         return jupytext.read(file)
     folder = kept / source.stem
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # what an earlier text of it left there
+    folder.mkdir(parents=True)
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook.metadata.update(metadata)
     NotebookClient(

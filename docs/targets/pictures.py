@@ -105,7 +105,9 @@ def main(folder: Path) -> None:
     inside[50:110, 70:150] = True
     seen = Mask("espresso", inside)
     targets = [seen, Pixel("espresso", 150, 120), Contrast(seen, Mask("soup bowl", inside))]
-    save(PartitionShap(places, "blur(64,64)", **options)(cup, targets), folder / "mask.png", "score")
+    save(
+        PartitionShap(places, "blur(64,64)", **options)(cup, targets), folder / "mask.png", "score", width=8.5
+    )
 
     embedding = Embedding(places)
     with torch.no_grad():
@@ -114,10 +116,12 @@ def main(folder: Path) -> None:
     save(like, folder / "similarity.png", "cosine")
 
 
-def save(explanation: Explanation, path: Path, unit: str) -> None:
+def save(explanation: Explanation, path: Path, unit: str, **options: float) -> None:
     """Draw it."""
-    explanation.plot(unit=unit).savefig(path, dpi=90)
-    Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    explanation.plot(unit=unit, **options).savefig(path, dpi=90)
+    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
     print(path, explanation.predictions.tolist(), explanation.base_values.tolist())
 
 

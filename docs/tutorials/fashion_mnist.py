@@ -136,5 +136,6 @@ print(f"standard error of a single pixel: {share:.0%} of the mean absolute value
 # The whole study in one command, with a trained network, errors by class and a page:
 #
 # ```console
-# shapsight debug idx:/usr/share/datasets/fashion-mnist --task classification --out runs/fashion
+# shapsight debug idx:/usr/share/datasets/fashion-mnist \
+#   --task classification --out runs/fashion
 # ```

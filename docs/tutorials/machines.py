@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
+from IPython.display import display
 from torch import nn
 
 import shapsight as ss
@@ -72,8 +73,10 @@ print(
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
+    ).stdout.strip()
 )
+
+# %%
 store = ss.open_store("all.zarr")
 store
 
@@ -94,7 +97,7 @@ print(f"largest share of the upper half: {store.outputs['part_scene'].abs().max(
 in_room_2 = store.select(environment="room_2")
 rightmost = in_room_2.outputs["prediction"].to_numpy().argsort()[-2:]
 for number in rightmost.tolist():
-    display(in_room_2[number].plot(width=6))  # noqa: F821 (a notebook's own)
+    display(in_room_2[number].plot(width=6))
 
 # %% [markdown]
 # [Whole data sets](../datasets.md) has the rest: several processes and cards on a machine, damaged files, what a store

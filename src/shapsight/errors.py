@@ -23,7 +23,7 @@ class DataError(ShapsightError):
 
 
 class NoImagesError(DataError):
-    """A place that was named as a dataset holds no image at all, however it is read."""
+    """A place that was named as a dataset cannot be read, or holds no image at all, however it is read."""
 
 
 class ModelError(ShapsightError):

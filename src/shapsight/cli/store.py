@@ -37,6 +37,7 @@ def status(path: Where, as_json: AsJson = False) -> None:
         lines = [
             f"{found.finished} of {found.planned} images are finished{share}: {opened.card.method}, "
             f"{opened.card.kind}, {opened.card.dtype}, model {opened.card.model_name}",
+            f"explained: {', '.join(found.explained) or 'nothing yet'}",
             f"{found.bytes / 1e6:.1f} MB, {found.bytes_per_image / 1e3:.1f} kB an image; largest completeness gap "
             f"{found.largest_gap:.1e}, values off by up to {found.stored_error:.1e} of the largest of their image",
         ]

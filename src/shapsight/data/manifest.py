@@ -52,6 +52,7 @@ PICTURES, MASKS = (
     "manifest_masks",
 )  # the folders beside a saved manifest, of images and masks that were no files
 MOST_WRITTEN = 1 << 30  # bytes of pixels; beyond that images that were given in memory are not saved
+MOST_NAMED = 6  # outputs or environments in a line
 SCALE = {"low": is_number, "high": is_number, "unit": is_text}
 
 
@@ -122,6 +123,21 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __repr__(self) -> str:
+        task = f"{self.task} of {_few(self.output_names)}" if self.has_targets else "without targets"
+        splits, environments = (
+            self.table[name].value_counts(sort=False) for name in ("split", "environment")
+        )
+        parts = [
+            f"{len(self)} images, {task}",
+            ", ".join(f"{splits[name]} {name}" for name in SPLITS if name in splits),
+            "environments " + _few([f"{name} {number}" for name, number in environments.items()]),
+            f"{self.table['group'].nunique()} groups" if "group" in self.table else "",
+            f"roi {self.roi}" if isinstance(self.roi, str) else "",
+            f"{len(self.skipped)} left out" if len(self.skipped) else "",
+        ]
+        return f"Manifest({self.root.name}: {'; '.join(filter(None, parts))})"
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -280,3 +296,9 @@ def picture_bytes(table: pd.DataFrame) -> int:
 def no_skipped() -> pd.DataFrame:
     """The table of a dataset of which every image could be used."""
     return pd.DataFrame({"path": pd.Series(dtype=str), "reason": pd.Series(dtype=str)})
+
+
+def _few(names: Sequence[str]) -> str:
+    """`"x, y"`, and `"shirt, coat, bag and 7 more"` of many."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -19,6 +19,7 @@ from shapsight.data.framing import Framing, framing_of
 from shapsight.data.given_files import is_file, is_folder
 from shapsight.data.image_files import is_image
 from shapsight.data.imported import imported
+from shapsight.data.sources.remote import Remote, as_url, fetched_file
 from shapsight.errors import DataError, naming
 
 WHITE = 127  # a mask's pixel above this grey level is inside
@@ -26,8 +27,8 @@ GRAMMAR = (
     "A region of interest is one of: below:ROW (such as below:112, every pixel from that row of the stored "
     "image downwards); a folder of masks (for room_1/112_98_a.jpg the file room_1/112_98_a.png, white inside, or "
     "room_1/112_98_a.json of LabelMe); a JSON file with a polygon in stored pixels ([[x, y], ...], a list of those, "
-    "LabelMe's or COCO's); a CSV of boxes (path, left, top, right, bottom); column:NAME of the dataset's table; or "
-    "module:function, which gives the mask of a row."
+    "LabelMe's or COCO's); a CSV of boxes (path, left, top, right, bottom); such a folder or file on an object store "
+    "(s3://bucket/masks); column:NAME of the dataset's table; or module:function, which gives the mask of a row."
 )
 Row = Mapping[Any, Any]
 Mask = Bool[np.ndarray, "height width"]
@@ -73,6 +74,7 @@ def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any] | Roi) -> Roi:
         read_roi("track.json")          # [[x, y], ...], a list of such polygons, or LabelMe's shapes
         read_roi("coco.json")           # COCO: polygons, run lengths or boxes of each image
         read_roi("boxes.csv")           # columns path, left, top, right, bottom
+        read_roi("s3://bucket/masks")   # any of these on an object store; masks are fetched as they are drawn
         read_roi("column:roi")          # each row's own: below:ROW, box:L,T,R,B, a mask or a polygon file
         read_roi("my_masks:track")      # a function of the row, (height, width) bool; or the function itself
 
@@ -95,6 +97,8 @@ def read_roi(spec: str | os.PathLike[str] | Callable[[Row], Any] | Roi) -> Roi:
                 f"{text!r} does not name a row: below: takes a whole number of 0 or more. {GRAMMAR}"
             )
         return Roi(text, partial(_below, int(row)))
+    if (url := as_url(text)) is not None:
+        return Roi(url, _elsewhere(Remote.at(url)))
     path = Path(text)
     if is_folder(path):
         return Roi(text, partial(_mask_from_folder, path))
@@ -171,6 +175,35 @@ def _mask_from_folder(folder: Path, row: Row) -> Mask:
             f"there is no mask for {row['path']}: looked for {candidates[0]} (or another image suffix)"
         )
     return _read_mask(path, row)
+
+
+def _elsewhere(remote: Remote) -> Callable[[Row], Mask]:
+    """What draws the masks of a folder, or of a file, on an object store."""
+    found = remote.found()
+    if list(found) != [""]:
+        return partial(_mask_from_remote, remote, frozenset(found))
+    if is_image(Path(remote.name)):
+        return partial(_mask_of_remote, remote, remote.path)
+    with fetched_file(remote, remote.path) as file:
+        return partial(_from_shapes, Path(remote.url), read_shapes(file, GRAMMAR))
+
+
+def _mask_from_remote(remote: Remote, names: frozenset[str], row: Row) -> Mask:
+    stem = PurePosixPath(row["path"]).with_suffix("")
+    suffixes = (".json", ".png", *image_suffixes())
+    name = next((f"{stem}{suffix}" for suffix in suffixes if f"{stem}{suffix}" in names), None)
+    if name is None:
+        raise DataError(
+            f"there is no mask for {row['path']}: looked for {remote.url}/{stem}.png (or another image suffix)"
+        )
+    return _mask_of_remote(remote, f"{remote.path}/{name}", row)
+
+
+def _mask_of_remote(remote: Remote, path: str, row: Row) -> Mask:
+    with fetched_file(remote, path) as file:
+        if file.suffix == ".json":
+            return _from_shapes(file, read_shapes(file, GRAMMAR), row)
+        return _read_mask(file, row)
 
 
 def _read_mask(path: Path, row: Row) -> Mask:

@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from shapsight.data.given_files import is_file, is_folder
+from shapsight.data.image_files import is_image
 from shapsight.data.roi import Roi, as_mask, given_masks, mask_files, read_roi
+from shapsight.data.sources.remote import as_url
 from shapsight.errors import DataError, naming
 
 COLUMN = "column:roi"  # where a manifest's table holds each row's own region
@@ -95,4 +97,7 @@ def _are_texts(values: pd.Series[Any]) -> bool:
 
 def _whole_path(root: Path, spec: object) -> str:
     path = root / str(spec)
+    is_named = is_image(path) or path.suffix == ".json"
+    if is_named and as_url(str(spec)) is None and (url := as_url(str(path))) is not None:
+        return url
     return str(path.resolve()) if isinstance(spec, str) and is_file(path) else str(spec)

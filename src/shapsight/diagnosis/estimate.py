@@ -23,6 +23,12 @@ class Estimate:
     high: float = UNKNOWN
     reason: str = ""
 
+    def __repr__(self) -> str:
+        if not self.is_known:
+            return f"Estimate(unknown{self.reason and ': ' + self.reason})"
+        between = self.between(".3g")
+        return f"Estimate({self.value:.3g}{between and ', ' + between})"
+
     @classmethod
     def in_row(cls, row: Mapping[Any, Any], name: str) -> Estimate:
         """What a table's row holds in the columns `NAME`, `NAME_low` and `NAME_high`."""

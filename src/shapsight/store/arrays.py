@@ -17,7 +17,7 @@ from shapsight.store.card import GROUP
 from shapsight.store.places import TABLE
 
 SPATIAL = ("depth", "height", "width")
-SMALL = 16 << 10  # bytes of an image below which a chunk of its own costs more time than it saves
+SMALL = 64 << 10  # bytes of an image below which a chunk of its own costs more time than it saves
 LEVEL = 3  # zstd's: beyond it files get hardly smaller and writing takes longer
 
 
@@ -43,13 +43,18 @@ def create_arrays(store: Path, like: Mapping[str, ndarray], images: int, block: 
             shape=(images, *one),
             **_cut(like[name], block),
             dtype=like[name].dtype,
-            fill_value=0 if like[name].dtype.kind == "u" else float("nan"),
+            fill_value=empty(like[name].dtype),
             compressors=[BloscCodec(cname="zstd", clevel=LEVEL, shuffle="bitshuffle"), Crc32cCodec()],
             chunk_key_encoding={"name": "default", "separator": "."},
             dimension_names=_dimensions(like, name),
         )
     if missing:
         _consolidate(store)
+
+
+def empty(dtype: np.dtype[Any]) -> Any:
+    """What stands where nothing is written."""
+    return {"u": 0, "b": False}.get(dtype.kind, float("nan"))
 
 
 def resize(store: Path, images: int) -> None:
@@ -138,7 +143,7 @@ def _consolidate(store: Path) -> None:
 
 def _dimensions(like: Mapping[str, ndarray], name: str) -> tuple[str, ...]:
     """Names as in `Explanation.to_xarray`; what of an image has another size than its values has a name of its own."""
-    places = like[name].ndim - (2 if name in ("above_noise", "images") else 3)
+    places = like[name].ndim - (2 if name in ("above_noise", "images", "outlines") else 3)
     spatial = SPATIAL[-places:] if places > 0 else ()
     if name == "images":
         own = zip(("channel", *spatial), like["images"].shape[1:], like["values"].shape[2:], strict=True)

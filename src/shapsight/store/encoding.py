@@ -25,21 +25,22 @@ Arrays = Mapping[str, ndarray]
 
 
 def encoded(
-    explanation: Explanation, pictures: Tensor, card: Card
+    explanations: Sequence[Explanation], pictures: Tensor, card: Card
 ) -> tuple[dict[str, ndarray], list[dict[str, Any]]]:
     """The arrays of some images, the image first, and what their rows say of the explanation.
 
-    `pictures` are what the model sees of them. Each image is encoded by itself, so that its numbers are the same
-    whatever stands beside it.
+    Each explanation is of one image, and `pictures` are what the model sees of them. Each image is encoded by itself,
+    so that its numbers are the same whatever stands beside it.
     """
-    if card.kind == "light":
-        explanation, pictures = light(explanation), _shrunk(pictures)
+    pictures = _shrunk(pictures) if card.kind == "light" else pictures
     arrays, rows = [], []
-    for number in range(len(explanation)):
-        one = explanation.select(images=number)
+    for whole in explanations:
+        one = light(whole) if card.kind == "light" else whole
         tensors = {
             name: t.detach().cpu() for name in (*WHOLE, *PER_OUTPUT) if (t := getattr(one, name)) is not None
         }
+        if one.outlines is not None:  # of the image's own size, which others may not have
+            tensors["outlines"] = one.outlines[None].cpu()
         stored: dict[str, Any] = {"largest_error": 0.0, "largest_gap_change": 0.0}
         if card.dtype == "float16":
             tensors, stored = halved(tensors)
@@ -68,6 +69,8 @@ def decoded(arrays: Arrays, rows: Sequence[Mapping[str, Any]], card: Card) -> Ex
             tensors[name] = restored(tensors[name], scale, dimensions)
     images = tensors.pop("images")
     like = tensors["values"]
+    if (outlines := tensors.pop("outlines", None)) is not None and bool((outlines == outlines[:1]).all()):
+        tensors["outlines"] = outlines[0]
 
     def column(name: str) -> Tensor:
         return torch.tensor(np.array([list(row[name]) for row in rows], float).reshape(like.shape[:2])).to(

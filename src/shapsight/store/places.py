@@ -8,6 +8,7 @@ explanations.zarr/
   table/rows/00000012.parquet    a row for each finished image of block 12; written last, so what has a row is whole
   table/skipped.csv              images that could not be used in the last run
   table/locks/                   who works on what
+  table/begun/00000012           a byte for each process that was killed while it explained block 12
 """
 
 from __future__ import annotations
@@ -40,3 +41,8 @@ def skipped_file(store: Path) -> Path:
 def lock_file(store: Path, name: str) -> Path:
     """What a process holds while it works on a part."""
     return store / TABLE / "locks" / name
+
+
+def begun_file(store: Path, block: int) -> Path:
+    """What tells that a process explains a block, or was killed while it did."""
+    return store / TABLE / "begun" / f"{block:08}"

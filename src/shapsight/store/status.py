@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pandas as pd
 from shapsight.store.places import skipped_file
 from shapsight.store.rows import read_plan
 from shapsight.store.store import Store
+
+MOST = 12  # outputs that are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,7 @@ class Status:
         environments: `environment`, `finished`, and the mean `error` where errors are known.
         largest_gap: largest completeness gap. stored_error: how far values are off, as a share of their largest.
         skipped: images that could not be used in the last run.
+        explained: the outputs or targets that are explained, the commonest first where that differs by image.
     """
 
     finished: int
@@ -31,6 +35,7 @@ class Status:
     largest_gap: float
     stored_error: float
     skipped: int
+    explained: tuple[str, ...] = ()
 
     @property
     def bytes_per_image(self) -> float:
@@ -55,6 +60,10 @@ def status(store: Store) -> Status:
         max(gaps, default=0.0),
         float(images["stored_error"].max()) if len(images) else 0.0,
         len(pd.read_csv(file)) if file.is_file() else 0,
+        tuple(
+            name
+            for name, _ in Counter(name for names in images["output"] for name in names).most_common(MOST)
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from numpy import ndarray
 from shapsight.errors import MissingDependency, StoreError
 from shapsight.store import arrays
 from shapsight.store.card import GROUP, Card, read_card
-from shapsight.store.places import lock_file, plan_file
+from shapsight.store.places import begun_file, lock_file, plan_file, rows_file
 from shapsight.store.rows import read_plan, read_rows, records, write_plan, write_rows
 
 if TYPE_CHECKING:
@@ -101,7 +101,32 @@ class Writer:
 
     def rows(self, block: int) -> list[dict[str, Any]]:
         """The rows of the block's finished images, as they are on disk now."""
-        return records(read_rows(self.path, block))
+        return records(read_rows(self.path, block)) if rows_file(self.path, block).is_file() else []
+
+    def deaths(self, block: int) -> int:
+        """How many processes were killed one after the other while they explained this block."""
+        file = begun_file(self.path, block)
+        return file.stat().st_size if file.is_file() else 0
+
+    @contextmanager
+    def begun(self, blocks: Sequence[int]) -> Iterator[None]:
+        """While this process explains claimed blocks: should it be killed meanwhile, `deaths` tells the next one."""
+        files = [begun_file(self.path, block) for block in blocks]
+        with naming_full_disk(self.path):
+            for file in files:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with file.open("ab") as opened:
+                    opened.write(b".")
+        try:
+            yield
+        finally:
+            for file in files:
+                file.unlink(missing_ok=True)
+
+    def forget_deaths(self) -> None:
+        """Of all blocks: whoever comes next begins anew."""
+        for file in begun_file(self.path, 0).parent.glob("*"):
+            file.unlink(missing_ok=True)
 
     def keep(self, block: int, rows: Sequence[Row]) -> None:
         """Let the images of a claimed block that have none of these rows count as not finished."""
@@ -136,7 +161,7 @@ class Writer:
     ) -> dict[str, ndarray]:
         """Arrays of the whole block, with the images that were finished before."""
         whole = {
-            name: np.full((size, *array.shape[1:]), 0 if array.dtype.kind == "u" else np.nan, array.dtype)
+            name: np.full((size, *array.shape[1:]), arrays.empty(array.dtype), array.dtype)
             for name, array in content.items()
         }
         if before:

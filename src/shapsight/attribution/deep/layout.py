@@ -27,6 +27,9 @@ class Fold:
     outer: int = 1
 
 
+OUTERMOST = Fold(0)
+
+
 def batch_dimension(one: Tensor, many: Tensor) -> int | None:
     """The dimension in which the same tensor differs for one image and for several; None where shapes agree."""
     if one.shape == many.shape:

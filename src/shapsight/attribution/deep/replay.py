@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from shapsight.attribution.deep.layout import Fold, widen
+from shapsight.attribution.deep.layout import OUTERMOST, Fold, widen
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule
 from shapsight.attribution.deep.run_log import LoggedCall
-from shapsight.attribution.deep.tape import Tape
+from shapsight.attribution.deep.tape import Kept, Tape
 from shapsight.attribution.shared.modules import module_path_of_caller
 from shapsight.errors import UnsupportedOperation
 
@@ -115,21 +115,35 @@ class Replay(Tape):
         if number not in self._pairs:
             if self.sample is None:
                 raise RuntimeError("multipliers were asked for before an image was recorded")
-            recorded, kept = self.sample.kept[number], self.kept[number]
-            x = tuple(
-                widen(x, b, self.folds.get((number, position)))
-                for position, (x, b) in enumerate(zip(recorded.x, kept.x, strict=True))
-            )
-            notes = tuple(
-                widen(one, many, self.folds.get((number, 0)))
-                for one, many in zip(recorded.notes, kept.notes, strict=True)
-            )
-            self._pairs[number] = Pair(x, kept.x, kept.output, notes, kept.notes)
+            self._pairs[number] = self._pair(number, self.sample.kept[number], self.kept[number])
         if not self.is_last:
             return self._pairs[number]
         pair = self._pairs.pop(number)
         pair.is_last = True
         return pair
+
+    def multipliers(self, number: int, g: Tensor) -> tuple[Tensor, ...]:
+        """What arrives at each input of a call, by its rule."""
+        pair, kept = self.pair_of(number), self.kept[number]
+        if pair.b[0].dim() == kept.tensors[0].dim():
+            return kept.rule.multipliers(g, pair)
+        found = kept.rule.multipliers(_by_reference(g, len(pair.b[0])), pair)
+        return tuple(multiplier.flatten(0, 1) for multiplier in found)
+
+    def _pair(self, number: int, one: Kept, many: Kept) -> Pair:
+        folds = [self.folds.get((number, position)) for position in range(one.inputs)]
+        if all(fold == OUTERMOST for fold in folds) and _spans_less(many):
+            count = len(many.tensors[0]) // len(one.tensors[0])
+            x, notes_x = ([t.unsqueeze(0) for t in ts] for ts in (one.tensors, one.notes))
+            b, notes_b = ([_by_reference(t, count) for t in ts] for ts in (many.tensors, many.notes))
+        else:
+            folds += folds[:1]  # an output is wanted of rules with one input alone
+            x = [widen(t, u, fold) for t, u, fold in zip(one.tensors, many.tensors, folds, strict=False)]
+            notes_x = [widen(t, u, folds[0]) for t, u in zip(one.notes, many.notes, strict=True)]
+            b, notes_b = many.tensors, list(many.notes)
+        inputs = one.inputs
+        y_x, y_b = (next(iter(tensors[inputs:]), None) for tensors in (x, b))
+        return Pair(tuple(x[:inputs]), tuple(b[:inputs]), y_x, y_b, tuple(notes_x), tuple(notes_b))
 
 
 class Record(Tape):
@@ -154,6 +168,17 @@ class Record(Tape):
             return target
         result, self.kept[number].notes = rule.run(*inputs)
         return result
+
+
+def _by_reference(tensor: Tensor, count: int) -> Tensor:
+    result: Tensor = tensor.unflatten(0, (count, -1))  # type: ignore[no-untyped-call]
+    return result
+
+
+def _spans_less(kept: Kept) -> bool:
+    """Whether a rule leaves the first dimension of its inputs alone, which all of them share."""
+    spans, shapes = kept.rule.spans, {(tensor.dim(), len(tensor)) for tensor in kept.x}
+    return spans is not None and len(shapes) == 1 and kept.x[0].dim() > spans
 
 
 def _own(result: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -194,5 +219,4 @@ class SharedOut(torch.autograd.Function):
     def backward(ctx: _Context, *g: Tensor) -> Any:
         """The rule's multipliers."""
         with torch.no_grad():
-            multipliers = ctx.rule.multipliers(g[0], ctx.replay.pair_of(ctx.number))
-        return (None, None, None, None, *multipliers)
+            return (None, None, None, None, *ctx.replay.multipliers(ctx.number, g[0]))

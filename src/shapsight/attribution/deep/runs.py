@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -239,26 +238,36 @@ class Runs:
         return replace(plan, log=run.tape.log.calls, decisions=decisions, first=None)
 
     def _plan_together(self, both: Parts, number: int, max_memory: int | None) -> Plan:
+        """In the layout that is fastest; in that of the images where the model does not work alike in it.
+
+        It may hold a .view() that only contiguous memory allows, or rounding alone may decide what it predicts.
+        """
+        if _is_convolutional(self.model, both):
+            try:
+                return self._plan_laid_out(both, number, max_memory, torch.channels_last)
+            except Selects:
+                raise
+            except (RuntimeError, ExplainerError):
+                pass
+        return self._plan_laid_out(both, number, max_memory, torch.preserve_format)
+
+    def _plan_laid_out(
+        self, both: Parts, number: int, max_memory: int | None, memory_format: torch.memory_format
+    ) -> Plan:
         finder = FoldingFinder() if self.layer is None else None
         footprint = Footprint(self.model, most_memory(max_memory, both[0].device))
         undrawn = _generator_state(both[0].device)
         with footprint.counting_graph():
-            pair = self.replay(both, finder=finder, footprint=footprint)
+            laid_out = tuple(_laid_out(part, memory_format) for part in both)
+            pair = self.replay(laid_out, finder=finder, footprint=footprint)
         if not torch.equal(undrawn, _generator_state(both[0].device)):
             raise RunsDiffer("the model draws random numbers, others for each image of a batch")
         need = footprint.need(
             (tensor for kept in pair.tape.kept for tensor in (*kept.tensors, *kept.notes)), 2
         )
         folding = Folding() if finder is None else finder.folding()
-        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need)
-        fastest = _fastest_layout(both, plan)
-        try:
-            plan = self._with_folds(replace(plan, memory_format=fastest), both, number, pair)
-        except (RuntimeError, ExplainerError):
-            # a .view() that only contiguous memory allows, or a model whose rounding alone decides what it predicts
-            if fastest is torch.preserve_format:
-                raise
-            plan = self._with_folds(plan, both, number, pair)
+        plan = Plan(pair.tape.log.calls, {}, pair.tape.unsupported, need, memory_format=memory_format)
+        plan = self._with_folds(plan, both, number, pair)
         # with folded weights image 0 is recorded anew; its predictions alone and in a batch were compared without
         return replace(plan, folding=folding, first=None if folding.norms else plan.first)
 
@@ -278,12 +287,13 @@ class Runs:
             raise
 
     def _with_folds(self, plan: Plan, both: Parts, number: int, pair: References) -> Plan:
-        """Run each of the two images alone, and compare. Raises `ExplainerError` where they change each other."""
-        if plan.memory_format is not torch.preserve_format:  # with a single image, a .view() minds no layout
-            with torch.no_grad():
-                self.model(*(_laid_out(part, plan.memory_format) for part in both))
+        """Run each of the two images alone, and compare. Raises `ExplainerError` where they change each other.
+
+        The second keeps the layout that it was given, so that a model which minds the layout is found, too.
+        """
         alone = [tuple(part[i : i + 1] for part in both) for i in range(2)]
-        first, second = (self.record(image, plan) for image in alone)
+        first = self.record(alone[0], plan)
+        second = self.record(alone[1], replace(plan, memory_format=torch.preserve_format))
         predictions = torch.cat([first.prediction, second.prediction])
         self.refuse_non_finite(predictions, both, ("image 0", f"reference {number}").__getitem__)
         refuse_mixing(predictions, pair.predictions.detach())
@@ -310,16 +320,13 @@ def _same_draws(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _fastest_layout(images: Parts, plan: Plan) -> torch.memory_format:
-    """Channels last where a processor's convolutions are the work, and the model does not mind the strides.
+def _is_convolutional(model: nn.Module, images: Parts) -> bool:
+    """Whether a processor's convolutions are the work, which channels last in memory makes faster.
 
-    A transformer, with one convolution before its many linear layers, does not gain what trying this takes.
+    A transformer, with one convolution before its many linear layers, gains nothing.
     """
-    names = Counter(call.name for call in plan.log)
-    is_flat = images[0].dim() != 4 or images[0].device.type != "cpu"
-    if is_flat or 8 * names["conv2d"] <= names["linear"] or "as_strided" in names:
-        return torch.preserve_format
-    return torch.channels_last
+    ranks = [parameter.dim() for parameter in model.parameters()]
+    return images[0].dim() == 4 and images[0].device.type == "cpu" and 8 * ranks.count(4) > ranks.count(2)
 
 
 def _laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:

@@ -24,6 +24,11 @@ VERSION = 1
 class _Saved:
     """A frozen dataclass of tensors, and of numbers and names that JSON holds, in a file."""
 
+    def __repr__(self) -> str:
+        images, outputs, regions = self.values.shape[:3]  # type: ignore[attr-defined]
+        shape = " × ".join(map(str, self.images.shape[1:]))  # type: ignore[attr-defined]
+        return f"{type(self).__name__}({images} images, {outputs} outputs, {regions} regions; {shape})"
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one safetensors file with JSON metadata; complete or not at all.
 
@@ -55,7 +60,7 @@ class _Saved:
         return f"shapsight.{cls.__name__}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RegionValues(_Saved):
     """What `RegionShap.by_region` found: a number for each region.
 
@@ -104,7 +109,7 @@ class RegionValues(_Saved):
         return region_bars(self, **options)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Interactions(_Saved):
     """How every two regions of an image work together.
 

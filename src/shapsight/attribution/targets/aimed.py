@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -184,6 +185,23 @@ def called(outputs: Any) -> tuple[str, ...]:
         f"{name} ({names[:number].count(name) + 1})" if name in names[:number] else name
         for number, name in enumerate(names)
     )
+
+
+def fixed_by(outputs: Any) -> str:
+    """A sha256 of the regions and embeddings that targets hold, which their names do not tell."""
+    digest = hashlib.sha256()
+    for each in several(outputs):
+        _feed(digest, each)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, thing: Any) -> None:
+    if isinstance(thing, Tensor):
+        digest.update(f"{thing.dtype}{tuple(thing.shape)}".encode())
+        digest.update(thing.detach().cpu().contiguous().numpy().tobytes())
+    elif isinstance(thing, Aim):
+        for each in vars(thing).values():
+            _feed(digest, each)
 
 
 def carried(outputs: Any, frame: Frame, size: tuple[int, int], seen: tuple[int, int]) -> list[Any]:

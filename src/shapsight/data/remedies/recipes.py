@@ -35,6 +35,9 @@ class Recipe:
 
     remedies: tuple[Remedy, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Recipe({self.name})"
+
     @property
     def name(self) -> str:
         """The names joined by a plus, or "baseline"."""

@@ -64,6 +64,9 @@ class Scenes:
                 f"{tuple(self.masks.shape)} and environments of shape {tuple(self.environments.shape)}"
             )
 
+    def __repr__(self) -> str:
+        return f"Scenes({len(self.images)}, {' × '.join(map(str, self.images.shape[1:]))})"
+
     @classmethod
     def of(cls, source: AnyScenes, *, side: int = SIDE) -> Scenes:
         """Pictures, or a folder of them: of each photograph the middle square is read, `side` pixels wide."""

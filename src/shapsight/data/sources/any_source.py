@@ -31,7 +31,7 @@ from shapsight.data.sources.table_file import list_table
 from shapsight.data.sources.tars import TAR, is_tars, list_tars, tars_named
 from shapsight.data.sources.torch_dataset import list_torch
 from shapsight.data.sources.tub import is_tub, list_tubs
-from shapsight.errors import DataError
+from shapsight.errors import DataError, NoImagesError
 
 SOURCES = (
     "A dataset is a folder, a table file, a pandas DataFrame, a map-style torch Dataset, a Hugging Face Dataset or "
@@ -118,7 +118,7 @@ def _list_path(text: str, asked: Asked) -> Listing:
     if is_tars(text) or (path.is_dir() and _holds_files_of_images(path)):
         return _list_remote(Remote.at(str(path.absolute())), asked)
     if is_table and not path.exists():
-        raise DataError(f"there is no table at {path}")
+        raise NoImagesError(f"there is no table at {path}")
     if is_table and path.is_file() and path.suffix.lower() == PARQUET and has_images_inside(path):
         return _list_remote(Remote.at(str(path.absolute())), asked)
     if is_table and path.is_file():

@@ -16,7 +16,7 @@ import fsspec
 from shapsight.data.blobs import Blobs
 from shapsight.data.image_files import is_image
 from shapsight.data.sources.listing import Listing
-from shapsight.errors import DataError, MissingDependency, ShapsightError
+from shapsight.errors import DataError, MissingDependency, NoImagesError, ShapsightError
 
 URL = re.compile(r"(?P<protocol>[a-z][a-z0-9+.-]+):/{1,3}(?P<rest>[^/].*)", re.DOTALL)
 CREDENTIALS = (
@@ -68,21 +68,21 @@ class Remote:
         return self.path.rpartition("/")[0]
 
     def found(self) -> dict[str, Mapping[str, Any]]:
-        """Every file below it, by its path from there, sorted. Raises `DataError` where there is none."""
+        """Every file below it, by its path from there, sorted. Raises `NoImagesError` where there is none."""
         with naming_trouble(self.url):
             there = self.files.find(self.path, detail=True)
         if not there:
-            raise DataError(f"there is nothing at {self.url}")
+            raise NoImagesError(f"there is nothing at {self.url}")
         return {path.removeprefix(self.path).lstrip("/"): there[path] for path in sorted(there)}
 
     def globbed(self, path: str) -> list[str]:
-        """The files that a path with `*` names. Raises `DataError` where there is none."""
+        """The files that a path with `*` names. Raises `NoImagesError` where there is none."""
         with naming_trouble(self.url):
             there = (
                 sorted(self.files.glob(path)) if "*" in path else [path] if self.files.exists(path) else []
             )
         if not there:
-            raise DataError(f"there is nothing at {path}, of {self.url}")
+            raise NoImagesError(f"there is nothing at {path}, of {self.url}")
         return [str(each) for each in there]
 
     def fetched(self, path: str) -> bytes:
@@ -90,6 +90,17 @@ class Remote:
         with naming_trouble(self.url):
             content: bytes = self.files.cat_file(path)
         return content
+
+
+@contextmanager
+def fetched_file(remote: Remote, path: str) -> Iterator[Path]:
+    """A copy on this machine of a file that lies elsewhere, gone afterwards; messages name where it lies."""
+    protocol = remote.url.partition("://")[0]
+    with tempfile.TemporaryDirectory(prefix="shapsight-") as folder:
+        file = Path(folder) / PurePosixPath(path).name
+        file.write_bytes(remote.fetched(path))
+        with renamed(file, f"{protocol}://{path}"):
+            yield file
 
 
 @dataclass(frozen=True)
@@ -180,14 +191,14 @@ def naming_trouble(url: str) -> Iterator[None]:
             f"{url} needs {package or 'another package'}: {install if package else error}"
         ) from error
     except FileNotFoundError as error:
-        raise DataError(f"there is nothing at {url}: {_first_line(error)}") from error
+        raise NoImagesError(f"there is nothing at {url}: {_first_line(error)}") from error
     except Exception as error:
         if type(error).__name__ in CREDENTIALS:
-            raise DataError(
+            raise NoImagesError(
                 f"{url} may not be read ({_first_line(error)}): give credentials as its own tools take them, such as "
                 "AWS_PROFILE or `aws configure`, or FSSPEC_S3_ANON=true for a public bucket"
             ) from error
-        raise DataError(f"{url} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+        raise NoImagesError(f"{url} cannot be read: {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

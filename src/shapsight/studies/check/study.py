@@ -41,6 +41,9 @@ class Checks:
     def _rows(self) -> list[dict[Any, Any]]:
         return self.table.to_dict("records")
 
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False))
 

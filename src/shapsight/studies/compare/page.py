@@ -182,7 +182,7 @@ class Change:
         return f"{self.first:{form}} → {self.second:{form}}"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Comparison(Found):
     """Two models on the same images: `.table` (the errors and their change), `.first`, `.second`, `.report(path)`.
 

@@ -35,7 +35,7 @@ class Ranked:
         return "" if self.recipe == BASELINE else f"{self.wins} of {self.pairs}"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Cure(Found):
     """What a cure came to: `.table` (recipes, the lowest error first), `.recommendation`, `.failed`, `.report()`.
 

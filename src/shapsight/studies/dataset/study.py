@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +12,11 @@ from typing import Any
 import pandas as pd
 
 from shapsight.attribution.explain import METHODS
+from shapsight.attribution.targets.aimed import are_aimed, called, fixed_by
+from shapsight.attribution.targets.spoken import spoken
+from shapsight.data.framing import Framing
 from shapsight.data.manifest import Manifest
+from shapsight.data.roi import Roi
 from shapsight.data.written_files import written
 from shapsight.errors import DataError, ExplainerError, NoImagesError, SettingError
 from shapsight.models.references import ChosenReferences
@@ -38,8 +43,10 @@ from shapsight.studies.shared.settings import ExplainSettings
 from shapsight.studies.shared.subject import files_of, manifest_of, on_device, opened, settings_in
 from shapsight.studies.shared.words import count
 
+PLACE_IN_MEMORY = re.compile(r" at 0x[0-9a-f]+")  # another one in each process
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ExplainedDataset(Found):
     """A data set's explanations: `.store` (see `open_store`), `.tables`, and `.skipped` with what could not be used."""
 
@@ -139,23 +146,20 @@ def _job(settings: ExplainSettings, model: Any, data: Any, narrator: Narrator) -
         raise SettingError("explain_dataset needs store=, such as store='explanations.zarr'")
     if settings.method not in METHODS:
         raise ExplainerError(f"--method {settings.method} is not one of {', '.join(METHODS)}")
-    if settings.target:
-        raise SettingError(
-            "a store holds columns: targets (--target) are explained without --store, or wrapped into the model"
-        )
     kind = "light" if whole.light else "full"
     check_kind(kind, whole.dtype)
     explained, manifest, rois, known = _subject(model, data, settings, narrator)
-    if explained.bundle.seen.is_stored:
-        raise SettingError(
-            "a store holds pictures of red, green and blue: bands and volumes are explained without --store, or by "
-            "shapsight.explain in batches"
-        )
     roi = roi_of(whole.roi, *rois)
-    outputs = outputs_of(settings.outputs, explained.names)
+    outputs: Any = list(map(spoken, settings.target)) or outputs_of(settings.outputs, explained.names)
+    if explained.bundle.card.task == "targets" and not are_aimed(outputs):
+        raise SettingError(
+            f"{explained.bundle.name} answers with more than a row an image: say what of it is explained with "
+            "--target, such as mask(road, road.png)"
+        )
+    _refuse_unfitting(explained.bundle.seen, manifest, roi)
     with on_device(explained.bundle, settings.device):
         references = references_of(explained, settings, narrator)
-        card = _card(explained, references, settings, kind, roi, str(manifest.root.resolve()))
+        card = _card(explained, references, outputs, settings, kind, roi, str(manifest.root.resolve()))
     paths = _chosen(manifest, known, settings, narrator)
     return Job(explained, manifest, paths, outputs, references, settings, roi, card, whole.store)
 
@@ -176,7 +180,8 @@ def _subject(
             own, explained.bundle, folder, before, data, DataOptions(), narrator, settings.seed
         )
     except DataError as error:
-        if data is None or isinstance(data, Manifest) or isinstance(error, NoImagesError):
+        has_none = isinstance(error, NoImagesError)  # or cannot be read: asking again would say the same
+        if has_none or data is None or isinstance(data, Manifest):
             raise
         # Explaining needs no targets.
         manifest = read(data, DataOptions(), narrator, targets=[], for_training=False)
@@ -186,6 +191,26 @@ def _subject(
     known = frozenset() if trained is None else files_of(trained.split("train"), trained)
     rois = (before.get("roi"), manifest.roi)
     return explained, manifest, rois if data is None else rois[::-1], known
+
+
+def _refuse_unfitting(seen: Framing, manifest: Manifest, roi: Roi | None) -> None:
+    """Raise `DataError` for other bands than the model takes, and a region of what is stored that cannot be placed."""
+    if not seen.is_stored:
+        return
+    bands, has_own = manifest.table.get("bands"), seen.is_own_code
+    if bands is not None and not has_own and (bands != seen.channels).any():
+        raise DataError(
+            f"the images in {manifest.root} hold {bands.mode()[0]} bands, and the model takes {seen.channels}: give "
+            "Bundle.wrap a transform that picks or makes these, or name other data"
+        )
+    if roi is not None and (
+        len(seen.size) > 2 or roi.mask(manifest.table.to_dict("records")[0], seen).shape != seen.size
+    ):
+        raise DataError(
+            f"a region of interest ({roi}) is of the pixels of a file, and the model takes "
+            f"{' × '.join(map(str, seen.size))}: explain without --roi, and sum over regions afterwards with "
+            "shapsight.open_store(...)[i].parts(masks)"
+        )
 
 
 def _chosen(
@@ -211,6 +236,7 @@ def _chosen(
 def _card(
     model: ExplainedModel,
     references: ChosenReferences | None,
+    outputs: Any,
     settings: ExplainSettings,
     kind: str,
     roi: Any,
@@ -230,11 +256,15 @@ def _card(
         "model": bundle.fingerprint,
         "roi": roi_text(roi),
         "input": asdict(bundle.card).get("input_size"),
-        "seen": str(bundle.seen),
+        "seen": PLACE_IN_MEMORY.sub("", str(bundle.seen)),
     }
+    names = model.names
+    if settings.target:
+        names = called(outputs)
+        used |= {"outputs": None, "target": list(settings.target), "target_content": fixed_by(outputs)}
     if settings.arch is not None:
         used["as_probability"] = settings.as_probability
-    return Card(settings.method, model.names, used, kind, settings.whole.dtype, bundle.name, root)
+    return Card(settings.method, names, used, kind, settings.whole.dtype, bundle.name, root)
 
 
 def _share(blocks: Sequence[int], shard: str | None) -> list[int]:

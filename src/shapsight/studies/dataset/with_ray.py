@@ -11,8 +11,8 @@ import logging
 import os
 import pickle
 import platform
+import re
 import socket
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from shapsight.data.given_files import is_file
-from shapsight.errors import MissingDependency, SettingError, ShapsightError, StoreError
+from shapsight.errors import MissingDependency, ModelError, SettingError, ShapsightError, StoreError
 from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
 from shapsight.studies.dataset.workers import sent
@@ -32,8 +32,9 @@ from shapsight.studies.shared.subject import on_device
 
 TURNS = 64  # tasks of a worker, at least, where there are blocks enough: the last ones end at nearly the same time
 LARGEST = 16  # blocks of a task, at most: what a worker that dies leaves to be looked at again
-TRIES = 5  # how often a task is begun whose workers die: Ray itself would go on for ever
+RESTARTS = 50  # of each worker: Ray itself would go on for ever
 SMALLEST_STORE = 200 << 20  # bytes of the object store of a Ray of our own
+RAISED = re.compile(r"[\w.]*(Error|Exception)\b.*: ")
 WAIT = 5.0  # seconds in which whatever listens at an address answers
 
 
@@ -42,8 +43,8 @@ def by_ray(job: Job, blocks: Sequence[int], address: str, workers: int | None) -
 
     `address` is "local" for a Ray of our own on this machine, "auto" for the one that runs here (or RAY_ADDRESS), or
     HOST:PORT. Workers take a GPU each where the cluster has any, else share its CPUs; `workers` is how many, by default
-    all. Raises what a worker raised, `SettingError` where no Ray runs or takes part, and `StoreError` where a task's
-    workers die again and again.
+    all. Raises what a worker raised, `SettingError` where no Ray runs or takes part, and `StoreError` where workers die
+    again and again.
     """
     content = sent(_placed(job), _cloudpickle().dumps)
     with _cluster(address, len(content)) as ray:
@@ -71,33 +72,17 @@ class Shares:
 class Worker:
     """What Ray keeps in a process of its own, and calls with numbers of blocks."""
 
-    def __init__(self, content: Any, shares: Shares, begun: Any) -> None:
-        self.content, self.shares, self.begun = content, shares, begun
+    def __init__(self, content: Any, shares: Shares) -> None:
+        self.content, self.shares = content, shares
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[bytes]]:
         """Do some blocks; what came of each, or what was raised: Ray would wrap that beyond recognition."""
-        blocks = batch["item"].tolist()
         try:
-            found: list[Any] = self._notes(blocks)
             with on_device(self.work.job.model.bundle, self.shares.device):
-                found += self.work.on(blocks)
+                found: list[Any] = list(self.work.on(batch["item"].tolist()))
         except ShapsightError as error:
             found = [error]
         return {"done": [pickle.dumps(each) for each in found]}
-
-    def _notes(self, blocks: Sequence[int]) -> list[str]:
-        """Whether these blocks were begun before. Raises `StoreError` where that was too often."""
-        import ray
-
-        times = ray.get(self.begun.once_more.remote(blocks[0]))
-        which = f"blocks {blocks[0]} to {blocks[-1]}" if len(blocks) > 1 else f"block {blocks[0]}"
-        if times > TRIES:
-            raise StoreError(
-                f"{TRIES} workers ended by themselves while they explained {which}, which is usually memory: use fewer "
-                "--workers. What is finished is safe, and the same command goes on"
-            )
-        said = f"a worker ended by itself, or its machine did: what it left of {which} is done by another"
-        return [said] if times > 1 else []
 
     @cached_property
     def work(self) -> Work:
@@ -105,21 +90,16 @@ class Worker:
         import ray
 
         torch.set_num_threads(self.shares.cpus)
-        job: Job = pickle.loads(ray.get(self.content))  # our own, from the process that asked for it
+        content = ray.get(self.content)
+        try:
+            job: Job = pickle.loads(content)  # our own, from the process that asked for it
+        except (ImportError, AttributeError) as error:
+            raise ModelError(
+                f"the machine {platform.node()} of the cluster cannot import what the model is made of ({error}): "
+                "install it there, or define the model in the script itself"
+            ) from error
         _refuse_unseen(job)
         return Work(job)
-
-
-class Begun:
-    """How often each task was begun; it lives in a process of its own, which outlasts workers."""
-
-    def __init__(self) -> None:
-        self.times: Counter[int] = Counter()
-
-    def once_more(self, task: int) -> int:
-        """How often, with this time."""
-        self.times[task] += 1
-        return self.times[task]
 
 
 def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares) -> Iterator[Done | str]:
@@ -132,11 +112,12 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
     tasks = ray_data.from_items(list(blocks), override_num_blocks=-(-len(blocks) // size))
     found = tasks.map_batches(
         Worker,
-        fn_constructor_args=(ray.put(content), shares, ray.remote(num_cpus=0)(Begun).remote()),
+        fn_constructor_args=(ray.put(content), shares),
         batch_size=None,  # a task each
         concurrency=shares.workers,
         num_cpus=shares.cpus,
         num_gpus=shares.gpus,
+        max_restarts=RESTARTS,
     )
     try:
         for row in found.iter_rows():
@@ -145,10 +126,19 @@ def _handed_out(ray: Any, content: bytes, blocks: Sequence[int], shares: Shares)
                 raise each
             yield each
     except RayError as error:
-        why = str(error).strip().splitlines() or [type(error).__name__]
         raise StoreError(
-            f"Ray gave up: {why[-1]}. What is finished is safe, and the same command goes on"
+            f"Ray gave up: {_why(error)}. What is finished is safe, and the same command goes on"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """What Ray says, in a line: what was raised last, not what was made of it and how that could be tried again."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if raised := [line for line in lines if RAISED.match(line) and not line.startswith("ray.")]:
+        return raised[-1]
+    if "died" in type(error).__name__.lower():
+        return f"a worker ended by itself more than {RESTARTS} times, which is usually memory: use fewer --workers"
+    return lines[0]
 
 
 @contextmanager

@@ -5,8 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import queue
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
@@ -18,76 +21,106 @@ from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
 from shapsight.studies.shared.subject import on_device
 
-CHECK = 0.5  # seconds between looks at whether the processes still live
+IN_VAIN = (
+    8  # of each process's place: deaths one after the other without an image explained, such as while loading
+)
+RAISED = 1  # the exit code of a process that printed an exception
+
+
+@dataclass(frozen=True, eq=False)
+class _Started:
+    """A process, and what it tells by."""
+
+    process: BaseProcess
+    told: Connection
 
 
 def by_processes(job: Job, blocks: Sequence[int], devices: Sequence[str], count: int) -> Iterator[Done | str]:
     """The work on some blocks by `count` processes, as it is done, and sentences about processes that died.
 
-    What a process leaves that died is done by the others. Raises what a process raised, `ModelError` for a model that
-    cannot be sent to one, and `StoreError` where all of them died.
+    For a process that died another one is started, which goes on with fewer images at a time. Raises what a process
+    raised, `ModelError` for a model that cannot be sent to one, and `StoreError` where they die again and again.
     """
     content = sent(job)
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # a copy of a process that holds threads or a GPU would hang
-    found: Any = context.Queue()
+    # a copy of a process that holds threads or a GPU would hang
+    context = multiprocessing.get_context("spawn")
     threads = max(1, torch.get_num_threads() // count)
-    processes = [
-        context.Process(
-            target=_worker,
-            args=(content, _turned(blocks, n, count), devices[n % len(devices)], threads, found),
-            daemon=True,
-        )
-        for n in range(count)
-    ]
-    for process in processes:
+
+    def start(number: int) -> _Started:
+        told, tell = context.Pipe(duplex=False)
+        turned, device = _turned(blocks, number, count), devices[number % len(devices)]
+        process = context.Process(target=_worker, args=(content, turned, device, threads, tell), daemon=True)
         process.start()
+        tell.close()
+        return _Started(process, told)
+
+    started = {number: start(number) for number in range(count)}
     try:
-        yield from _collected(processes, found)
+        yield from _collected(started, start)
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-        found.close()
+        for each in started.values():
+            each.process.terminate()
+            each.process.join()
+            each.told.close()
 
 
-def _collected(processes: Sequence[BaseProcess], found: Any) -> Iterator[Done | str]:
-    ended = 0
-    gone: set[int] = set()
-    while ended + len(gone) < len(processes):
-        try:
-            each = found.get(timeout=CHECK)
-        except queue.Empty:
-            for number, process in enumerate(processes):
-                if process.exitcode not in (None, 0) and number not in gone:
-                    gone.add(number)
-                    yield (
-                        f"process {number + 1} of {len(processes)} ended by itself (exit code {process.exitcode}; -9 "
-                        "is usually memory): the others do its images. With fewer --workers there is more memory"
-                    )
-            continue
-        if isinstance(each, ShapsightError):
-            raise each
-        if isinstance(each, Done):
-            yield each
-        else:
-            ended += 1
-    if not ended:
-        raise StoreError("all processes ended by themselves, which is usually memory: use fewer --workers")
+def _collected(started: dict[int, _Started], start: Callable[[int], _Started]) -> Iterator[Done | str]:
+    """What processes tell until all have ended in order; each that dies is replaced by another."""
+    running, deaths = set(started), 0
+    while running:
+        ready = wait([started[number].told for number in running])
+        for number in [each for each in running if started[each].told in ready]:
+            try:
+                said = started[number].told.recv()
+            except EOFError:
+                code = _exit_code(started[number])
+                if code == 0:
+                    running.remove(number)
+                    continue
+                deaths += 1
+                yield _died(number, len(started), code, deaths)
+                started[number] = start(number)
+                continue
+            if isinstance(said, ShapsightError):
+                raise said
+            deaths = 0 if said.explained else deaths
+            yield said
 
 
-def _worker(content: bytes, blocks: Sequence[int], device: str, threads: int, found: Any) -> None:
+def _exit_code(ended: _Started) -> int | None:
+    ended.told.close()
+    ended.process.join()
+    return ended.process.exitcode
+
+
+def _died(number: int, count: int, code: int | None, deaths: int) -> str:
+    """What is said of a process that ended by itself. Raises `StoreError` where another one would, too."""
+    if code == RAISED:
+        raise StoreError(
+            f"process {number + 1} of {count} ended with the error that it has printed. What is finished is safe"
+        )
+    if deaths >= IN_VAIN * count:
+        raise StoreError(
+            f"{deaths} processes ended by themselves, one after the other, before any explained an image (exit code "
+            f"{code}; -9 is usually memory): use fewer --workers"
+        )
+    return (
+        f"process {number + 1} of {count} ended by itself (exit code {code}; -9 is usually memory): another one goes "
+        "on. With fewer --workers there is more memory"
+    )
+
+
+def _worker(content: bytes, blocks: Sequence[int], device: str, threads: int, tell: Connection) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # in order: not as if memory had run out
     try:
         torch.set_num_threads(threads)
         job: Job = pickle.loads(content)  # our own, from the process that started this one
         with on_device(job.model.bundle, device):
             for done in Work(job).on(blocks):
-                found.put(done)
-        found.put(None)
+                tell.send(done)
     except ShapsightError as error:
-        found.put(error)
+        tell.send(error)
     except KeyboardInterrupt:
         return
 

@@ -38,7 +38,7 @@ class Attempt:
         return sum(self.errors[name].value for name in self.judged_in) / len(self.judged_in)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Demo(Run):
     """A run of `demo`: the first model's, with the whole story.
 

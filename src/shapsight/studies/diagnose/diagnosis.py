@@ -16,7 +16,7 @@ from shapsight.studies.shared.found import Found
 from shapsight.studies.shared.settings import DiagnoseSettings
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Diagnosis(Found):
     """What a diagnosis came to: `.verdict`, `.facts`, `.tables`, `.figures`, `.parts`, `.report("why.html")`.
 

@@ -14,8 +14,8 @@ from shapsight.studies.diagnose.look.pictures import EXPLAINED
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.why.pictures import CHANGED
 from shapsight.studies.shared.examples import plain_image
-from shapsight.studies.shared.first_screen import cards, error_evidence, glance, times
-from shapsight.studies.shared.words import called, shell
+from shapsight.studies.shared.first_screen import cards, error_evidence, glance
+from shapsight.studies.shared.words import called, shell, times
 
 SWAPPED = (
     "mixed-rand",

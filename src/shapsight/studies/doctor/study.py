@@ -59,6 +59,9 @@ class Checkup:
             for row in self.table.to_dict("records")
         )
 
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False))
 

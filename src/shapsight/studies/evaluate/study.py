@@ -36,7 +36,7 @@ from shapsight.studies.tasks.task import task_of
 WORST = 12  # images on the page
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Evaluation(Found):
     """The errors of a model: `.table`, `.plot()`, `.predictions` (a row an image), `.report("errors.html")`."""
 

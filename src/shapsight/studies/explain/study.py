@@ -15,7 +15,7 @@ import pandas as pd
 from shapsight.attribution.explain import COMPARING, METHODS
 from shapsight.attribution.explanation import Detail, Explanation, detail
 from shapsight.attribution.shared.outputs import Outputs, TopK
-from shapsight.attribution.targets.aimed import are_aimed, called, carried
+from shapsight.attribution.targets.aimed import are_aimed, called
 from shapsight.attribution.targets.spoken import spoken
 from shapsight.data.image_files import find_images, left_out_by_kind
 from shapsight.data.images import decode_image
@@ -25,7 +25,7 @@ from shapsight.errors import DataError, ExplainerError, SettingError, naming
 from shapsight.models.bundle import Bundle
 from shapsight.models.references import ChosenReferences
 from shapsight.studies.shared.asked import Asked, study
-from shapsight.studies.shared.explained_model import ExplainedModel, model_of
+from shapsight.studies.shared.explained_model import ExplainedModel, model_of, placed
 from shapsight.studies.shared.found import Found, Place
 from shapsight.studies.shared.narrator import Narrator, portion_of
 from shapsight.studies.shared.run_folder import RunFolder, refuse_to_overwrite
@@ -38,7 +38,7 @@ SKIPPED = "skipped.csv"
 REFERENCES = 25  # of more in a folder, as many are chosen
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Explained(Found):
     """Explanations of some files: `.table` (a row for each image and output), `.figures`, `.folder` with all."""
 
@@ -118,8 +118,8 @@ def _explain(
         for number, (path, name) in enumerate(zip(pictures, names, strict=True)):
             own = portion_of(report, number, len(names))
             with naming(path.name):
-                placed = _placed(outputs, pictures[path], model.bundle)
-                found = model.explain(images[number : number + 1], placed, settings, references, own)
+                aimed = placed(outputs, pictures[path].shape[:2], model.bundle.seen)
+                found = model.explain(images[number : number + 1], aimed, settings, references, own)
             if are_aimed(outputs):  # called as the user places them
                 found = dataclasses.replace(found, output_names=called(outputs))
             found.save(run.folder("explanations") / f"{name}.safetensors")
@@ -136,15 +136,6 @@ def _explain(
             rows += _rows(path, name, found)
             report(number + 1, len(names))
     return pd.DataFrame(rows)
-
-
-def _placed(outputs: Any, pixels: Any, bundle: Bundle) -> Any:
-    """Targets in pixels of an image, in those of what the model sees of it."""
-    if not are_aimed(outputs) or bundle.seen.is_stored:
-        return outputs
-    size = pixels.shape[:2]
-    height, width = bundle.seen.size[-2:]
-    return carried(outputs, bundle.seen.frame(*size), size, (height, width))
 
 
 def _files(paths: Sequence[Path], narrator: Narrator) -> list[Path]:

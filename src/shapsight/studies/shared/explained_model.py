@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from shapsight.attribution.explain import Method, explain
 from shapsight.attribution.explanation import Explanation
 from shapsight.attribution.references import choose_references
 from shapsight.attribution.shared.outputs import Outputs
-from shapsight.data.framing import Cropped
+from shapsight.attribution.targets.aimed import are_aimed, carried
+from shapsight.data.framing import Cropped, Framing
 from shapsight.data.given_files import parsed_json, read_text
 from shapsight.errors import ExplainerError, ModelError
 from shapsight.models.build import IMAGENET_CLASSES, build_classifier
@@ -46,13 +47,13 @@ class ExplainedModel:
 
     def explain(
         self,
-        image: UInt8[Tensor, "1 3 height width"],
+        image: Shaped[Tensor, "images channels *sides"],
         outputs: Outputs,
         settings: ExplainSettings,
         references: ChosenReferences | None,
         report: Any,
     ) -> Explanation:
-        """One image, explained as the settings say."""
+        """Images, explained as the settings say."""
         options: dict[str, Any] = {name: getattr(settings, name) for name in OPTIONS[settings.method]}
         if options.get("contexts") in ("0", "1"):
             options["contexts"] = int(settings.contexts)
@@ -62,7 +63,7 @@ class ExplainedModel:
 
     def chosen(
         self,
-        images: UInt8[Tensor, "images 3 size size"],
+        images: Shaped[Tensor, "images channels *sides"],
         count: int,
         settings: ExplainSettings,
         narrator: Narrator,
@@ -126,3 +127,11 @@ def class_names(path: Path | None) -> tuple[str, ...]:
             f"{path} must be a JSON list of class names in order, or a text file with one a line"
         )
     return tuple(names)
+
+
+def placed(outputs: Any, size: tuple[int, int], seen: Framing) -> Any:
+    """Targets in pixels of an image of this size, in those of what the model sees of it; other outputs as they are."""
+    if not are_aimed(outputs) or seen.is_stored:
+        return outputs
+    height, width = seen.size[-2:]
+    return carried(outputs, seen.frame(*size), size, (height, width))

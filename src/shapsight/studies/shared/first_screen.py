@@ -19,7 +19,7 @@ from shapsight.report.page import Card, Picture
 from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.shared.examples import images_of, key_of, marks_of, typical
 from shapsight.studies.shared.outcome import Outcome
-from shapsight.studies.shared.words import LETTERS, called, count
+from shapsight.studies.shared.words import LETTERS, called, count, times
 
 SAME = (0.9, 1.1)  # ratios of errors that are told as no difference
 
@@ -59,11 +59,6 @@ def error_evidence(facts: ErrorFacts) -> str:
         else f"{facts.measure.capitalize()} is {number(worst.value, 2)} in {elsewhere} and {number(home.value, 2)}"
     )
     return f"{said} on held-out images of {at_home}, where it was trained."
-
-
-def times(ratio: float) -> str:
-    """`"6.4 times as high"`."""
-    return f"{number(ratio, 2)} times as high"
 
 
 def where(place: str) -> str:

@@ -48,7 +48,7 @@ class Place:
         return place
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Found:
     """The base of what studies give back.
 
@@ -62,6 +62,11 @@ class Found:
     lines: tuple[str, ...] = ()
     headline: str = ""
     sentences: tuple[str, ...] = ()
+
+    @property
+    def _answer(self) -> tuple[str, ...]:
+        """The sentences that do not say the headline again."""
+        return tuple(sentence for sentence in self.sentences if sentence != self.headline)
 
     @property
     def folder(self) -> Path:
@@ -102,11 +107,14 @@ class Found:
             shutil.rmtree(target)
         return Path(shutil.copytree(self.folder, target))
 
+    def __repr__(self) -> str:
+        return "\n    ".join((f"{type(self).__name__}: {self.headline}", *self._answer, f"in {self.folder}"))
+
     def _repr_html_(self) -> str:
         """The answer and the first picture, for notebooks."""
         figure = next(iter(self.figures.values()), None)
         picture = "" if figure is None else f'<img style="max-width:100%" src="{_embedded(figure)}">'
-        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
+        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in self._answer)
         return CARD_HTML.format(headline=escape(self.headline), sentences=said, picture=picture)
 
 
@@ -114,7 +122,7 @@ def _embedded(picture: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Run(Found):
     """A folder that holds a trained model and its dataset; what `train`, `debug`, `demo` and `open` give.
 

@@ -183,6 +183,8 @@ def manifest_of(
     if isinstance(data, str | os.PathLike) and (Path(data) / READ).is_file():
         refuse_options(options, f"{data} holds a dataset that was read already")
         return Manifest.load(data)
+    if bundle.card.task == "targets":  # which no column of data holds
+        return read(data, options, narrator, seed=seed, targets=[], for_training=False)
     changes = task_of(bundle.card).reading(bundle.card, arguments_of(options)["scales"])
     changes |= {"task": bundle.card.task, "for_training": False}
     return read(data, _as_before(settings, options), narrator, seed=seed, **changes)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from shapsight.attribution.explanation import Explanation
 from shapsight.data.manifest import Manifest
 from shapsight.drawing.charts.theme import cut
+from shapsight.drawing.style import number
 
 LETTERS = 28  # of a name in a sentence of a first screen
 MOST_NAMED = 4  # outputs whose base values a sentence tells
@@ -16,6 +17,12 @@ MOST_NAMED = 4  # outputs whose base values a sentence tells
 def count(number: int, noun: str) -> str:
     """`"1 image"`, `"12 images"`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def times(ratio: float) -> str:
+    """`"6.4 times as high"`, `"190 times as high"`."""
+    said = number(ratio, 2)
+    return f"{said if ratio < 99.5 else f'{float(said):.0f}'} times as high"
 
 
 def called(name: str) -> str:

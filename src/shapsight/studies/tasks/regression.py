@@ -27,7 +27,7 @@ from shapsight.studies.shared.first_screen import error_evidence
 from shapsight.studies.shared.outcome import Judged, Outcome
 from shapsight.studies.shared.sampling import choose_images
 from shapsight.studies.shared.sections import stacked
-from shapsight.studies.shared.words import gap_sentence
+from shapsight.studies.shared.words import gap_sentence, times
 
 FIRST_OUTPUT: Outputs = [0]
 ERRORS = (
@@ -125,8 +125,8 @@ def _times(larger: float, smaller: float) -> str:
     """`"9.1 times as high"`, or that they hardly differ."""
     if smaller <= 0:
         return "higher"
-    times = larger / smaller
-    return "about the same" if 0.9 <= times <= 1.1 else f"{times:.2g} times as high"
+    ratio = larger / smaller
+    return "about the same" if 0.9 <= ratio <= 1.1 else times(ratio)
 
 
 def measured_lines(judged: Sequence[Judged]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,29 +31,42 @@ class Elementwise(PairedRule):
 
     function: Function
     keeps_output = True
+    spans: ClassVar[int | None] = 0
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The function itself."""
         return self.function(*inputs)
 
-    def slope(self, pair: Pair) -> Tensor:
-        """`Δy/Δx`, or the derivative at the middle where x and b are close."""
-        (x,), (b,) = pair.x, pair.b
-        y_b = self.function(b) if pair.y_b is None else pair.y_b
+    def slope(self, pair: Pair, *g: Tensor) -> Tensor:
+        """`Δy/Δx`, or the derivative at the middle where x and b are close; times g if that is given."""
+        (x,), (b,), (y_x, y_b) = pair.x, pair.b, pair.outputs
         close = x.abs().mul_(2 * CLOSE)  # |x| + |b| is 2 |x|, to six digits, where they are close
-        return by_pieces(self._chord, torch.empty_like(b), (x, self.function(x), close), (b, y_b))
+        return by_pieces(self._chord, torch.empty_like(b), (x, y_x, close), (b, y_b, *g))
 
-    def _chord(self, slope: Tensor, x: Tensor, y_x: Tensor, close: Tensor, b: Tensor, y_b: Tensor) -> None:
+    def _chord(
+        self, slope: Tensor, x: Tensor, y_x: Tensor, close: Tensor, b: Tensor, y_b: Tensor, *g: Tensor
+    ) -> None:
         difference = torch.sub(b, x)
         torch.sub(y_b, y_x, out=slope).div_(difference)
-        is_close = difference.abs_() <= close
-        if is_close.any():
-            middle = (x.expand_as(b)[is_close] + b[is_close]) / 2
-            slope[is_close] = _derivative(self.function, middle)
+        beyond = difference.abs_().sub_(close)
+        if not beyond.amin() > 0:  # on a processor, to compare and ask any() takes as long as all the rest
+            places = (beyond <= 0).nonzero(as_tuple=True)
+            middle = (x.expand_as(b)[places] + b[places]) / 2
+            slope[places] = _derivative(self.function, middle)
+        _times(slope, *g)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """`g` times the slope, which is the same for every output of an image."""
+        if pair.is_last and not pair.cache:
+            return (self.slope(pair, g),)
         return (pair.scale(pair.cached("slope", lambda: self.slope(pair)), g),)
+
+
+def _times(slope: Tensor, *g: Tensor) -> Tensor:
+    """The slope, in place times g where that is given."""
+    for multiplier in g:
+        slope.mul_(multiplier)
+    return slope
 
 
 def _derivative(function: Function, middle: Tensor) -> Tensor:
@@ -65,26 +78,27 @@ def _derivative(function: Function, middle: Tensor) -> Tensor:
 class ElementwiseByPlace(Elementwise):
     """An elementwise function whose constants differ from place to place, such as a PReLU's slopes by channel."""
 
-    def slope(self, pair: Pair) -> Tensor:
+    spans = None
+
+    def slope(self, pair: Pair, *g: Tensor) -> Tensor:
         """The same on whole tensors, since a place taken out has lost its constant."""
-        (x,), (b,) = pair.x, pair.b
-        y_b = self.function(b) if pair.y_b is None else pair.y_b
+        (x,), (b,), (y_x, y_b) = pair.x, pair.b, pair.outputs
         difference = b - x
         is_close = difference.abs() <= (x.abs() + b.abs()).mul_(CLOSE)
-        slope = (y_b - self.function(x)).div_(difference.masked_fill_(is_close, 1.0))
+        slope = (y_b - y_x).div_(difference.masked_fill_(is_close, 1.0))
         if is_close.any():
             middle = (x + b) / 2
             slope = torch.where(is_close, _derivative(self.function, middle), slope)
-        return slope
+        return _times(slope, *g)
 
 
 @dataclass(frozen=True, eq=False)
 class NanToNum(Elementwise):
     """What is not a number at both ends stays the same number."""
 
-    def slope(self, pair: Pair) -> Tensor:
+    def slope(self, pair: Pair, *g: Tensor) -> Tensor:
         """The chord's slope, 0 where it has none."""
-        return super().slope(pair).nan_to_num_(0.0, 0.0, 0.0)
+        return _times(super().slope(pair).nan_to_num_(0.0, 0.0, 0.0), *g)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +108,9 @@ class ClosedForm(Elementwise):
     closed: Callable[[Tensor, Tensor], Tensor]
     keeps_output = False
 
-    def slope(self, pair: Pair) -> Tensor:
+    def slope(self, pair: Pair, *g: Tensor) -> Tensor:
         """The closed form."""
-        return self.closed(pair.x[0], pair.b[0])
+        return _times(self.closed(pair.x[0], pair.b[0]), *g)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,22 +124,22 @@ class Relu(Elementwise):
         torch.relu_(target)
         return ()
 
-    def slope(self, pair: Pair) -> Tensor:
+    def slope(self, pair: Pair, *g: Tensor) -> Tensor:
         """The share of the way from b to x that lies above zero; 0 where both are exactly 0."""
-        return relu_slope(pair.x[0], pair.b[0])
+        return relu_slope(pair.x[0], pair.b[0], *g)
 
 
-def relu_slope(x: Tensor, b: Tensor) -> Tensor:
-    """The slope of the chord of `max(x, 0)`."""
+def relu_slope(x: Tensor, b: Tensor, *g: Tensor) -> Tensor:
+    """The slope of the chord of `max(x, 0)`; times g if that is given."""
     # `l` is a hair below 0, so that 0 / 0 is 0
     highest, lowest = x.clamp_min(0), x.clamp_max(-torch.finfo(b.dtype).tiny)
-    return by_pieces(_relu_chord, torch.empty_like(b), (highest, lowest), (b,))
+    return by_pieces(_relu_chord, torch.empty_like(b), (highest, lowest), (b, *g))
 
 
-def _relu_chord(slope: Tensor, highest_x: Tensor, lowest_x: Tensor, b: Tensor) -> None:
+def _relu_chord(slope: Tensor, highest_x: Tensor, lowest_x: Tensor, b: Tensor, *g: Tensor) -> None:
     torch.maximum(b, highest_x, out=slope)
     spread = torch.minimum(b, lowest_x)
-    slope.div_(torch.sub(slope, spread, out=spread))
+    _times(slope.div_(torch.sub(slope, spread, out=spread)), *g)
 
 
 def _sqrt(x: Tensor, b: Tensor) -> Tensor:

@@ -22,6 +22,11 @@ class Length(PairedRule):
     dims: tuple[int, ...]
     keeps_output = True
 
+    @property
+    def spans(self) -> int:  # type: ignore[override]
+        """The dimensions from its first to the last."""
+        return -min(self.dims, default=0)
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """The norm."""
         length: Tensor = torch.linalg.vector_norm(inputs[0], dim=self.dims, keepdim=True)
@@ -29,16 +34,15 @@ class Length(PairedRule):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """Exact, since `‖x‖² - ‖b‖² = Σ (x + b) Δx`; 0 where both are the zero vector."""
-        (x,), (b,) = pair.x, pair.b
-        total = self.forward(x) + (self.forward(b) if pair.y_b is None else pair.y_b)
+        (x,), (b,), (y_x, y_b) = pair.x, pair.b, pair.outputs
+        total = y_x + y_b
         return (torch.add(x, b).mul_(g / total.masked_fill_(total == 0, 1.0)),)
 
 
 def _euclidean(call: Call, input: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    dims = tuple(d - input.dim() if d >= 0 else d for d in dims)
     if input.is_complex():
-        input, dims = torch.view_as_real(input), (*(d % input.dim() for d in dims), input.dim())
-        length = call.pair(Length(dims), input).squeeze(-1)
-        dims = dims[:-1]
+        length = call.pair(Length((*(d - 1 for d in dims), -1)), torch.view_as_real(input)).squeeze(-1)
     else:
         length = call.pair(Length(dims), input)
     result = length if keepdim else length.squeeze(dims)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from shapsight.attribution.deep.call import Call
 
 MATMULS: dict[str, Callable[..., Tensor]] = {
-    name: getattr(torch, name) for name in "matmul bmm mm mv dot outer inner kron".split()
+    **dict.fromkeys("matmul bmm mm mv dot".split(), torch.matmul),
+    **{name: getattr(torch, name) for name in "outer inner kron".split()},
 }
 MATMULS["_sparse_mm"] = torch.sparse.mm  # by a constant that is sparse; activations that are so are refused
 

@@ -10,7 +10,7 @@ flat, it is half of it, and the mean of `1/σ`, the obvious rule, is a hundred t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shapsight.attribution.deep.rules.pieces import one_by_one
+from shapsight.attribution.deep.rules.pieces import Place, beside, one_by_one
 from shapsight.attribution.deep.rules.products import product
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
 
@@ -36,6 +36,11 @@ class Normalised(PairedRule):
 
     keeps_output = True
 
+    @property
+    def spans(self) -> int:  # type: ignore[override]
+        """The dimensions from its first to the last."""
+        return -min(self.dims)
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """The normalised input, without weight and bias."""
         return self.run(*inputs)[0]
@@ -50,31 +55,28 @@ class Normalised(PairedRule):
         deviation = centred.square().mean(self.dims, keepdim=True).add_(self.eps).sqrt_()
         return centred / deviation, (deviation.detach(),)
 
-    def _means(self, pair: Pair) -> tuple[Tensor, Tensor, Tensor]:
-        """`(c_x + c_b) / Σ`, `ỹ` and `Σ / Q`, with `c = y σ`."""
-        y_x, (s_x,) = self.run(pair.x[0])
-        (s_b,) = pair.notes_b
-        y_b = self.forward(pair.b[0]) if pair.y_b is None else pair.y_b
+    def _means(self, pair: Pair) -> Iterator[tuple[Place, Tensor, Tensor, Tensor]]:
+        """`(c_x + c_b) / Σ`, `ỹ` and `Σ / Q`, with `c = y σ`, place by place."""
+        (y_x, y_b), (s_x,), (s_b,) = pair.outputs, pair.notes_x, pair.notes_b
         total = s_x + s_b
         to_x, to_b = s_x / total, s_b / total
-        scaled, crossed = torch.empty_like(y_b), torch.empty_like(y_b)
-        for k in one_by_one(y_b):
-            of_x = y_x if len(y_x) == 1 else y_x[k]
-            torch.mul(of_x, to_x[k], out=scaled[k]).addcmul_(y_b[k], to_b[k])
-            torch.mul(of_x, to_b[k], out=crossed[k]).addcmul_(y_b[k], to_x[k])
-        return scaled, crossed, total.div_(s_x.square() + s_b.square())
+        inverse = total.div_(s_x.square() + s_b.square())
+        for k in one_by_one(y_b, y_b.dim() - self.spans):
+            of_x = beside(y_x, k)
+            scaled = torch.mul(of_x, to_x[k]).addcmul_(y_b[k], to_b[k])
+            crossed = torch.mul(of_x, to_b[k]).addcmul_(y_b[k], to_x[k])
+            yield k, scaled, crossed, inverse[k]
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the top of the file; as `mean(c)` is 0, taking `mean(G)` from G does what is said there of h."""
-        scaled, crossed, inverse = pair.cached("means", lambda: self._means(pair))
-        h = crossed if pair.is_last else torch.empty_like(crossed)
-        for k in one_by_one(crossed):
-            share = (g[k] * crossed[k]).mean(self.dims, keepdim=True)
+        h = torch.empty_like(pair.b[0])
+        for k, scaled, crossed, inverse in pair.pieces(lambda: self._means(pair)):
+            share = (g[k] * crossed).mean(self.dims, keepdim=True)
             if self.is_centred:
                 torch.sub(g[k], g[k].mean(self.dims, keepdim=True), out=h[k])
             else:
                 h[k].copy_(g[k])
-            h[k].addcmul_(scaled[k], share, value=-1).mul_(inverse[k])
+            h[k].addcmul_(scaled, share, value=-1).mul_(inverse)
         return (h,)
 
 
@@ -150,7 +152,7 @@ def instance_norm(
     """Instance norm: each channel of each image by its own places; with running statistics it is a batch norm."""
     if not use_input_stats:
         return batch_norm(call, input, running_mean, running_var, weight, bias, False, momentum, eps)
-    y = call.pair(Normalised(tuple(range(2, input.dim())), eps), input)
+    y = call.pair(Normalised(tuple(range(2 - input.dim(), 0)), eps), input)
     return _with_affine(call, y, _per_channel(weight, input.dim()), _per_channel(bias, input.dim()))
 
 

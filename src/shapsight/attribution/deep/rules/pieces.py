@@ -17,12 +17,31 @@ def piece() -> int:
     return PER_THREAD * torch.get_num_threads()
 
 
-def one_by_one(tensor: Tensor) -> list[slice]:
-    """Slices of the first dimension to work on in turn: one after another where large tensors meet small caches."""
+Place = tuple[slice, ...]
+
+
+def one_by_one(tensor: Tensor, free: int = 1) -> list[Place]:
+    """Places to work on in turn: one after another where large tensors meet small caches.
+
+    They are slices of the first dimension, and of the second where that is `free`, too: what is worked on together
+    must lie in the dimensions behind.
+    """
     if tensor.device.type != "cpu" or tensor.numel() <= piece():
-        return [slice(None)]
-    rows = max(1, piece() * len(tensor) // tensor.numel())
-    return [slice(start, start + rows) for start in range(0, len(tensor), rows)]
+        return [(slice(None),)]
+    row = tensor.numel() // len(tensor)
+    if row <= piece() or free < 2:
+        return [(k,) for k in _slices(len(tensor), piece() // row)]
+    across = _slices(tensor.shape[1], piece() * tensor.shape[1] // row)
+    return [(slice(k, k + 1), c) for c in across for k in range(len(tensor))]
+
+
+def _slices(length: int, step: int) -> list[slice]:
+    return [slice(start, start + max(1, step)) for start in range(0, length, max(1, step))]
+
+
+def beside(image: Tensor, place: Place) -> Tensor:
+    """What of an image stands beside a place of the references: the same place, or its one row."""
+    return image[(slice(None), *place[1:]) if len(image) == 1 else place]
 
 
 def flat_rows(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:

@@ -34,9 +34,7 @@ class Maximum(PairedRule):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """Gather the shares of every window at its winners, then divide by `Δx`."""
-        (x,), (b,) = pair.x, pair.b
-        y_x = self.function(x)
-        y_b = self.function(b) if pair.y_b is None else pair.y_b
+        (x,), (b,), (y_x, y_b) = pair.x, pair.b, pair.outputs
         highest = torch.maximum(y_x, y_b)
         x_wide = x.expand_as(b).contiguous()
         gathered = gradient_at(self.function, (x_wide,), g * (highest - y_b))[0]

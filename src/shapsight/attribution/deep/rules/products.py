@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from shapsight.attribution.deep.rules.elementwise import CLOSED_FORMS, ClosedForm
+from shapsight.attribution.deep.rules.pieces import beside, one_by_one
 from shapsight.attribution.deep.rules.rule import (
     Pair,
     PairedRule,
@@ -39,6 +41,11 @@ class Product(PairedRule):
     """Any function that is linear in each of two inputs."""
 
     function: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def spans(self) -> int | None:  # type: ignore[override]
+        """The matrices of a matmul; nothing is known of other functions."""
+        return 0 if self.function is torch.mul else 2 if self.function is torch.matmul else None
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The function itself."""
@@ -66,6 +73,8 @@ class Product(PairedRule):
 class Quotient(PairedRule):
     """`y = a / c`: to `a` goes `g / c̄`, to `c` goes `-g ȳ / c̄`; never by way of `1 / c`."""
 
+    spans = 0
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """The quotient."""
         return torch.div(*inputs)
@@ -85,17 +94,47 @@ class QuotientByLength(PairedRule):
     Here `q = c_x² + c_b²`; the top of the file says why.
     """
 
+    spans = 0
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """The quotient."""
         return torch.div(*inputs)
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
-        """By the root of q, which does not underflow where the lengths are tiny; sums first, as lengths are few."""
-        (a_x, c_x), (a_b, c_b) = pair.x, pair.b
+        """By the root of q, which does not underflow where the lengths are tiny."""
+        (a_x, c_x), (a_b, expanded) = pair.x, pair.b
+        # as in x / x.norm(...).expand_as(x): lengths are few
+        c_x, c_b = _unexpanded(c_x, expanded), _unexpanded(expanded, expanded)
         root = torch.hypot(c_x, c_b)
-        along_x, along_b = ((g * a.conj()).sum_to_size(c_b.shape) for a in (a_x, a_b))
-        crossed = (along_b * (c_x / c_b) + along_x * (c_b / c_x)) / root / root
-        return _of(a_b, g * ((c_x + c_b) / root / root)), _of(c_b, crossed.neg_())
+        to_a = (c_x + c_b) / root / root
+        of_x, of_b, per_root = -c_b / c_x / root, -c_x / c_b / root, 1 / root
+        free = _shared_dimensions(g, c_b) if a_b.shape == g.shape else 0
+        if not free or g.is_complex() or a_b.is_complex():
+            crossed = g * (a_b.conj() * of_b + a_x.conj() * of_x) / root
+            return _of(a_b, g * to_a), _of(expanded, crossed)
+        share, crossed = torch.empty_like(g), g.new_empty(expanded.shape)
+        for k in one_by_one(g, free):
+            along = torch.mul(a_b[k], of_b[k]).addcmul_(beside(a_x, k), of_x[k]).mul_(g[k]).mul_(per_root[k])
+            crossed[k] = along.sum_to_size(crossed[k].shape)
+            torch.mul(g[k], to_a[k], out=share[k])
+        return share, crossed
+
+
+def _shared_dimensions(one: Tensor, other: Tensor) -> int:
+    """How many first dimensions two tensors have alike; 0 where they have not as many."""
+    if one.dim() != other.dim():
+        return 0
+    return sum(
+        1 for _ in takewhile(lambda sizes: sizes[0] == sizes[1], zip(one.shape, other.shape, strict=True))
+    )
+
+
+def _unexpanded(tensor: Tensor, like: Tensor) -> Tensor:
+    """One of what `like` has many times by `expand()`."""
+    for dim in range(1, tensor.dim()):
+        if like.stride(dim) == 0:
+            tensor = tensor.narrow(dim, 0, 1)
+    return tensor
 
 
 def _of(operand: Tensor, multipliers: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,24 +18,39 @@ if TYPE_CHECKING:
 class Pair:
     """One call's inputs in both runs: `x` of the image, `b` of the references; a batch of one stands for all.
 
-    `y_b` is the call's output for the references where the rule `keeps_output`. `notes_x` and `notes_b` are what
+    `y_x` and `y_b` are the call's outputs where the rule `keeps_output`. `notes_x` and `notes_b` are what
     `PairedRule.run` noted in either run. `cached` keeps what does not depend on the incoming multiplier, for the
     next output of the same image; `is_last` says that there is none, so that its memory may be written over.
     """
 
     x: tuple[Tensor, ...]
     b: tuple[Tensor, ...]
+    y_x: Tensor | None = None
     y_b: Tensor | None = None
     notes_x: tuple[Tensor, ...] = ()
     notes_b: tuple[Tensor, ...] = ()
     cache: dict[str, Any] = field(default_factory=dict)
     is_last: bool = False
 
+    @property
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """`y_x` and `y_b` of a rule that `keeps_output`."""
+        if self.y_x is None or self.y_b is None:
+            raise RuntimeError("a rule asked for the outputs of its call without keeps_output = True")
+        return self.y_x, self.y_b
+
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:
         """The value of `compute()`, computed for the first output only."""
         if name not in self.cache:
             self.cache[name] = compute()
         return self.cache[name]
+
+    def pieces(self, compute: Callable[[], Iterable[Any]]) -> Iterable[Any]:
+        """What `compute()` yields piece by piece, kept for the next output; without one, only until it is used."""
+        if self.is_last and not self.cache:
+            return compute()
+        kept: list[Any] = self.cached("pieces", lambda: list(compute()))
+        return kept
 
     def scale(self, cached: Tensor, g: Tensor) -> Tensor:
         """`g` times something cached, in its memory if nobody needs it any more: fresh memory costs more than this."""
@@ -46,9 +61,13 @@ class PairedRule(ABC):
     """A nonlinear function of one or more inputs and its multipliers.
 
     For `Δy = y(x) - y(b)` a rule is complete when `sum(g Δy) = sum over inputs of sum(multiplier Δinput)`.
+    A rule that `spans` only the last so many dimensions (0: it is elementwise) is right whatever stands before them.
+    Where the batch was folded into windows or heads it then gets `(1, windows, ...)` of the image beside
+    `(references, windows, ...)`, instead of a copy of the image's windows for every reference.
     """
 
     keeps_output = False
+    spans: ClassVar[int | None] = None
 
     @abstractmethod
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -7,13 +7,14 @@ It is computed as `M = (p_x + p_b) / 2 · tanh(d / 2) / (d / 2)`, where nothing 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from shapsight.attribution.deep.rules.pieces import one_by_one
+from shapsight.attribution.deep.rules.pieces import Place, beside, one_by_one
 from shapsight.attribution.deep.rules.rule import Pair, PairedRule, paired
 
 if TYPE_CHECKING:
@@ -24,34 +25,34 @@ if TYPE_CHECKING:
 class _OverDimension(PairedRule):
     dim: int
 
+    @property
+    def spans(self) -> int:  # type: ignore[override]
+        """The dimensions from its own to the last."""
+        return -self.dim
+
     def _chances(self, z: Tensor, p: Tensor | None) -> tuple[Tensor, Tensor]:
         """The probabilities, and what to take from z for their logarithms."""
         p = z.softmax(self.dim) if p is None else p
         return p, z.amax(self.dim, keepdim=True) - p.amax(self.dim, keepdim=True).log_()
 
-    def means(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """`M` and `1 / ΣM`."""
+    def means(self, pair: Pair) -> Iterable[tuple[Place, Tensor, Tensor]]:
+        """`M` and `1 / ΣM`, place by place."""
+        return pair.pieces(lambda: self._means(pair))
 
-        def compute() -> tuple[Tensor, Tensor]:
-            (x,), (b,) = pair.x, pair.b
-            (p_x, log_x), (p_b, log_b) = self._chances(x, None), self._chances(b, pair.y_b)
-            shift = log_b - log_x
-            mean = torch.empty_like(p_b)
-            for k in one_by_one(p_b):
-                one = slice(None) if len(x) == 1 else k
-                d = torch.sub(x[one], b[k]).add_(shift[k])
-                share = torch.div(d, 2).tanh_().div_(d)
-                torch.mul(share, torch.add(p_x[one], p_b[k]), out=mean[k])
+    def _means(self, pair: Pair) -> Iterator[tuple[Place, Tensor, Tensor]]:
+        (x,), (b,) = pair.x, pair.b
+        (p_x, log_x), (p_b, log_b) = self._chances(x, pair.y_x), self._chances(b, pair.y_b)
+        shift = log_b - log_x
+        for k in one_by_one(p_b, p_b.dim() - self.spans):
+            d = torch.sub(beside(x, k), b[k]).add_(shift[k])
+            mean = torch.div(d, 2).tanh_().div_(d).mul_(torch.add(beside(p_x, k), p_b[k]))
             total = mean.sum(self.dim, keepdim=True)
             if total.isnan().any():  # equal probabilities, or both 0 behind a mask: they are their own mean
-                mean = torch.where(mean.isnan(), p_b, mean)
+                mean = torch.where(mean.isnan(), p_b[k], mean)
                 total = mean.sum(self.dim, keepdim=True)
                 if total.isnan().any():  # everything is masked here, and what comes of it is 0 or not used
                     mean, total = mean.nan_to_num_(0.0), total.nan_to_num_(1.0)
-            return mean, total.reciprocal_()
-
-        result: tuple[Tensor, Tensor] = pair.cached("means", compute)
-        return result
+            yield k, mean, total.reciprocal_()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +67,10 @@ class Softmax(_OverDimension):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
-        mean, inverse = self.means(pair)
-        result = mean if pair.is_last else torch.empty_like(mean)
-        for k in one_by_one(mean):
-            expected = (g[k] * mean[k]).sum(self.dim, keepdim=True).mul_(inverse[k])
-            torch.mul(mean[k], g[k] - expected, out=result[k])
+        result = torch.empty_like(pair.b[0])
+        for k, mean, inverse in self.means(pair):
+            expected = (g[k] * mean).sum(self.dim, keepdim=True).mul_(inverse)
+            torch.mul(mean, g[k] - expected, out=result[k])
         return (result,)
 
 
@@ -84,8 +84,10 @@ class LogSoftmax(_OverDimension):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
-        mean, inverse = self.means(pair)
-        return (g - g.sum(self.dim, keepdim=True) * inverse * mean,)
+        result = torch.empty_like(pair.b[0])
+        for k, mean, inverse in self.means(pair):
+            torch.sub(g[k], g[k].sum(self.dim, keepdim=True) * inverse * mean, out=result[k])
+        return (result,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +100,10 @@ class LogSumExp(_OverDimension):
 
     def multipliers(self, g: Tensor, pair: Pair) -> tuple[Tensor, ...]:
         """See the class."""
-        mean, inverse = self.means(pair)
-        return (g * inverse * mean,)
+        result = torch.empty_like(pair.b[0])
+        for k, mean, inverse in self.means(pair):
+            torch.mul(g[k] * inverse, mean, out=result[k])
+        return (result,)
 
 
 def _dimension(dim: int | None, rank: int) -> int:

@@ -18,6 +18,7 @@ from shapsight.report.page import Column, Picture
 from shapsight.studies.diagnose.case import Case, Report, silent
 from shapsight.studies.diagnose.findings import Findings, Part, ShownTable
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts, facts_of
+from shapsight.studies.shared.words import times
 
 EXPLAINED = 0.5  # the share of a target's variance above which clusters may be its left and right
 TYPICAL = 4
@@ -75,7 +76,7 @@ def sentences(facts: StrategyFacts, target: str) -> tuple[str, ...]:
         return ("The heatmaps form one group: no second strategy stands out.",)
     jump = ""
     if facts.first_jump is not None:
-        jump = f", {facts.first_jump:.2g} times as high in unseen environments as in seen"
+        jump = f", {times(facts.first_jump)} in unseen environments as in seen"
     said = [
         f"The heatmaps form {facts.count} groups. The first holds {facts.first_images} images "
         f"({facts.first_share:.0%}; {facts.first_environments}); its error is {facts.first_error:.3g}{jump}."

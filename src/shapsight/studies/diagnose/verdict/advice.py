@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shapsight.studies.diagnose.strategies.facts import StrategyFacts
 from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.shared.error_facts import ErrorFacts
+from shapsight.studies.shared.words import times
 
 CONCENTRATED = 0.35  # of the scene's RegionSHAP in one patch of sixteen
 JUMP = 2.0  # times the error in unseen environments, for a strategy to be named
@@ -104,7 +105,7 @@ def _strategy(strategies: StrategyFacts) -> list[Advice]:
     if jump is None or share is None or jump < JUMP or share > UNEVEN:
         return []
     said = (
-        f"Look at the images of strategy 1 ({share:.0%} of them, error {jump:.2g} times as high in unseen "
+        f"Look at the images of strategy 1 ({share:.0%} of them, error {times(jump)} in unseen "
         "environments): the model treats them differently."
     )
     return [Advice("", said)]

@@ -14,6 +14,7 @@ from shapsight.studies.diagnose.verdict.facts import DiagnosisFacts
 from shapsight.studies.diagnose.verdict.words import Evidence, contributions, errors, interventions
 from shapsight.studies.diagnose.why.facts import WhyFacts
 from shapsight.studies.shared.error_facts import ErrorFacts
+from shapsight.studies.shared.words import times
 
 Level = Literal["ok", "suspicious", "shortcut", "unknown"]
 Judgement = tuple[Level, str, tuple[str, ...]]  # with a headline, and the reasons
@@ -76,6 +77,9 @@ class Verdict:
     reasons: tuple[str, ...]
     advice: tuple[Advice, ...]
     evidence: tuple[Evidence, ...]
+
+    def __repr__(self) -> str:
+        return "\n    ".join((f"Verdict: {self.level}: {self.headline}", *self.sentences))
 
 
 def judge(facts: DiagnosisFacts, thresholds: Thresholds | None = None) -> Verdict:
@@ -200,8 +204,8 @@ def _harm(why: WhyFacts, limits: Thresholds) -> tuple[str, bool]:
     if not all(map(isfinite, (control, swapped, least))):
         return "Whether that does harm is not known.", False
     if least > 0 and swapped >= limits.harm * control:
-        times = f"{swapped / control:.2g} times as high" if control > 0 else "higher"
-        said = f"the error is {times} as on the most alike ones ({swapped:.3g} against {control:.3g})"
+        higher = f"{times(swapped / control)} as" if control > 0 else "higher than"
+        said = f"the error is {higher} on the most alike ones ({swapped:.3g} against {control:.3g})"
         return f"On swapped scenes {said}.", True
     said = f"the error is {swapped:.3g}, on the most alike ones {control:.3g}: little harm"
     return f"On swapped scenes {said}.", False

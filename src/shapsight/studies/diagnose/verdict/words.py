@@ -12,6 +12,7 @@ from shapsight.studies.diagnose.look.facts import LookFacts
 from shapsight.studies.diagnose.why.facts import WhyFacts
 from shapsight.studies.shared.error_facts import ErrorFacts
 from shapsight.studies.shared.facts import Fact, Facts
+from shapsight.studies.shared.words import times
 
 ENDS = ("_low", "_high")
 
@@ -49,7 +50,7 @@ def errors(found: ErrorFacts) -> Evidence | None:
     else:
         between = f", {home.low:.2g} to {home.high:.2g}" if home.has_interval else ""
         said = (
-            f"{trained}, the model's error is {_compared(found.ratio)} in {found.worst} ({_measured(found, worst)}, "
+            f"{trained}, the model's error in {found.worst} is {_compared(found.ratio)} ({_measured(found, worst)}, "
             f"against {home.value:.2g}{between})."
         )
     return Evidence.of(
@@ -59,8 +60,8 @@ def errors(found: ErrorFacts) -> Evidence | None:
 
 def _compared(ratio: float) -> str:
     if not isfinite(ratio):
-        return "higher"
-    return "about as high as at home" if 0.9 <= ratio <= 1.1 else f"{ratio:.2g} times as high as at home"
+        return "higher than at home"
+    return "about as high as at home" if 0.9 <= ratio <= 1.1 else f"{times(ratio)} as at home"
 
 
 def _measured(found: ErrorFacts, error: Estimate) -> str:
