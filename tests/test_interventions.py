@@ -218,7 +218,7 @@ def test_every_variant_is_in_the_table_and_in_the_picture_of_an_image():
 def test_without_a_region_or_with_too_few_nothing_is_swapped_and_that_is_said():
     case = case_of(Reader(1.0, 0.5))
     nothing = why(type(case)(**{**vars(case), "masks": None}))
-    assert nothing.facts == WhyFacts()
+    assert repr(nothing.facts) == repr(WhyFacts())  # NaN is no number, and from Python 3.13 on not itself
     assert "--roi" in nothing.left_out[0]
     masks = case.masks.copy()
     masks[3:] = False

@@ -1,5 +1,6 @@
 """Maskers: the same pixels as shap's where shap has them, and what each says when it cannot be used."""
 
+import inspect
 import warnings
 
 import cv2
@@ -271,11 +272,11 @@ def test_a_colour_that_does_not_fit_is_refused():
 
 
 def test_the_documented_example_of_an_own_masker_runs():
-    docstring = Masker.__doc__ or ""
+    docstring = inspect.getdoc(Masker) or ""
     lines = docstring.splitlines()
     start = next(number for number, line in enumerate(lines) if "class Checkerboard" in line)
     end = next(number for number in range(start, len(lines)) if not lines[number].strip())
-    source = "\n".join(line.removeprefix(" " * 8) for line in lines[start:end])
+    source = "\n".join(line.removeprefix(" " * 4) for line in lines[start:end])
     names = {"Masker": Masker, "torch": torch}
     exec(source, names)
     board = names["Checkerboard"]()

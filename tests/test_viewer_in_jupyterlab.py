@@ -38,7 +38,7 @@ def explanation() -> Explanation:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory, explanation):
+def lab(browser, tmp_path_factory, explanation):  # a lab that is ended while it starts would not end
     """JupyterLab with a folder and settings of its own; the address of a notebook with one cell."""
     folder: Path = tmp_path_factory.mktemp("lab")
     explanation.save(folder / "why.safetensors")

@@ -133,3 +133,9 @@ def test_the_demo_is_told_to_its_end(training):
     said = training.runs("shapsight", "demo", "--quick")
     assert "swap-scene" in said
     assert (training.folder / "runs" / "demo" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/start.md"])
+def test_the_python_of_a_first_page_runs_as_it_is_copied(page, training):
+    reader = Path(__file__).with_name("reader.py")
+    training.runs("python", str(reader), str(CHECKOUT / page))
