@@ -126,7 +126,7 @@ def test_the_chunk_of_references_shrinks_with_the_largest_tensor_but_not_below_t
         return budget(Need(1000, 1000, largest), None, CPU).chunk
 
     assert chunk(1) == LARGEST_CHUNK
-    assert chunk(LARGEST_BLOCK // 7) == 7
+    assert chunk(LARGEST_BLOCK // 12) == 12
     assert chunk(LARGEST_BLOCK) == SMALLEST_CHUNK
     assert budget(Need(1000, 1000, LARGEST_BLOCK), 4000, CPU).chunk == 2
 
