@@ -226,6 +226,46 @@ def test_a_model_that_predicts_otherwise_in_another_memory_layout_keeps_the_one_
     assert explanation.completeness_gap.abs().max() < 1e-12
 
 
+class FrozenNorm(nn.Module):
+    """A batch norm written out, as detectors have it: a product and a sum for each channel."""
+
+    def __init__(self, shape: tuple[int, ...], is_in_place: bool = False) -> None:
+        super().__init__()
+        self.scale, self.shift, self.is_in_place = torch.randn(shape), torch.randn(shape), is_in_place
+        self.scale, self.shift = self.scale.double(), self.shift.double()
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.is_in_place:
+            return images.mul_(self.scale).add_(self.shift)
+        return images * self.scale + self.shift
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_in_place", "is_reused", "folded"),
+    [
+        ((1, 4, 1, 1), False, False, 2),
+        ((4, 1, 1), False, False, 2),
+        ((1, 4, 1, 1), False, True, 0),  # the convolution's own result is used, too
+        ((1, 4, 1, 1), True, False, 0),
+        ((1, 1, 8, 1), False, False, 0),  # for each row, and not for each channel
+        ((1, 1, 1, 1), False, False, 0),
+    ],
+)
+def test_a_batch_norm_that_is_written_out_is_folded_and_nothing_else(
+    pictures, monkeypatch, shape, is_in_place, is_reused, folded
+):
+    references, images = pictures
+    model = Folds(is_reused)
+    model.norm = FrozenNorm(shape, is_in_place)
+    model = model.double().eval()
+    found = DeepShap(model, references)(images)
+    assert len(plan_of(model, images, references).folding.norms) == folded
+    monkeypatch.setattr("shapsight.attribution.deep.runs.FoldingFinder.folding", lambda finder: Folding())
+    plain = DeepShap(model, references)(images)
+    torch.testing.assert_close(found.values, plain.values, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.predictions, model(images).detach(), rtol=1e-9, atol=1e-12)
+
+
 class Windows(nn.Module):
     """Attention within windows of 4 × 4 pixels, with keys and queries of length one, as in Swin (Liu et al. 2022)."""
 

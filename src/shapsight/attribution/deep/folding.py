@@ -1,11 +1,13 @@
-"""Batch norm folded into the convolution before it: both are linear, so one call does the work of two."""
+"""Batch norm, frozen or not, folded into the convolution before it: one linear call does the work of two or three."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -44,17 +46,32 @@ class Folding:
         }
 
 
+class Affine(NamedTuple):
+    """A scale and a shift for every channel."""
+
+    scale: Tensor
+    shift: Tensor
+
+
 @dataclass
 class _Seen:
+    """A convolution; `steps` are the calls after it that scale and shift its channels, one upon the other.
+
+    `uses` says how often the convolution's result, and that of each step, was given to a call.
+    """
+
     number: int
     weight: Tensor
     bias: Tensor | None
-    uses: int = 0
-    norm: tuple[int, dict[str, Any]] | None = None
+    uses: list[int]
+    steps: list[tuple[int, Affine]] = field(default_factory=list)
 
 
 class FoldingFinder:
-    """Watches one run of the model, and finds the batch norms that alone use a convolution's result."""
+    """Watches one run of the model, and finds the norms that alone use a convolution's result.
+
+    They are batch norms, and products with and sums of a constant for each channel, as a frozen batch norm is written.
+    """
 
     def __init__(self) -> None:
         self._results: Any = WeakIdKeyDictionary()
@@ -65,44 +82,80 @@ class FoldingFinder:
     ) -> None:
         """A call was made that depends on the input."""
         for tensor in tensors_in((args, kwargs)):
-            seen = self._results.get(tensor)
-            if seen is not None:
-                seen.uses += 1
-                norm = {**dict(zip(NORM_ARGUMENTS, args, strict=False)), **kwargs}
-                is_of_it = call.name == "batch_norm" and norm.pop("input") is tensor
-                seen.norm = (number, norm) if is_of_it else None
+            found = self._results.get(tensor)
+            if found is None:
+                continue
+            seen, place = found
+            seen.uses[place] += 1
+            is_new = result is not tensor and tensor.dim() == seen.weight.dim()
+            affine = _affine(call, args, kwargs, tensor) if is_new else None
+            if affine is not None and len(seen.steps) == place:
+                seen.steps.append((number, affine))
+                seen.uses.append(0)
+                self._results[result] = seen, place + 1
         given = {**dict(zip(CONVOLUTION_ARGUMENTS, args, strict=False)), **kwargs}
         if call.name in CONVOLUTIONS and not call.depends((given["weight"], given.get("bias"))):
-            self._results[result] = seen = _Seen(number, given["weight"], given.get("bias"))
+            seen = _Seen(number, given["weight"], given.get("bias"), [0])
+            self._results[result] = seen, 0
             self._seen.append(seen)
 
     def saw_returned(self, value: Any) -> None:
         """The model returned this."""
         for tensor in tensors_in(value):
-            if (seen := self._results.get(tensor)) is not None:
-                seen.uses += 1
+            if (found := self._results.get(tensor)) is not None:
+                seen, place = found
+                seen.uses[place] += 1
 
     def folding(self) -> Folding:
-        """The convolutions whose result went into one batch norm and nowhere else."""
+        """The convolutions whose result went into one norm and nowhere else."""
         convolutions: dict[int, Folded] = {}
-        norms = set()
+        norms: set[int] = set()
         for seen in self._seen:
-            if seen.uses == 1 and seen.norm is not None and seen.norm[1]["running_var"] is not None:
-                number, norm = seen.norm
-                convolutions[seen.number] = _fold(seen, norm)
-                norms.add(number)
+            alone = [
+                step
+                for step, uses in takewhile(
+                    lambda pair: pair[1] == 1, zip(seen.steps, seen.uses, strict=False)
+                )
+            ]
+            if alone:
+                convolutions[seen.number] = _fold(seen, [affine for _, affine in alone])
+                norms.update(number for number, _ in alone)
         return Folding(convolutions, frozenset(norms))
 
 
-def _fold(seen: _Seen, norm: Mapping[str, Any]) -> Folded:
-    """`γ (Wx + b - μ) / √(σ² + ε) + β`, computed in double precision."""
-    mean, variance = wide(norm["running_mean"]), wide(norm["running_var"])
-    scale = (variance + norm.get("eps", 1e-5)).rsqrt()
+def _affine(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any], tensor: Tensor) -> Affine | None:
+    """What a call does to the channels of a tensor, if it only scales and shifts them; in double precision."""
+    if call.name == "batch_norm":
+        norm = {**dict(zip(NORM_ARGUMENTS, args, strict=False)), **kwargs}
+        return _of_batch_norm(norm) if norm["input"] is tensor and norm["running_var"] is not None else None
+    if call.name not in ("mul", "add") or kwargs or len(args) != 2 or args[0] is not tensor:
+        return None
+    constant = args[1]
+    if not isinstance(constant, Tensor) or call.depends(constant) or constant.dtype != tensor.dtype:
+        return None
+    channels = (tensor.shape[1], *[1] * (tensor.dim() - 2))
+    if constant.shape not in (channels, (1, *channels)):
+        return None
+    values = wide(constant).flatten()
+    if call.name == "mul":
+        return Affine(values, values.new_zeros(values.shape))
+    return Affine(values.new_ones(values.shape), values)
+
+
+def _of_batch_norm(norm: Mapping[str, Any]) -> Affine:
+    """`γ (x - μ) / √(σ² + ε) + β`."""
+    scale = (wide(norm["running_var"]) + norm.get("eps", 1e-5)).rsqrt()
     if norm.get("weight") is not None:
         scale = scale * wide(norm["weight"])
-    bias = -mean if seen.bias is None else wide(seen.bias) - mean
-    bias = bias * scale
-    if norm.get("bias") is not None:
-        bias = bias + wide(norm["bias"])
-    weight = wide(seen.weight) * scale.reshape(-1, *[1] * (seen.weight.dim() - 1))
+    shift = -wide(norm["running_mean"]) * scale
+    return Affine(scale, shift if norm.get("bias") is None else shift + wide(norm["bias"]))
+
+
+def _fold(seen: _Seen, steps: list[Affine]) -> Folded:
+    """The convolution with every step done, computed in double precision."""
+    weight = wide(seen.weight)
+    bias = torch.zeros_like(steps[0].shift) if seen.bias is None else wide(seen.bias)
+    for scale, shift in steps:
+        weight = weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
+        bias = bias * scale + shift
     return Folded(moved(weight, seen.weight).detach(), moved(bias, seen.weight).detach())
