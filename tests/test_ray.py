@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,12 +146,12 @@ def test_images_that_workers_of_ray_are_killed_at_are_explained_fewer_at_a_time(
     deaths.mkdir()
     references = [str(file) for file in sorted((photos / "red").glob("*.png"))[:3]]
     bundle = Bundle.wrap(Dying(deaths), outputs=["x", "y"], size=32, references=references)
-    for number in range(2):
+    for number in range(3):  # in two blocks, in whatever order Ray hands them out: one of them sees two
         (deaths / str(number)).touch()
     how = {**HOW, "progress": True, "ray": "local", "workers": 1}
     found = ss.explain_dataset(bundle, photos, store=tmp_path / "e.zarr", **how)
     assert len(found.store) == 28
-    assert "went on with 16 images at a time, and the same values" in capsys.readouterr().err
+    assert re.search(r"went on with (16|8) images at a time, and the same values", capsys.readouterr().err)
 
 
 @quiet
