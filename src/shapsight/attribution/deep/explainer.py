@@ -278,9 +278,8 @@ class DeepShap:
         steps = Steps(report, len(images[0]) * chosen.shape[1] * count, start * chosen.shape[1] * count)
         # With a tolerance it is asked often enough whether more references are needed.
         most = amounts.chunk if tolerance is None else min(amounts.chunk, LARGEST_CHUNK)
-        step = ceil(
-            count / ceil(count / most)
-        )  # chunks of like size: one of a single reference takes long for it
+        # Chunks of like size: a last one of a single reference would take long for it.
+        step = ceil(count / ceil(count / most))
         for first in range(0, count, step):
             rows = slice(first, min(first + step, count))
             self._attribute(runs, plan, recorded, result, rows, list(result.places()), steps)

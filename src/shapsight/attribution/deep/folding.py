@@ -66,6 +66,11 @@ class _Seen:
     uses: list[int]
     steps: list[tuple[int, Affine]] = field(default_factory=list)
 
+    @property
+    def alone(self) -> int:
+        """How many steps, from the first on, are all that uses what they are given."""
+        return len(list(takewhile(lambda uses: uses == 1, self.uses[: len(self.steps)])))
+
 
 class FoldingFinder:
     """Watches one run of the model, and finds the norms that alone use a convolution's result.
@@ -111,15 +116,9 @@ class FoldingFinder:
         convolutions: dict[int, Folded] = {}
         norms: set[int] = set()
         for seen in self._seen:
-            alone = [
-                step
-                for step, uses in takewhile(
-                    lambda pair: pair[1] == 1, zip(seen.steps, seen.uses, strict=False)
-                )
-            ]
-            if alone:
-                convolutions[seen.number] = _fold(seen, [affine for _, affine in alone])
-                norms.update(number for number, _ in alone)
+            if folded := seen.steps[: seen.alone]:
+                convolutions[seen.number] = _fold(seen, [affine for _, affine in folded])
+                norms.update(number for number, _ in folded)
         return Folding(convolutions, frozenset(norms))
 
 

@@ -248,7 +248,7 @@ class Runs:
             except Selects:
                 raise
             except (RuntimeError, ExplainerError):
-                pass
+                pass  # below it is asked anew, and what is raised there is told
         return self._plan_laid_out(both, number, max_memory, torch.preserve_format)
 
     def _plan_laid_out(

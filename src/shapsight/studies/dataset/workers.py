@@ -21,9 +21,8 @@ from shapsight.studies.dataset.job import Job
 from shapsight.studies.dataset.work import Done, Work
 from shapsight.studies.shared.subject import on_device
 
-IN_VAIN = (
-    8  # of each process's place: deaths one after the other without an image explained, such as while loading
-)
+# Of each process's place: deaths one after the other without an image explained, such as while loading.
+IN_VAIN = 8
 RAISED = 1  # the exit code of a process that printed an exception
 
 
